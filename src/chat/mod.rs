@@ -1,0 +1,173 @@
+//! The hub: what every endpoint is parsed into and every provider is translated from and to.
+//!
+//! It has the shape of OpenAI's Chat Completions API (openai-python `types/chat`). A request keeps
+//! its bytes ([`ChatRequest`]); answers are typed, borrow their texts from the provider's bytes and,
+//! where the provider speaks this very shape, carry its bytes along so that an unchanged answer is
+//! relayed rather than written anew.
+
+pub mod request;
+
+pub use request::ChatRequest;
+
+use serde::{Deserialize, Serialize};
+
+use crate::json::Str;
+
+/// Why a choice ended. OpenAI's SDKs type it as a closed set: nothing else may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    Stop,
+    Length,
+    ToolCalls,
+    ContentFilter,
+    /// Only in answers to requests with the deprecated `functions`.
+    FunctionCall,
+}
+
+impl FinishReason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
+            FinishReason::ContentFilter => "content_filter",
+            FinishReason::FunctionCall => "function_call",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "stop" => FinishReason::Stop,
+            "length" => FinishReason::Length,
+            "tool_calls" => FinishReason::ToolCalls,
+            "content_filter" => FinishReason::ContentFilter,
+            "function_call" => FinishReason::FunctionCall,
+            _ => return None,
+        })
+    }
+}
+
+/// Tokens, counted as OpenAI counts them: `input` includes `cached_input` and `cache_write`,
+/// `output` includes `reasoning`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub input: u64,
+    pub output: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<u64>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct ChatResponse<'a> {
+    /// The answer as it came, if it came in the hub's own shape.
+    pub source: Option<&'a [u8]>,
+    pub id: Str<'a>,
+    /// The model that the provider says has answered.
+    pub model: Str<'a>,
+    /// Unix seconds; `None` if the provider does not say.
+    pub created: Option<u64>,
+    pub choices: Vec<Choice<'a>>,
+    pub usage: Option<Usage>,
+}
+
+#[derive(Debug)]
+pub struct Choice<'a> {
+    pub index: u32,
+    pub message: Message<'a>,
+    pub finish_reason: FinishReason,
+}
+
+/// What the model said. Texts come in pieces (a provider's content blocks) that follow each other.
+#[derive(Debug, Default)]
+pub struct Message<'a> {
+    pub content: Vec<Str<'a>>,
+    pub refusal: Option<Str<'a>>,
+    pub reasoning: Vec<Str<'a>>,
+    pub tool_calls: Vec<ToolCall<'a>>,
+}
+
+impl Message<'_> {
+    /// Whether it says anything at all.
+    pub fn is_empty(&self) -> bool {
+        self.tool_calls.is_empty()
+            && self.refusal.is_none_or(Str::is_empty)
+            && self.content.iter().chain(&self.reasoning).all(|text| text.is_empty())
+    }
+}
+
+#[derive(Debug)]
+pub struct ToolCall<'a> {
+    pub id: Str<'a>,
+    pub name: Str<'a>,
+    pub arguments: Arguments<'a>,
+}
+
+/// A tool call's arguments: OpenAI has a string that holds JSON, others have the JSON.
+#[derive(Clone, Copy, Debug)]
+pub enum Arguments<'a> {
+    Text(Str<'a>),
+    Json(&'a str),
+}
+
+/// One item of a streamed answer. Tolerant as it comes from a provider; strict (see
+/// [`crate::stream::normalize`]) as it goes to an endpoint.
+#[derive(Debug, Default)]
+pub struct ChatChunk<'a> {
+    /// The chunk as it came, if it came in the hub's own shape.
+    pub source: Option<Source<'a>>,
+    pub id: Option<Str<'a>>,
+    pub model: Option<Str<'a>>,
+    pub created: Option<u64>,
+    pub choices: Vec<ChunkChoice<'a>>,
+    pub usage: Option<Usage>,
+}
+
+/// A chunk's own bytes, and how much of them still holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub text: &'a str,
+    /// The value of `usage`, a slice of `text`, where the key is there (often as `null`).
+    pub usage: Option<&'a str>,
+    /// Whether the typed fields, `usage` apart, still say what `text` says.
+    pub exact: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct ChunkChoice<'a> {
+    pub index: u32,
+    pub delta: Delta<'a>,
+    pub finish_reason: Option<FinishReason>,
+}
+
+#[derive(Debug, Default)]
+pub struct Delta<'a> {
+    /// Whether the delta names the role (always `assistant`).
+    pub role: bool,
+    pub content: Option<Str<'a>>,
+    pub refusal: Option<Str<'a>>,
+    pub reasoning: Option<Str<'a>>,
+    pub tool_calls: Vec<ToolCallDelta<'a>>,
+}
+
+impl Delta<'_> {
+    /// Whether this is the model's own output: the first such delta is the *first token*.
+    pub fn has_output(&self) -> bool {
+        let texts = [self.content, self.refusal, self.reasoning];
+        !self.tool_calls.is_empty() || texts.into_iter().flatten().any(|text| !text.is_empty())
+    }
+}
+
+/// A piece of a tool call. `id` and `name` come once, `arguments` are concatenated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ToolCallDelta<'a> {
+    /// As the provider gave it, `None` if it gave none; dense and always there once normalized.
+    pub index: Option<u32>,
+    pub id: Option<Str<'a>>,
+    pub name: Option<Str<'a>>,
+    pub arguments: Option<Str<'a>>,
+}

@@ -1,0 +1,122 @@
+//! The configuration, resolved: what `gateway.yaml` says, with every default filled in and every name
+//! turned into a reference.
+//!
+//! There is one schema. The command reads it from YAML, the module from the JSON that the command
+//! printed; resolving a resolved document changes nothing. No secret is ever in it, only where
+//! Envoy finds them.
+
+
+
+
+
+
+
+use std::time::Duration;
+
+use crate::provider::{Kind, Sampling};
+
+pub struct Config {
+    /// Any string; appears in responses.
+    pub version: String,
+    pub listen: Listen,
+    pub clients: Clients,
+    pub providers: Vec<Provider>,
+    pub models: Vec<Model>,
+    pub routes: Vec<Route>,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    pub host: std::net::IpAddr,
+    pub port: u16,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Clients {
+    /// Nothing was said: whoever reaches the listener, which then must be on loopback.
+    Local,
+    /// Whoever reaches the listener, said on purpose.
+    Open,
+    /// Whoever has a key of this file (a map from client name to key).
+    Keys { file: String },
+}
+
+pub struct Provider {
+    /// Also the name of its Envoy cluster.
+    pub name: String,
+    pub kind: &'static Kind,
+    pub url: Url,
+    pub credential: Credential,
+    /// A file with the CA certificates to trust instead of the system's.
+    pub ca: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// The base address of a provider's API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    pub scheme: Scheme,
+    /// A name, or an address (without brackets).
+    pub host: String,
+    pub port: u16,
+    /// Without a slash at its end; empty for the root.
+    pub path: String,
+}
+
+/// Where Envoy finds the key that it adds to requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    None,
+    Env(String),
+    File(String),
+    Sds(String),
+}
+
+pub struct Model {
+    pub name: String,
+    /// Index into [`Config::providers`].
+    pub provider: usize,
+    /// What the provider calls it.
+    pub id: String,
+    pub max_output: Option<u64>,
+    /// Whether it may think for long before the first token.
+    pub reasoning: bool,
+    pub sampling: Vec<Sampling>,
+    pub first_token: Duration,
+    pub answer: Duration,
+}
+
+pub struct Route {
+    pub name: String,
+    /// Indices into [`Config::models`], in the order to try them; never empty.
+    pub targets: Vec<usize>,
+    pub commit: Commit,
+}
+
+/// When an answer counts as begun, so that nothing can be repeated any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    FirstToken,
+    Complete,
+}
+
+/// `first_token` and `answer` are the defaults of the models, where they are already filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub first_token: Duration,
+    pub reasoning_first_token: Duration,
+    pub answer: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// Tries for one request, over all targets.
+    pub attempts: u32,
+    /// Bytes of a request's body.
+    pub body: u64,
+}

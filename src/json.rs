@@ -1,0 +1,455 @@
+//! JSON that keeps what it does not understand.
+//!
+//! A body is read as borrowed slices of its own text ([`Object`], [`Str`]), changed in place
+//! ([`Edits`]) and written without building a tree ([`Writer`]), so that number formats, key order
+//! and unknown fields survive byte for byte. Nothing here knows what the JSON means.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+pub use serde_json::value::RawValue;
+
+/// An object as it was written: keys in order, values as slices of the text.
+#[derive(Debug, Default)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    pub fn parse(text: &'a [u8]) -> Result<Self, serde_json::Error> {
+        serde_json::from_slice(text)
+    }
+
+    pub fn get(&self, key: &str) -> Option<&'a RawValue> {
+        self.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The first key for which `read` holds that stands here twice. Readers differ in which of the
+    /// two they believe, so a gateway must believe neither.
+    pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
+        let mut seen = self.0.iter().enumerate();
+        seen.find_map(|(index, (key, _))| {
+            let before = self.0.get(..index).unwrap_or_default();
+            (read(key) && before.iter().any(|(earlier, _)| earlier == key)).then_some(key.as_ref())
+        })
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                let mut pairs = Vec::with_capacity(16);
+                while let Some(Key(key)) = map.next_key()? {
+                    pairs.push((key, map.next_value()?));
+                }
+                Ok(Object(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// A key, borrowed unless it contains escapes (`Cow` alone always copies in serde).
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Keeps a value's text, `null` included, where a plain `Option<&RawValue>` would forget it.
+/// For `#[serde(default, borrow, deserialize_with = "json::present")]`.
+pub fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// Whether the whole text is one JSON value.
+pub fn is_valid(text: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+/// What a raw value is, told by its first byte (a [`RawValue`] is valid and has no leading space).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    Null,
+    Bool,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+pub fn type_of(value: &RawValue) -> Type {
+    match value.get().as_bytes().first() {
+        Some(b'n') => Type::Null,
+        Some(b't' | b'f') => Type::Bool,
+        Some(b'"') => Type::String,
+        Some(b'[') => Type::Array,
+        Some(b'{') => Type::Object,
+        _ => Type::Number,
+    }
+}
+
+/// The elements of an array, or nothing if the value is no array.
+pub fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(value.get()).ok()
+}
+
+/// A JSON string as it was written, quotes and escapes included: what one API escaped, another can
+/// be given without being unescaped and escaped again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Str<'a>(&'a str);
+
+impl<'a> Str<'a> {
+    pub const EMPTY: Str<'static> = Str("\"\"");
+
+    /// The value, if it is a string.
+    pub fn new(value: &'a RawValue) -> Option<Self> {
+        (type_of(value) == Type::String).then(|| Str(value.get()))
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0.len() <= 2
+    }
+
+    /// With its quotes, ready to be written into other JSON.
+    pub fn raw(self) -> &'a str {
+        self.0
+    }
+
+    /// Between its quotes, still escaped.
+    pub fn escaped(self) -> &'a str {
+        self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default()
+    }
+
+    /// The text it stands for. Lone surrogates, which Rust cannot hold, become U+FFFD.
+    pub fn decode(self) -> Cow<'a, str> {
+        let escaped = self.escaped();
+        if !escaped.contains('\\') {
+            return Cow::Borrowed(escaped);
+        }
+        match serde_json::from_str::<String>(self.0) {
+            Ok(text) => Cow::Owned(text),
+            Err(_) => Cow::Owned(decode_with_lone_surrogates(self.0)),
+        }
+    }
+}
+
+/// `serde_json` refuses `"\ud83d"` as text but reads it as bytes (WTF-8).
+fn decode_with_lone_surrogates(raw: &str) -> String {
+    struct Bytes(Vec<u8>);
+
+    impl<'de> Deserialize<'de> for Bytes {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct Buffer;
+            impl Visitor<'_> for Buffer {
+                type Value = Bytes;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a string")
+                }
+                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                    Ok(Bytes(bytes.to_vec()))
+                }
+            }
+            deserializer.deserialize_bytes(Buffer)
+        }
+    }
+
+    match serde_json::from_str::<Bytes>(raw) {
+        Ok(Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => String::new(),
+    }
+}
+
+/// Replacements in a text that otherwise stays as it is, in ascending order of place.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Edits(Vec<Edit>);
+
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Edit {
+    start: usize,
+    end: usize,
+    text: String,
+}
+
+impl Edits {
+    /// Adds a replacement; ranges may be added in any order but must not overlap.
+    pub fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
+        let at = self.0.partition_point(|edit| edit.start <= range.start);
+        self.0.insert(at, Edit { start: range.start, end: range.end, text: text.into() });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where the last replacement ends: what lies behind need not be looked at.
+    pub fn end(&self) -> usize {
+        self.0.last().map_or(0, |edit| edit.end)
+    }
+
+    /// By how many bytes the text grows (or shrinks).
+    pub fn growth(&self) -> isize {
+        self.0.iter().map(|edit| edit.text.len() as isize - (edit.end - edit.start) as isize).sum()
+    }
+
+    /// The text with its replacements; a prefix that contains them all will do. A range outside the
+    /// text is left out rather than trusted.
+    pub fn apply(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len().saturating_add_signed(self.growth()));
+        let mut from = 0;
+        for edit in &self.0 {
+            let Some(kept) = text.get(from..edit.start) else { break };
+            out.extend_from_slice(kept);
+            out.extend_from_slice(edit.text.as_bytes());
+            from = edit.end;
+        }
+        out.extend_from_slice(text.get(from..).unwrap_or_default());
+        out
+    }
+}
+
+/// Where `part`, a slice borrowed from `whole`, lies in it.
+pub fn span(whole: &[u8], part: &str) -> Option<Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
+    let end = start.checked_add(part.len())?;
+    (end <= whole.len()).then_some(start..end)
+}
+
+/// The range of a whole `"key":value` pair with the comma that belongs to it, so that cutting it out
+/// leaves valid JSON. `value` is the span of the value; `None` if the key is written in another way.
+pub fn pair_span(whole: &[u8], key: &str, value: Range<usize>) -> Option<Range<usize>> {
+    let before = |end: usize| whole.get(..end).map(|head| head.trim_ascii_end());
+    let head = before(value.start)?.strip_suffix(b":")?.trim_ascii_end();
+    let head = head.strip_suffix(b"\"")?.strip_suffix(key.as_bytes())?.strip_suffix(b"\"")?;
+    let start = head.len();
+    if let Some(head) = head.trim_ascii_end().strip_suffix(b",") {
+        return Some(head.len()..value.end);
+    }
+    let tail = whole.get(value.end..)?;
+    let rest = tail.trim_ascii_start();
+    let end = match rest.strip_prefix(b",") {
+        Some(rest) => whole.len() - rest.len(),
+        None => value.end,
+    };
+    Some(start..end)
+}
+
+/// Writes JSON without a tree. Commas are its business, nesting is the caller's.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+    needs_comma: bool,
+}
+
+impl Writer {
+    pub fn with_capacity(capacity: usize) -> Self {
+        Writer { out: Vec::with_capacity(capacity), needs_comma: false }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    pub fn begin_object(&mut self) -> &mut Self {
+        self.open(b'{')
+    }
+
+    pub fn end_object(&mut self) -> &mut Self {
+        self.close(b'}')
+    }
+
+    pub fn begin_array(&mut self) -> &mut Self {
+        self.open(b'[')
+    }
+
+    pub fn end_array(&mut self) -> &mut Self {
+        self.close(b']')
+    }
+
+    pub fn key(&mut self, key: &str) -> &mut Self {
+        self.string(key);
+        self.out.push(b':');
+        self.needs_comma = false;
+        self
+    }
+
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        self.separate();
+        escape_into(&mut self.out, text);
+        self
+    }
+
+    /// A string whose content is `escaped` text, already in JSON's escapes.
+    pub fn escaped(&mut self, escaped: &[&str]) -> &mut Self {
+        self.separate();
+        self.out.push(b'"');
+        for part in escaped {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+        self.out.push(b'"');
+        self
+    }
+
+    pub fn str(&mut self, text: Str<'_>) -> &mut Self {
+        self.raw(text.raw())
+    }
+
+    /// A value that is JSON already.
+    pub fn raw(&mut self, json: &str) -> &mut Self {
+        self.separate();
+        self.out.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.raw(&number.to_string())
+    }
+
+    pub fn bool(&mut self, value: bool) -> &mut Self {
+        self.raw(if value { "true" } else { "false" })
+    }
+
+    pub fn null(&mut self) -> &mut Self {
+        self.raw("null")
+    }
+
+    fn open(&mut self, bracket: u8) -> &mut Self {
+        self.separate();
+        self.out.push(bracket);
+        self.needs_comma = false;
+        self
+    }
+
+    fn close(&mut self, bracket: u8) -> &mut Self {
+        self.out.push(bracket);
+        self.needs_comma = true;
+        self
+    }
+
+    fn separate(&mut self) {
+        if self.needs_comma {
+            self.out.push(b',');
+        }
+        self.needs_comma = true;
+    }
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn escape_into(out: &mut Vec<u8>, text: &str) {
+    // Writing to a Vec cannot fail, and a str is always a valid JSON string.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// `text` as a JSON string, quotes included.
+pub fn escape(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_keeps_order_numbers_and_repeated_keys() {
+        let text = br#"{"model":"m","z":1.10,"a\u0062":{"b":1,"a":2},"seed":12345678901234567890123,"z":2}"#;
+        let object = Object::parse(text).unwrap();
+        let pairs: Vec<_> = object.iter().map(|(key, value)| (key, value.get())).collect();
+        assert_eq!(
+            pairs,
+            [
+                ("model", "\"m\""),
+                ("z", "1.10"),
+                ("ab", r#"{"b":1,"a":2}"#),
+                ("seed", "12345678901234567890123"),
+                ("z", "2")
+            ]
+        );
+        assert_eq!(object.repeated(|_| true), Some("z"));
+        assert_eq!(object.repeated(|key| key == "model"), None);
+    }
+
+    #[test]
+    fn edits_apply_to_a_prefix_and_ignore_ranges_outside() {
+        let text = br#"{"model":"a","n":1}"#;
+        let object = Object::parse(text).unwrap();
+        let mut edits = Edits::default();
+        edits.replace(span(text, object.get("n").unwrap().get()).unwrap(), "22");
+        edits.replace(span(text, object.get("model").unwrap().get()).unwrap(), "\"long\"");
+        assert_eq!(edits.apply(text), br#"{"model":"long","n":22}"#);
+        assert_eq!(edits.growth(), 4);
+        assert_eq!(edits.apply(&text[..edits.end()]), br#"{"model":"long","n":22"#);
+        assert_eq!(edits.apply(b"{}"), b"{}");
+    }
+
+    #[test]
+    fn a_pair_is_cut_with_its_comma() {
+        for (text, expected) in [
+            (r#"{"a":1,"usage":null}"#, r#"{"a":1}"#),
+            (r#"{"usage": null , "a":1}"#, r#"{ "a":1}"#),
+            (r#"{"usage":null}"#, "{}"),
+            (r#"{"a":1 , "usage" : null,"b":2}"#, r#"{"a":1 ,"b":2}"#),
+        ] {
+            let object = Object::parse(text.as_bytes()).unwrap();
+            let value = span(text.as_bytes(), object.get("usage").unwrap().get()).unwrap();
+            let pair = pair_span(text.as_bytes(), "usage", value).unwrap();
+            let mut edits = Edits::default();
+            edits.replace(pair, "");
+            assert_eq!(String::from_utf8(edits.apply(text.as_bytes())).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn strings_decode_with_and_without_escapes() {
+        let raw = |text: &'static str| serde_json::from_str::<&RawValue>(text).unwrap();
+        assert_eq!(Str::new(raw(r#""plain é""#)).unwrap().decode(), "plain é");
+        assert_eq!(Str::new(raw(r#""a\nb\ud83d\ude00""#)).unwrap().decode(), "a\nb😀");
+        assert!(Str::new(raw(r#""x\ud83dy""#)).unwrap().decode().starts_with('x'));
+        assert!(Str::new(raw("12")).is_none());
+    }
+
+    #[test]
+    fn the_writer_places_commas() {
+        let mut w = Writer::default();
+        w.begin_object().key("a").begin_array().number(1).string("x\"").end_array();
+        w.key("b").begin_object().end_object().key("c").null().end_object();
+        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null}"#);
+    }
+}

@@ -1,0 +1,35 @@
+//! Dragoman: an LLM gateway that lives inside Envoy as one proxy-wasm filter.
+//!
+//! The core is sans-IO: bytes, time and headers are arguments, results are values. In the order in
+//! which a request meets them:
+//!
+//! ```text
+//! client bytes
+//!    │  endpoint  parse       what clients speak: chat completions
+//!    ▼
+//! ChatRequest                 chat: the hub, OpenAI's shape, unknown fields kept verbatim
+//!    │  route     plan        ordered targets, or a Rejection
+//!    ▼
+//! Plan ──► Attempt            attempt: one per try; Envoy retries
+//!             │  provider     what vendors speak: ChatRequest -> UpstreamRequest
+//!             ▼
+//!          upstream bytes
+//!             │  stream       bytes -> frames -> (provider) chunks -> normalized chunks
+//!             ▼
+//!          endpoint  render   chunks -> client bytes
+//! ```
+//!
+//! `config` is what all of it is set up with, `json` and `error` are the vocabulary, `host` (only with
+//! the feature of that name) is the shell: the only code that knows proxy-wasm.
+
+
+pub mod chat;
+pub mod config;
+
+pub mod error;
+
+
+pub mod json;
+pub mod provider;
+
+pub mod stream;

@@ -1,0 +1,140 @@
+//! What vendors speak: a registry of provider kinds and the translators between their wire formats
+//! and the hub.
+//!
+//! A new vendor with a known wire format is a row of [`KINDS`]; a new wire format is a file with a
+//! [`Translator`]. No file here knows the client's API, Envoy or the clock.
+
+// pub mod anthropic;
+pub mod openai;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::{ChatChunk, ChatRequest, ChatResponse};
+use crate::error::{Rejection, UpstreamError};
+use crate::json::Edits;
+use crate::stream::Frame;
+
+/// Every kind of provider there is: what `kind` in gateway.yaml may name.
+pub static KINDS: &[Kind] = &[openai::KIND];
+
+/// A row of the registry: data only.
+pub struct Kind {
+    pub name: &'static str,
+    pub translator: &'static dyn Translator,
+    /// The base address, as the vendor's own SDK takes it.
+    pub url: &'static str,
+    pub auth: Auth,
+    /// Whether the API refuses a request without a token limit, so that a model needs `max_output`.
+    pub needs_max_output: bool,
+    /// Which sampling parameters models of this kind take if their entry does not say.
+    pub sampling: &'static [Sampling],
+}
+
+impl Kind {
+    pub fn named(name: &str) -> Option<&'static Kind> {
+        KINDS.iter().find(|kind| kind.name == name)
+    }
+}
+
+/// How Envoy presents the credential. No key ever enters the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `authorization: Bearer KEY`
+    Bearer,
+    /// The key alone, in this header.
+    Header(&'static str),
+}
+
+/// A sampling parameter that models may or may not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sampling {
+    Temperature,
+    TopP,
+    TopK,
+}
+
+impl Sampling {
+    pub const ALL: &'static [Sampling] = &[Sampling::Temperature, Sampling::TopP, Sampling::TopK];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Sampling::Temperature => "temperature",
+            Sampling::TopP => "top_p",
+            Sampling::TopK => "top_k",
+        }
+    }
+}
+
+/// A model as a candidate of one request: everything that an attempt has to know about it. It
+/// travels in the plan, so that an attempt needs no configuration of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The model's name in the registry of gateway.yaml.
+    pub model: String,
+    /// The provider's name there, which is also its Envoy cluster.
+    pub provider: String,
+    /// The provider's [`Kind`], by name.
+    pub kind: String,
+    /// What the provider calls the model.
+    pub id: String,
+    pub scheme: String,
+    /// Host, and port where it is not the scheme's own.
+    pub authority: String,
+    /// The path of the base address, without a slash at its end.
+    pub base_path: String,
+    pub max_output: Option<u64>,
+    pub sampling: Vec<Sampling>,
+}
+
+/// A request as a provider is to receive it. The attempt adds what is the same for all
+/// (`:authority`, `content-type`, `content-length`, `accept` …).
+#[derive(Debug)]
+pub struct UpstreamRequest {
+    /// Appended to the target's base path.
+    pub path: String,
+    pub headers: &'static [(&'static str, &'static str)],
+    pub body: Body,
+    /// Parameters that were left out because the target has no such thing.
+    pub dropped: Vec<&'static str>,
+}
+
+#[derive(Debug)]
+pub enum Body {
+    /// The client's own body with a few changes.
+    Edited(Edits),
+    Written(Vec<u8>),
+}
+
+/// A wire format. Stateless; every call is given all it needs, and the same call gives the same
+/// bytes.
+pub trait Translator: Sync {
+    /// Writes the request for `target`. Whatever makes the target unable to serve it is found here,
+    /// in the route stage, because an attempt cannot refuse.
+    fn request(&self, chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection>;
+
+    /// Reads a whole answer to a request that was not streamed. A success without an answer in it is
+    /// an error.
+    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError>;
+
+    /// A reader of one streamed answer.
+    fn stream(&self) -> Box<dyn StreamTranslator>;
+
+    /// Reads an error answer: what it says, and what class of failure it is.
+    fn error(&self, status: u16, body: &[u8]) -> UpstreamError;
+}
+
+/// Reads the frames of one streamed answer.
+pub trait StreamTranslator {
+    /// Tolerant: unknown events are skipped, any plausible form is taken. An error is a failure that
+    /// the provider reports within the stream.
+    fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError>;
+}
+
+/// Takes the chunks of a stream as they are read.
+pub trait Sink {
+    fn chunk(&mut self, chunk: ChatChunk<'_>);
+
+    /// The provider's own mark that the answer is complete (`[DONE]`, `message_stop`).
+    fn done(&mut self);
+}
