@@ -22,14 +22,18 @@
 //! `config` is what all of it is set up with, `json` and `error` are the vocabulary, `host` (only with
 //! the feature of that name) is the shell: the only code that knows proxy-wasm.
 
-
+pub mod attempt;
 pub mod chat;
 pub mod config;
+pub mod endpoint;
 
 pub mod error;
 
-
+pub mod headers;
+#[cfg(feature = "host")]
+mod host;
 pub mod json;
 pub mod provider;
 
+pub mod route;
 pub mod stream;

@@ -152,13 +152,15 @@ pub struct Delta<'a> {
     pub refusal: Option<Str<'a>>,
     pub reasoning: Option<Str<'a>>,
     pub tool_calls: Vec<ToolCallDelta<'a>>,
+    /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
+    pub other: bool,
 }
 
 impl Delta<'_> {
     /// Whether this is the model's own output: the first such delta is the *first token*.
     pub fn has_output(&self) -> bool {
         let texts = [self.content, self.refusal, self.reasoning];
-        !self.tool_calls.is_empty() || texts.into_iter().flatten().any(|text| !text.is_empty())
+        self.other || !self.tool_calls.is_empty() || texts.into_iter().flatten().any(|text| !text.is_empty())
     }
 }
 
@@ -169,5 +171,7 @@ pub struct ToolCallDelta<'a> {
     pub index: Option<u32>,
     pub id: Option<Str<'a>>,
     pub name: Option<Str<'a>>,
-    pub arguments: Option<Str<'a>>,
+    pub arguments: Option<Arguments<'a>>,
+    /// The first fragment of its call; set by the normalizer.
+    pub begins: bool,
 }

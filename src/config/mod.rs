@@ -5,12 +5,6 @@
 //! printed; resolving a resolved document changes nothing. No secret is ever in it, only where
 //! Envoy finds them.
 
-
-
-
-
-
-
 use std::time::Duration;
 
 use crate::provider::{Kind, Sampling};

@@ -114,8 +114,9 @@ impl StreamTranslator for OpenAiStream {
             return Err(OpenAi.error(200, data.as_bytes()));
         }
         let choices = chunk.choices.unwrap_or_default();
+        let exact = choices.iter().all(WireChunkChoice::is_exact);
         out.chunk(ChatChunk {
-            source: Some(Source { text: data, usage: chunk.usage.map(RawValue::get), exact: true }),
+            source: Some(Source { text: data, usage: chunk.usage.map(RawValue::get), exact }),
             id: chunk.id.and_then(Str::new),
             model: chunk.model.and_then(Str::new),
             created: chunk.created.and_then(whole_number),
@@ -166,6 +167,10 @@ struct WireMessage<'a> {
     reasoning: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<Vec<WireToolCall<'a>>>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -231,6 +236,17 @@ impl<'a> WireChoice<'a> {
 }
 
 impl<'a> WireChunkChoice<'a> {
+    /// Whether it is written as OpenAI writes it, so that its text may stand for what was read.
+    fn is_exact(&self) -> bool {
+        let Some(delta) = &self.delta else { return false };
+        let calls = delta.tool_calls.as_deref();
+        self.index.is_some()
+            && self.finish_reason.is_none_or(|reason| FinishReason::parse(trim_quotes(reason)).is_some())
+            && delta.role.is_none_or(|role| role.get() == "\"assistant\"")
+            && delta.content.is_none_or(|content| json::type_of(content) == Type::String)
+            && calls.is_none_or(|calls| !calls.is_empty() && calls.iter().all(WireToolCall::is_exact))
+    }
+
     fn read(self) -> ChunkChoice<'a> {
         let delta = self.delta.unwrap_or_default();
         let calls = delta.tool_calls.unwrap_or_default();
@@ -242,6 +258,7 @@ impl<'a> WireChunkChoice<'a> {
                 refusal: text(delta.refusal),
                 reasoning: text(delta.reasoning_content).or(text(delta.reasoning)),
                 tool_calls: calls.into_iter().map(WireToolCall::delta).collect(),
+                other: delta.audio.is_some() || delta.function_call.is_some(),
             },
             finish_reason: finish_reason(self.finish_reason),
         }
@@ -249,15 +266,21 @@ impl<'a> WireChunkChoice<'a> {
 }
 
 impl<'a> WireToolCall<'a> {
+    fn is_exact(&self) -> bool {
+        let is_text = |value: Option<&RawValue>| value.is_none_or(|value| json::type_of(value) == Type::String);
+        let function = self.function.as_ref();
+        let blank = |value: Option<&RawValue>| value.is_some_and(|value| value.get() == "\"\"");
+        self.index.is_some()
+            && !blank(self.id)
+            && function.is_none_or(|function| is_text(function.arguments) && !blank(function.name))
+    }
+
     fn call(self) -> Option<ToolCall<'a>> {
         let function = self.function?;
         Some(ToolCall {
             id: text(self.id).unwrap_or(Str::EMPTY),
             name: text(function.name)?,
-            arguments: match function.arguments {
-                Some(value) => Str::new(value).map_or(Arguments::Json(value.get()), Arguments::Text),
-                None => Arguments::Json("{}"),
-            },
+            arguments: function.arguments.map_or(Arguments::Json("{}"), arguments),
         })
     }
 
@@ -268,9 +291,19 @@ impl<'a> WireToolCall<'a> {
             index: self.index,
             id: text(self.id).filter(not_empty),
             name: text(function.name).filter(not_empty),
-            arguments: text(function.arguments),
+            arguments: function.arguments.map(arguments),
+            begins: false,
         }
     }
+}
+
+/// A string, or from some the object itself (quirk B16).
+fn arguments(value: &RawValue) -> Arguments<'_> {
+    Str::new(value).map_or(Arguments::Json(value.get()), Arguments::Text)
+}
+
+fn trim_quotes(value: &RawValue) -> &str {
+    value.get().trim_matches('"')
 }
 
 fn text<'a>(value: Option<&'a RawValue>) -> Option<Str<'a>> {

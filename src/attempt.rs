@@ -1,0 +1,311 @@
+//! One try at one target: the request as the provider is to receive it, and the provider's answer
+//! turned into the client's.
+//!
+//! Nothing reaches the client before the commit point; until then a failure is a value that the host
+//! turns into a retry. Bytes and headers in, bytes and headers out: when to hold and when to send is
+//! told by [`Output`].
+
+use crate::endpoint::{self, Endpoint};
+use crate::error::{Rejection, UpstreamError};
+use crate::headers::Headers;
+use crate::json::{self, Edits};
+use crate::provider::{Body, Kind, Target};
+use crate::route::{Candidate, Plan};
+use crate::stream::Relay;
+use crate::stream::normalize::Identity;
+
+/// On every answer that an attempt gives; by its absence the route stage knows Envoy's own replies.
+pub const MODEL_HEADER: &str = "x-dragoman-model";
+
+/// What is read of an error answer: enough for any provider's words, little enough to wait for.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// An attempt that has not been sent yet.
+pub struct Attempt<'a> {
+    plan: &'a Plan<'a>,
+    candidate: &'a Candidate<'a>,
+    kind: &'static Kind,
+}
+
+impl<'a> Attempt<'a> {
+    /// The attempt at a candidate of the plan.
+    pub fn new(plan: &'a Plan<'a>, candidate: usize) -> Option<Self> {
+        let candidate = plan.candidates.get(candidate)?;
+        Some(Attempt { plan, candidate, kind: Kind::named(&candidate.target.kind)? })
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.candidate.target
+    }
+
+    /// The changes to the client's body, where that is all this target needs: then it need not be read.
+    pub fn edits(&self) -> Option<&Edits> {
+        self.candidate.edits.as_ref()
+    }
+
+    /// The body for this target, written from the client's. The route stage has seen that it can be;
+    /// an error means that the body is not the one it saw.
+    pub fn body(&self, body: &[u8]) -> Result<Vec<u8>, Rejection> {
+        let chat = self.endpoint().parse(body)?;
+        match self.kind.translator.request(&chat, self.target())?.body {
+            Body::Edited(edits) => Ok(edits.apply(body)),
+            Body::Written(bytes) => Ok(bytes),
+        }
+    }
+
+    /// Every header of the request. An attempt starts from nothing: what the client sent, or what an
+    /// earlier attempt at another provider set, must not get here (DESIGN.md section 4).
+    pub fn headers(&self, content_length: usize) -> Headers {
+        let target = self.target();
+        let mut headers = Headers::default();
+        headers.push(":method", "POST");
+        headers.push(":path", format!("{}{}", target.base_path, self.candidate.path));
+        headers.push(":scheme", target.scheme.as_str());
+        headers.push(":authority", target.authority.as_str());
+        headers.push("content-type", "application/json");
+        headers.push("content-length", content_length.to_string());
+        headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
+        // Upstream filters cannot decompress, and a stream has nothing to gain from it.
+        headers.push("accept-encoding", "identity");
+        headers.push("user-agent", concat!("dragoman/", env!("CARGO_PKG_VERSION")));
+        for (name, value) in &self.candidate.headers {
+            headers.push(name, value.as_bytes());
+        }
+        headers
+    }
+
+    fn endpoint(&self) -> &'static dyn Endpoint {
+        endpoint::named(&self.plan.endpoint)
+    }
+
+    /// The reader of the answer. `now`: Unix nanoseconds.
+    pub fn answer(&self, attempts: usize, now: u64) -> Answer {
+        Answer {
+            kind: self.kind,
+            endpoint: self.endpoint(),
+            stream: self.plan.stream,
+            include_usage: self.plan.include_usage,
+            hold: self.plan.hold,
+            model: self.target().model.clone(),
+            id: self.target().id.clone(),
+            dropped: self.candidate.dropped.join(","),
+            version: self.plan.version.clone().into_owned(),
+            route: self.plan.route.clone().into_owned(),
+            attempts,
+            now,
+            head: Headers::default(),
+            state: State::Head,
+        }
+    }
+}
+
+/// Reads one provider's answer.
+pub struct Answer {
+    kind: &'static Kind,
+    endpoint: &'static dyn Endpoint,
+    stream: bool,
+    include_usage: bool,
+    hold: bool,
+    model: String,
+    id: String,
+    dropped: String,
+    version: String,
+    route: String,
+    attempts: usize,
+    now: u64,
+    /// What of the provider's headers a client is given.
+    head: Headers,
+    state: State,
+}
+
+enum State {
+    /// Nothing has come yet.
+    Head,
+    /// An error answer, collected until it can be read.
+    Error { status: u16, body: Vec<u8> },
+    /// A whole answer, collected.
+    Whole { body: Vec<u8> },
+    /// A stream, held back until the commit point.
+    Held { relay: Box<Relay> },
+    /// A stream that the client is reading.
+    Open { relay: Box<Relay> },
+    /// Nothing more is to be read.
+    Over,
+}
+
+/// What the host is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Keep the headers and everything else back.
+    Hold,
+    /// Send these headers, and the body in place of what was held.
+    Begin { headers: Headers, body: Vec<u8> },
+    /// Send this in place of the bytes that came.
+    Continue(Vec<u8>),
+    /// The attempt has failed and the client has seen nothing of it.
+    Fail(UpstreamError),
+}
+
+impl Answer {
+    pub fn head(&mut self, status: u16, headers: &Headers, end: bool) -> Output {
+        self.head = passed_on(headers);
+        let content_type = headers.content_type().unwrap_or_default();
+        let encoding = headers.get("content-encoding").unwrap_or("identity");
+        self.state = match status {
+            _ if !encoding.eq_ignore_ascii_case("identity") => {
+                return self.fail(UpstreamError::malformed(format!(
+                    "The provider's answer is compressed ({encoding}), although it was asked not to be."
+                )));
+            }
+            200..=299 if content_type.eq_ignore_ascii_case("text/html") => {
+                return self.fail(UpstreamError::malformed("The provider answered with an HTML page."));
+            }
+            200..=299 if self.stream && content_type.eq_ignore_ascii_case("text/event-stream") => {
+                let identity = Identity {
+                    id: json::escape(&format!("chatcmpl-{:x}", self.now)),
+                    model: json::escape(&self.id),
+                    created: self.now / 1_000_000_000,
+                };
+                let render = self.endpoint.stream(self.include_usage);
+                let relay = Box::new(Relay::new(self.kind.translator.stream(), render, identity));
+                State::Held { relay }
+            }
+            200..=299 => State::Whole { body: Vec::new() },
+            status => State::Error { status, body: Vec::new() },
+        };
+        if end { self.body(&[], true) } else { Output::Hold }
+    }
+
+    /// The next bytes of the answer's body, and whether they are the last.
+    pub fn body(&mut self, bytes: &[u8], end: bool) -> Output {
+        match &mut self.state {
+            State::Error { body, .. } => {
+                let room = MAX_ERROR_BODY.saturating_sub(body.len());
+                body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+                if end || body.len() >= MAX_ERROR_BODY { self.error() } else { Output::Hold }
+            }
+            State::Whole { body } => {
+                body.extend_from_slice(bytes);
+                if end { self.whole() } else { Output::Hold }
+            }
+            State::Held { .. } => self.held(bytes, end),
+            State::Open { relay } => {
+                let mut read = relay.push(bytes);
+                if end && read.is_ok() {
+                    read = relay.end();
+                }
+                // The client has seen a part: a failure can only be told, and nothing may follow it.
+                if let Err(error) = read {
+                    relay.error(&error.reply);
+                }
+                let ready = relay.take();
+                if end {
+                    self.state = State::Over;
+                }
+                Output::Continue(ready)
+            }
+            State::Head | State::Over => Output::Continue(Vec::new()),
+        }
+    }
+
+    fn error(&mut self) -> Output {
+        let State::Error { status, body } = std::mem::replace(&mut self.state, State::Over) else {
+            return Output::Hold;
+        };
+        Output::Fail(self.kind.translator.error(status, &body))
+    }
+
+    fn whole(&mut self) -> Output {
+        let State::Whole { body } = std::mem::replace(&mut self.state, State::Over) else { return Output::Hold };
+        match self.kind.translator.response(&body) {
+            Err(error) => Output::Fail(error),
+            Ok(_) if self.stream => {
+                Output::Fail(UpstreamError::malformed("The provider answered a streamed request without a stream."))
+            }
+            Ok(answer) => {
+                let body = self.endpoint.response(&answer, self.now / 1_000_000_000);
+                Output::Begin { headers: self.json_headers(200, body.len()), body }
+            }
+        }
+    }
+
+    fn held(&mut self, bytes: &[u8], end: bool) -> Output {
+        let State::Held { relay } = &mut self.state else { return Output::Hold };
+        let mut read = relay.push(bytes);
+        if end && read.is_ok() {
+            read = relay.end();
+        }
+        let committed = if self.hold { relay.is_complete() } else { relay.has_output() || relay.is_complete() };
+        match read {
+            Err(error) if !committed || self.hold => self.fail(error),
+            Ok(()) if !committed => Output::Hold,
+            read => {
+                let State::Held { mut relay } = std::mem::replace(&mut self.state, State::Over) else {
+                    return Output::Hold;
+                };
+                if let Err(error) = read {
+                    relay.error(&error.reply);
+                }
+                let body = relay.take();
+                let mut headers = self.labelled(200);
+                headers.push("content-type", "text/event-stream; charset=utf-8");
+                headers.push("cache-control", "no-cache");
+                headers.push("x-accel-buffering", "no");
+                if !end {
+                    self.state = State::Open { relay };
+                }
+                Output::Begin { headers, body }
+            }
+        }
+    }
+
+    fn fail(&mut self, error: UpstreamError) -> Output {
+        self.state = State::Over;
+        Output::Fail(error)
+    }
+
+    /// A failure as the client's answer.
+    pub fn failure(&self, error: &UpstreamError) -> (Headers, Vec<u8>) {
+        let body = self.endpoint.error(&error.reply);
+        (self.json_headers(error.reply.status, body.len()), body)
+    }
+
+    fn json_headers(&self, status: u16, length: usize) -> Headers {
+        let mut headers = self.labelled(status);
+        headers.push("content-type", "application/json");
+        headers.push("content-length", length.to_string());
+        headers
+    }
+
+    /// The headers by which a client and an operator can tell who has answered.
+    fn labelled(&self, status: u16) -> Headers {
+        let mut headers = Headers::default();
+        headers.push(":status", status.to_string());
+        for (name, value) in self.head.iter() {
+            headers.push(name, value);
+        }
+        headers.push(MODEL_HEADER, self.model.as_str());
+        headers.push("x-dragoman-route", self.route.as_str());
+        headers.push("x-dragoman-attempts", self.attempts.to_string());
+        headers.push("x-dragoman-version", self.version.as_str());
+        if !self.dropped.is_empty() {
+            headers.push("x-dragoman-dropped", self.dropped.as_str());
+        }
+        headers
+    }
+}
+
+/// The provider's headers that a client is given. The others name our account, set cookies or
+/// describe bytes that are no longer there.
+fn passed_on(headers: &Headers) -> Headers {
+    let mut passed = Headers::default();
+    for (name, value) in headers.iter() {
+        match name {
+            "x-request-id" | "request-id" => passed.push("x-upstream-request-id", value),
+            "retry-after" | "retry-after-ms" | "openai-processing-ms" | "openai-version" => passed.push(name, value),
+            name if name.starts_with("x-ratelimit-") => passed.push(name, value),
+            _ => {}
+        }
+    }
+    passed
+}

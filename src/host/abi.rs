@@ -1,0 +1,225 @@
+//! Calls to the host, by the proxy-wasm ABI 0.2.1.
+//!
+//! The SDK's own wrappers panic on statuses that they do not expect and on header values that are not
+//! UTF-8; either would take the VM down with every request in it. These give `None` or do nothing, and
+//! they take and give bytes.
+
+use std::ptr::null_mut;
+
+use crate::headers::Headers;
+
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Map {
+    RequestHeaders = 0,
+    RequestTrailers = 1,
+    ResponseHeaders = 2,
+    ResponseTrailers = 3,
+}
+
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub enum Buffer {
+    RequestBody = 0,
+    ResponseBody = 1,
+    PluginConfiguration = 7,
+}
+
+mod sys {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
+        pub fn proxy_get_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub fn proxy_replace_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
+        pub fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            max_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize)
+        -> u32;
+        pub fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_set_property(path: *const u8, path_size: usize, data: *const u8, size: usize) -> u32;
+        pub fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+        pub fn proxy_call_foreign_function(
+            name: *const u8,
+            name_size: usize,
+            arguments: *const u8,
+            arguments_size: usize,
+            results: *mut *mut u8,
+            results_size: *mut usize,
+        ) -> u32;
+        pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    }
+}
+
+/// Runs a call that hands out memory, which the host has taken from our own allocator.
+fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+    let mut data: *mut u8 = null_mut();
+    let mut size: usize = 0;
+    if call(&mut data, &mut size) != 0 {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: the host got this memory from the SDK's `proxy_on_memory_allocate`, which leaks a Vec of
+    // exactly this capacity, and gives it away with this call.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+pub fn headers(map: Map) -> Headers {
+    // SAFETY: both pointers are valid for writing during the call.
+    let bytes = received(|data, size| unsafe { sys::proxy_get_header_map_pairs(map as u32, data, size) });
+    decode_pairs(&bytes.unwrap_or_default()).unwrap_or_default()
+}
+
+/// Replaces the whole map.
+pub fn set_headers(map: Map, headers: &Headers) {
+    let bytes = encode_pairs(headers);
+    // SAFETY: the slice outlives the call.
+    unsafe { sys::proxy_set_header_map_pairs(map as u32, bytes.as_ptr(), bytes.len()) };
+}
+
+pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: all pointers are valid during the call.
+    received(|data, size| unsafe { sys::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size) })
+}
+
+pub fn set_header(map: Map, name: &str, value: &str) {
+    // SAFETY: the slices outlive the call.
+    unsafe {
+        sys::proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len());
+    }
+}
+
+pub fn remove_header(map: Map, name: &str) {
+    // SAFETY: the slice outlives the call.
+    unsafe { sys::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) };
+}
+
+pub fn body(buffer: Buffer, size: usize) -> Vec<u8> {
+    // SAFETY: both pointers are valid for writing during the call.
+    received(|data, out| unsafe { sys::proxy_get_buffer_bytes(buffer as u32, 0, size, data, out) }).unwrap_or_default()
+}
+
+/// Replaces the first `size` bytes of a body.
+pub fn set_body(buffer: Buffer, size: usize, data: &[u8]) {
+    // SAFETY: the slice outlives the call.
+    unsafe { sys::proxy_set_buffer_bytes(buffer as u32, 0, size, data.as_ptr(), data.len()) };
+}
+
+pub fn configuration() -> Vec<u8> {
+    body(Buffer::PluginConfiguration, usize::MAX)
+}
+
+pub fn property(name: &str) -> Option<Vec<u8>> {
+    // SAFETY: all pointers are valid during the call.
+    received(|data, size| unsafe { sys::proxy_get_property(name.as_ptr(), name.len(), data, size) })
+}
+
+/// Writes filter state: Envoy calls it `wasm.` and this name.
+pub fn set_property(name: &str, value: &[u8]) {
+    // SAFETY: the slices outlive the call.
+    unsafe { sys::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// Answers the client without asking anybody.
+pub fn reply(status: u16, headers: &Headers, body: &[u8]) {
+    let headers = encode_pairs(headers);
+    // SAFETY: the slices outlive the call.
+    unsafe {
+        sys::proxy_send_local_response(
+            status.into(),
+            null_mut(),
+            0,
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        );
+    }
+}
+
+/// Makes Envoy choose the route again, now that the filter state says more.
+pub fn clear_route_cache() {
+    const NAME: &str = "clear_route_cache";
+    received(|data, size| {
+        // SAFETY: all pointers are valid during the call; the function takes no arguments.
+        unsafe { sys::proxy_call_foreign_function(NAME.as_ptr(), NAME.len(), null_mut(), 0, data, size) }
+    });
+}
+
+/// Unix nanoseconds.
+pub fn now() -> u64 {
+    let mut time = 0;
+    // SAFETY: the pointer is valid for writing during the call.
+    unsafe { sys::proxy_get_current_time_nanoseconds(&mut time) };
+    time
+}
+
+/// The ABI's form of a header map: the number of pairs, the sizes of all names and values, then the
+/// names and values, each with a NUL behind it; numbers are 32 bits, little-endian.
+fn encode_pairs(headers: &Headers) -> Vec<u8> {
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+    let mut out = Vec::with_capacity(size + 4);
+    let mut number = |out: &mut Vec<u8>, number: usize| out.extend_from_slice(&(number as u32).to_le_bytes());
+    number(&mut out, headers.0.len());
+    for (name, value) in headers.iter() {
+        number(&mut out, name.len());
+        number(&mut out, value.len());
+    }
+    for (name, value) in headers.iter() {
+        out.extend_from_slice(name.as_bytes());
+        out.push(0);
+        out.extend_from_slice(value);
+        out.push(0);
+    }
+    out
+}
+
+fn decode_pairs(bytes: &[u8]) -> Option<Headers> {
+    let number = |at: usize| {
+        let bytes: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+        Some(u32::from_le_bytes(bytes) as usize)
+    };
+    let count = number(0)?;
+    let mut pairs = Vec::with_capacity(count.min(256));
+    let mut at = 4 + count.checked_mul(8)?;
+    for index in 0..count {
+        let name_size = number(4 + index * 8)?;
+        let value_size = number(8 + index * 8)?;
+        let name = bytes.get(at..at + name_size)?;
+        at += name_size + 1;
+        let value = bytes.get(at..at + value_size)?;
+        at += value_size + 1;
+        pairs.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+    }
+    Some(Headers(pairs))
+}

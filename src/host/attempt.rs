@@ -1,0 +1,179 @@
+//! The attempt stage: upstream, afresh for every try.
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use super::{RETRY_HEADER, abi, state};
+use crate::attempt::{Answer, Attempt, Output};
+use crate::error::{Class, UpstreamError};
+use crate::headers::Headers;
+use crate::route::Plan;
+use crate::route::retry::{Next, Progress};
+use abi::{Buffer, Map};
+
+#[derive(Default)]
+pub struct Stage {
+    plan: Vec<u8>,
+    progress: Progress,
+    /// When the try began, in Unix nanoseconds.
+    began: u64,
+    answer: Option<Answer>,
+    /// Whether this try is done with: the client has its answer, or the failure is noted.
+    settled: bool,
+}
+
+impl Stage {
+    /// Writes the request in place of the client's, whose whole body, `size` bytes, is here.
+    fn write_request(&mut self, size: usize) -> Action {
+        if self.answer.is_some() {
+            return Action::Continue;
+        }
+        self.began = abi::now();
+        self.plan = abi::property(state::PLAN).unwrap_or_default();
+        let progress = abi::property(state::PROGRESS);
+        self.progress = progress.and_then(|text| Progress::from_json(&text)).unwrap_or_default();
+        let Some(plan) = Plan::from_json(&self.plan) else { return self.refuse() };
+        let Some(attempt) = Attempt::new(&plan, self.progress.next) else { return self.refuse() };
+        let length = match attempt.edits() {
+            Some(edits) => {
+                let head = abi::body(Buffer::RequestBody, edits.end());
+                abi::set_body(Buffer::RequestBody, edits.end(), &edits.apply(&head));
+                size.saturating_add_signed(edits.growth())
+            }
+            None => {
+                let Ok(body) = attempt.body(&abi::body(Buffer::RequestBody, size)) else { return self.refuse() };
+                abi::set_body(Buffer::RequestBody, size, &body);
+                body.len()
+            }
+        };
+        abi::set_headers(Map::RequestHeaders, &attempt.headers(length));
+        self.answer = Some(attempt.answer(self.progress.attempts(), self.began));
+        Action::Continue
+    }
+
+    /// No plan, or one that does not fit: this cluster was reached without the route stage.
+    fn refuse(&mut self) -> Action {
+        self.settled = true;
+        let mut headers = Headers::default();
+        headers.push("content-type", "application/json");
+        abi::reply(
+            500,
+            &headers,
+            br#"{"error":{"message":"The gateway has no plan for this request.","type":"server_error","param":null,"code":"no_plan"}}"#,
+        );
+        Action::Pause
+    }
+
+    /// Does what the core says with the bytes at hand.
+    fn put(&mut self, output: Output, size: usize) -> Action {
+        match output {
+            Output::Hold => {
+                abi::set_body(Buffer::ResponseBody, size, &[]);
+                Action::Pause
+            }
+            Output::Begin { headers, body } => {
+                self.settled = true;
+                abi::set_headers(Map::ResponseHeaders, &headers);
+                abi::set_body(Buffer::ResponseBody, size, &body);
+                Action::Continue
+            }
+            Output::Continue(body) => {
+                abi::set_body(Buffer::ResponseBody, size, &body);
+                Action::Continue
+            }
+            Output::Fail(error) => {
+                let (headers, body) = self.fail(error);
+                abi::set_headers(Map::ResponseHeaders, &headers);
+                abi::set_body(Buffer::ResponseBody, size, &body);
+                Action::Continue
+            }
+        }
+    }
+
+    /// Notes the failure; the answer is either a request to Envoy to try again or the client's error.
+    fn fail(&mut self, error: UpstreamError) -> (Headers, Vec<u8>) {
+        let failed = self.answer.as_ref().map(|answer| answer.failure(&error)).unwrap_or_default();
+        match self.note(error) {
+            Next::Stop => failed,
+            Next::Try => {
+                let mut headers = Headers::default();
+                headers.push(":status", "503");
+                headers.push(RETRY_HEADER, "1");
+                headers.push("content-length", "0");
+                (headers, Vec::new())
+            }
+        }
+    }
+
+    /// Notes the failure for the next attempt, and for the route stage if there is none.
+    fn note(&mut self, error: UpstreamError) -> Next {
+        self.settled = true;
+        let Some(plan) = Plan::from_json(&self.plan) else { return Next::Stop };
+        let next = self.progress.fail(&plan, error);
+        abi::set_property(state::PROGRESS, &self.progress.to_json());
+        let candidate = plan.candidates.get(self.progress.next).filter(|_| next == Next::Try);
+        let cluster = candidate.map_or(state::STOP, |candidate| candidate.target.provider.as_str());
+        abi::set_property(state::CLUSTER, cluster.as_bytes());
+        next
+    }
+}
+
+impl Context for Stage {
+    /// Runs before Envoy begins the next attempt. A try that ends without an answer (refused, reset,
+    /// timed out) has no other callback.
+    fn on_done(&mut self) -> bool {
+        if !self.settled && self.answer.is_some() {
+            let limit = Plan::from_json(&self.plan).map_or(0, |plan| plan.try_limit);
+            let elapsed = abi::now().saturating_sub(self.began) / 1_000_000;
+            self.note(if elapsed >= limit { silent(limit) } else { unreachable() });
+        }
+        true
+    }
+}
+
+fn silent(limit: u64) -> UpstreamError {
+    let message = format!("The provider gave no answer within {limit} ms.");
+    UpstreamError::new(Class::Silent, 504, "server_error", "upstream_timeout", message)
+}
+
+fn unreachable() -> UpstreamError {
+    let message = "The provider could not be reached, or broke the connection.";
+    UpstreamError::new(Class::Unreachable, 503, "server_error", "upstream_unreachable", message)
+}
+
+impl HttpContext for Stage {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        // Envoy sends the headers on only when the body is written, so that its length can be exact.
+        if end { self.write_request(0) } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        if end { self.write_request(size) } else { Action::Pause }
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        self.write_request(abi::body(Buffer::RequestBody, usize::MAX).len())
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        let headers = abi::headers(Map::ResponseHeaders);
+        let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
+        let Some(answer) = &mut self.answer else { return Action::Continue };
+        let output = answer.head(status, &headers, end);
+        self.put(output, 0)
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        let Some(answer) = &mut self.answer else { return Action::Continue };
+        let bytes = abi::body(Buffer::ResponseBody, size);
+        let output = answer.body(&bytes, end);
+        self.put(output, size)
+    }
+
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        abi::set_headers(Map::ResponseTrailers, &Headers::default());
+        let Some(answer) = &mut self.answer else { return Action::Continue };
+        let output = answer.body(&[], true);
+        self.put(output, 0)
+    }
+}

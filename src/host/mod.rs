@@ -1,0 +1,95 @@
+//! The shell: the only code that knows proxy-wasm.
+//!
+//! One module is loaded in two places. `root_id: route` runs downstream, once per request: it reads
+//! the body, makes the plan and answers what no provider is asked for. `root_id: attempt` runs
+//! upstream, afresh for every try. A callback reads from the host, calls the core once, and does what
+//! it returned.
+
+mod abi;
+mod attempt;
+mod route;
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, LogLevel};
+
+use crate::config;
+use crate::route::Router;
+
+/// Filter state, by which the two stages and Envoy's route know of each other; Envoy puts `wasm.`
+/// before each name.
+mod state {
+    /// The [`crate::route::Plan`].
+    pub const PLAN: &str = "dragoman.plan";
+    /// The [`crate::route::retry::Progress`], once something has failed.
+    pub const PROGRESS: &str = "dragoman.progress";
+    /// The cluster of the next attempt.
+    pub const CLUSTER: &str = "dragoman.cluster";
+    /// `stream` or `whole`: which of the routes, with their different time-outs, it is.
+    pub const MODE: &str = "dragoman.mode";
+    /// A cluster without endpoints: choosing it ends Envoy's own retries.
+    pub const STOP: &str = "dragoman_stop";
+}
+
+/// An attempt's answer that asks Envoy to try again carries it.
+const RETRY_HEADER: &str = "x-dragoman-retry";
+
+#[unsafe(no_mangle)]
+pub extern "C" fn _initialize() {
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| Box::new(Root { stage: Stage::None }));
+}
+
+struct Root {
+    stage: Stage,
+}
+
+enum Stage {
+    /// Not configured, or not for us.
+    None,
+    Route(Rc<Router>),
+    Attempt,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let root_id = abi::property("plugin_root_id").unwrap_or_default();
+        self.stage = match root_id.as_slice() {
+            b"route" => match config::from_json(&abi::configuration()) {
+                Ok(config) => Stage::Route(Rc::new(Router::new(config))),
+                Err(problems) => {
+                    log::error!("dragoman: the configuration is not valid:\n{problems}");
+                    return false;
+                }
+            },
+            b"attempt" => Stage::Attempt,
+            other => {
+                let other = String::from_utf8_lossy(other);
+                log::error!("dragoman: root_id is \"{other}\"; known: route, attempt");
+                return false;
+            }
+        };
+        true
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(match &self.stage {
+            Stage::Route(router) => Box::new(route::Stage::new(Rc::clone(router))),
+            Stage::Attempt => Box::new(attempt::Stage::default()),
+            Stage::None => Box::new(Unconfigured),
+        })
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// A filter whose configuration was refused. Envoy does not route through it; the SDK needs a context.
+struct Unconfigured;
+
+impl Context for Unconfigured {}
+impl HttpContext for Unconfigured {}

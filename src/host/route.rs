@@ -1,0 +1,241 @@
+//! The route stage: downstream, once per request.
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use super::{RETRY_HEADER, abi, state};
+use crate::attempt::MODEL_HEADER;
+use crate::endpoint::{self, Endpoint, Service, models};
+use crate::error::{ErrorReply, Rejection};
+use crate::headers::Headers;
+use crate::route::retry::Progress;
+use crate::route::{Plan, Router, Wishes};
+use abi::{Buffer, Map};
+
+pub struct Stage {
+    router: Rc<Router>,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Reading the request.
+    Request { endpoint: &'static dyn Endpoint, wishes: Wishes },
+    /// The attempts have it; what they answer passes.
+    Planned,
+    /// This is what the client is told, whatever Envoy would say.
+    Replied { body: Vec<u8> },
+}
+
+impl Stage {
+    pub fn new(router: Rc<Router>) -> Self {
+        Stage { router, phase: Phase::Planned }
+    }
+
+    /// Takes up a request, or says how it is answered at once.
+    fn begin(&self, headers: &Headers) -> Result<Phase, Reply> {
+        let text = |name| headers.get(name).unwrap_or_default();
+        let service = endpoint::find(text(":method"), text(":path")).map_err(|no| {
+            let mut reply = Reply::error(&no.reply);
+            if let Some(allow) = no.allow {
+                reply.headers.push("allow", allow);
+            }
+            reply
+        })?;
+        let config = self.router.config();
+        match service {
+            Service::Models => return Err(Reply::ok(models::list(config))),
+            Service::Model(id) => {
+                let found = models::retrieve(config, &id);
+                return Err(found.map_or_else(|error| Reply::error(&error), Reply::ok));
+            }
+            Service::Chat(endpoint) => {
+                let wishes = Wishes::read(headers).map_err(|no| Reply::error(&no.reply()))?;
+                if let Some(encoding) = headers.get("content-encoding").filter(|encoding| *encoding != "identity") {
+                    return Err(Reply::error(&unsupported_encoding(encoding)));
+                }
+                let length = headers.get("content-length").and_then(|length| length.parse().ok());
+                self.check_length(length.unwrap_or(0))?;
+                Ok(Phase::Request { endpoint, wishes })
+            }
+        }
+    }
+
+    fn check_length(&self, length: u64) -> Result<(), Reply> {
+        let limit = self.router.config().limits.body;
+        if length <= limit {
+            return Ok(());
+        }
+        Err(Reply::error(&ErrorReply {
+            status: 413,
+            kind: "invalid_request_error".into(),
+            code: Some("request_too_large".into()),
+            param: None,
+            message: format!("The request body is larger than {limit} bytes."),
+        }))
+    }
+
+    /// The whole body is here.
+    fn decide(&mut self, body: &[u8]) -> Action {
+        let Phase::Request { endpoint, wishes } = &self.phase else { return Action::Continue };
+        let router = Rc::clone(&self.router);
+        let plan = endpoint
+            .parse(body)
+            .map_err(|rejection: Rejection| rejection.reply())
+            .and_then(|chat| router.plan(&chat, endpoint.path(), *wishes));
+        match plan {
+            Ok(plan) => {
+                publish(&plan);
+                self.phase = Phase::Planned;
+                Action::Continue
+            }
+            Err(error) => self.reply(Reply::error(&error)),
+        }
+    }
+
+    fn reply(&mut self, reply: Reply) -> Action {
+        abi::reply(reply.status, &reply.headers, &reply.body);
+        // Envoy's `local_reply_config` rewrites this body, too; it is put back on its way out.
+        self.phase = Phase::Replied { body: reply.body };
+        Action::Pause
+    }
+}
+
+/// Tells Envoy and the attempts what to do.
+fn publish(plan: &Plan<'_>) {
+    let first = plan.candidates.first().map(|candidate| candidate.target.provider.as_str());
+    abi::set_property(state::PLAN, &plan.to_json());
+    abi::set_property(state::CLUSTER, first.unwrap_or(state::STOP).as_bytes());
+    let mode: &[u8] = if plan.stream && !plan.hold { b"stream" } else { b"whole" };
+    abi::set_property(state::MODE, mode);
+    abi::set_header(Map::RequestHeaders, "x-envoy-max-retries", &plan.attempts.saturating_sub(1).to_string());
+    abi::set_header(Map::RequestHeaders, "x-envoy-upstream-rq-per-try-timeout-ms", &plan.try_limit.to_string());
+    abi::clear_route_cache();
+}
+
+impl Context for Stage {}
+
+impl HttpContext for Stage {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        let headers = abi::headers(Map::RequestHeaders);
+        // Envoy takes orders from these; they are ours to give, not a client's.
+        for (name, _) in headers.iter().filter(|(name, _)| name.starts_with("x-envoy-")) {
+            abi::remove_header(Map::RequestHeaders, name);
+        }
+        match self.begin(&headers) {
+            Ok(phase) => self.phase = phase,
+            Err(reply) => return self.reply(reply),
+        }
+        if end { self.decide(&[]) } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        if !matches!(self.phase, Phase::Request { .. }) {
+            return Action::Continue;
+        }
+        if let Err(reply) = self.check_length(size as u64) {
+            return self.reply(reply);
+        }
+        if end { self.decide(&abi::body(Buffer::RequestBody, size)) } else { Action::Pause }
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        // No provider has a use for them, and whatever a client says in them is not theirs to know.
+        abi::set_headers(Map::RequestTrailers, &Headers::default());
+        if matches!(self.phase, Phase::Request { .. }) {
+            return self.decide(&abi::body(Buffer::RequestBody, usize::MAX));
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        if matches!(self.phase, Phase::Replied { .. }) {
+            if let Phase::Replied { body } = &self.phase {
+                abi::set_header(Map::ResponseHeaders, "content-length", &body.len().to_string());
+                abi::set_header(Map::ResponseHeaders, "content-type", "application/json");
+            }
+            return Action::Continue;
+        }
+        if abi::header(Map::ResponseHeaders, MODEL_HEADER).is_some() {
+            return Action::Continue;
+        }
+        // Envoy's own reply, or an attempt's that it was to retry and did not.
+        abi::remove_header(Map::ResponseHeaders, RETRY_HEADER);
+        let progress = abi::property(state::PROGRESS).and_then(|text| Progress::from_json(&text));
+        let Some(failure) = progress.as_ref().and_then(|progress| progress.failures.last()) else {
+            return Action::Continue;
+        };
+        let plan = abi::property(state::PLAN).unwrap_or_default();
+        let reply = match Plan::from_json(&plan) {
+            Some(plan) => Reply::failure(&plan, failure.candidate, progress.as_ref(), &failure.reply),
+            None => Reply::error(&failure.reply),
+        };
+        if end {
+            return self.reply(reply);
+        }
+        abi::set_headers(Map::ResponseHeaders, &reply.all_headers());
+        self.phase = Phase::Replied { body: reply.body };
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
+        if let Phase::Replied { body } = &mut self.phase {
+            abi::set_body(Buffer::ResponseBody, size, &std::mem::take(body));
+        }
+        Action::Continue
+    }
+}
+
+/// What a client is told without a provider's answer.
+struct Reply {
+    status: u16,
+    headers: Headers,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    fn ok(body: Vec<u8>) -> Self {
+        let mut headers = Headers::default();
+        headers.push("content-type", "application/json");
+        Reply { status: 200, headers, body }
+    }
+
+    fn error(error: &ErrorReply) -> Self {
+        Reply { status: error.status, ..Reply::ok(endpoint::named("").error(error)) }
+    }
+
+    /// What the last attempt failed with, for a request whose attempts all failed.
+    fn failure(plan: &Plan<'_>, candidate: usize, progress: Option<&Progress>, error: &ErrorReply) -> Self {
+        let body = endpoint::named(&plan.endpoint).error(error);
+        let mut reply = Reply { status: error.status, ..Reply::ok(body) };
+        if let Some(candidate) = plan.candidates.get(candidate) {
+            reply.headers.push(MODEL_HEADER, candidate.target.model.as_str());
+        }
+        let attempts = progress.map_or(1, |progress| progress.failures.len());
+        reply.headers.push("x-dragoman-route", plan.route.as_bytes());
+        reply.headers.push("x-dragoman-attempts", attempts.to_string());
+        reply.headers.push("x-dragoman-version", plan.version.as_bytes());
+        reply
+    }
+
+    fn all_headers(&self) -> Headers {
+        let mut headers = Headers::default();
+        headers.push(":status", self.status.to_string());
+        headers.push("content-length", self.body.len().to_string());
+        for (name, value) in self.headers.iter() {
+            headers.push(name, value);
+        }
+        headers
+    }
+}
+
+fn unsupported_encoding(encoding: &str) -> ErrorReply {
+    ErrorReply {
+        status: 415,
+        kind: "invalid_request_error".into(),
+        code: Some("unsupported_encoding".into()),
+        param: None,
+        message: format!("A request body with content-encoding '{encoding}' is not supported."),
+    }
+}

@@ -1,0 +1,207 @@
+//! Which targets shall answer a request, and in which order: pure functions over the request and the
+//! configuration. What comes out is a [`Plan`], plain data that says everything an attempt needs.
+
+pub mod retry;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::chat::ChatRequest;
+use crate::config::{Commit, Config, Scheme};
+use crate::endpoint::models;
+use crate::error::{ErrorReply, Rejection};
+use crate::headers::Headers;
+use crate::json::Edits;
+use crate::provider::{Body, Kind, Target};
+
+/// The order of targets for one request. It travels from the route stage to the attempts in Envoy's
+/// filter state, so that an attempt needs no configuration and cannot disagree with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Plan<'a> {
+    /// The version of the configuration that made it.
+    #[serde(borrow)]
+    pub version: Cow<'a, str>,
+    /// What the client named: a route or a model.
+    pub route: Cow<'a, str>,
+    /// The client's API, by its path.
+    pub endpoint: Cow<'a, str>,
+    pub stream: bool,
+    pub include_usage: bool,
+    /// Whether the whole answer is held back until it is complete.
+    pub hold: bool,
+    /// What one try may take until the first token (streams) or the whole answer, in milliseconds.
+    pub try_limit: u64,
+    /// How many tries there may be.
+    pub attempts: u32,
+    pub candidates: Vec<Candidate<'a>>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Candidate<'a> {
+    pub target: Cow<'a, Target>,
+    /// Behind the target's base path.
+    pub path: Cow<'a, str>,
+    /// The headers that this API wants besides those that all are sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The changes to the client's body, where that is all this target needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edits: Option<Edits>,
+    /// Parameters that this target is not given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<String>,
+}
+
+impl Plan<'_> {
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl<'a> Plan<'a> {
+    pub fn from_json(text: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+}
+
+/// What a client may say in headers about how its request is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// `x-dragoman-strict: true`: rather no answer than one that leaves a parameter out.
+    pub strict: bool,
+    /// `x-dragoman-commit: first_token | complete`
+    pub commit: Option<Commit>,
+}
+
+impl Wishes {
+    pub fn read(headers: &Headers) -> Result<Self, Rejection> {
+        let strict = match headers.bytes("x-dragoman-strict") {
+            None | Some(b"false") => false,
+            Some(b"true") => true,
+            Some(_) => return Err(not_one_of("x-dragoman-strict", "true, false")),
+        };
+        let commit = match headers.bytes("x-dragoman-commit") {
+            None => None,
+            Some(b"first_token") => Some(Commit::FirstToken),
+            Some(b"complete") => Some(Commit::Complete),
+            Some(_) => return Err(not_one_of("x-dragoman-commit", "first_token, complete")),
+        };
+        Ok(Wishes { strict, commit })
+    }
+}
+
+fn not_one_of(header: &str, known: &str) -> Rejection {
+    Rejection::invalid(header, format!("The value of the header '{header}' is not one of: {known}."))
+}
+
+/// Decides for every request. Made once from the configuration.
+pub struct Router {
+    config: Config,
+    /// One for each model of the configuration, in its order.
+    targets: Vec<Target>,
+    /// `0, 1, 2 …`: the targets of a model that is named by itself are a slice of it.
+    singles: Vec<usize>,
+}
+
+impl Router {
+    pub fn new(config: Config) -> Self {
+        let targets = config.models.iter().filter_map(|model| {
+            let provider = config.providers.get(model.provider)?;
+            let (scheme, default_port) = match provider.url.scheme {
+                Scheme::Http => ("http", 80),
+                Scheme::Https => ("https", 443),
+            };
+            let host = &provider.url.host;
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            let port = provider.url.port;
+            Some(Target {
+                model: model.name.clone(),
+                provider: provider.name.clone(),
+                kind: provider.kind.name.to_owned(),
+                id: model.id.clone(),
+                scheme: scheme.to_owned(),
+                authority: if port == default_port { host } else { format!("{host}:{port}") },
+                base_path: provider.url.path.clone(),
+                max_output: model.max_output,
+                sampling: model.sampling.clone(),
+            })
+        });
+        Router { targets: targets.collect(), singles: (0..config.models.len()).collect(), config }
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The plan for a request, or why no target can serve it.
+    pub fn plan(&self, chat: &ChatRequest<'_>, endpoint: &'static str, wishes: Wishes) -> Result<Plan<'_>, ErrorReply> {
+        let name = chat.model.decode();
+        let (route, models, commit) = self.lookup(&name).ok_or_else(|| models::unknown(&name))?;
+        let mut candidates = Vec::with_capacity(models.len());
+        let mut refusals = Vec::new();
+        let mut try_limit = Duration::ZERO;
+        let hold = wishes.commit.unwrap_or(commit) == Commit::Complete;
+        let streams = chat.stream && !hold;
+        for &index in models {
+            let Some((target, model)) = self.targets.get(index).zip(self.config.models.get(index)) else { continue };
+            match candidate(chat, target, wishes) {
+                Ok(candidate) => {
+                    candidates.push(candidate);
+                    // Envoy has one limit for all tries of a request: the longest, so that no healthy
+                    // answer is cut.
+                    try_limit = try_limit.max(if streams { model.first_token } else { model.answer });
+                }
+                Err(rejection) => refusals.push(rejection),
+            }
+        }
+        if candidates.is_empty() {
+            let first = refusals.into_iter().next();
+            return Err(first.map_or_else(|| models::unknown(&name), |rejection| rejection.reply()));
+        }
+        Ok(Plan {
+            version: Cow::Borrowed(&self.config.version),
+            route: Cow::Borrowed(route),
+            endpoint: Cow::Borrowed(endpoint),
+            stream: chat.stream,
+            include_usage: chat.include_usage,
+            hold,
+            try_limit: u64::try_from(try_limit.as_millis()).unwrap_or(u64::MAX),
+            attempts: self.config.limits.attempts,
+            candidates,
+        })
+    }
+
+    /// What a client named: a route, or a model alone.
+    fn lookup(&self, name: &str) -> Option<(&str, &[usize], Commit)> {
+        if let Some(route) = self.config.routes.iter().find(|route| route.name == name) {
+            return Some((&route.name, &route.targets, route.commit));
+        }
+        let index = self.config.models.iter().position(|model| model.name == name)?;
+        let model = self.config.models.get(index)?;
+        Some((&model.name, self.singles.get(index..=index)?, Commit::FirstToken))
+    }
+}
+
+/// A target with what this request means for it, or why it cannot serve the request. The request is
+/// written here only to see whether it can be: an attempt has no way to say no.
+fn candidate<'a>(chat: &ChatRequest<'_>, target: &'a Target, wishes: Wishes) -> Result<Candidate<'a>, Rejection> {
+    let kind = Kind::named(&target.kind)
+        .ok_or_else(|| Rejection::invalid("model", format!("Unknown kind of provider: {}.", target.kind)))?;
+    let upstream = kind.translator.request(chat, target)?;
+    let dropped: Vec<String> = upstream.dropped.iter().map(ToString::to_string).collect();
+    if wishes.strict
+        && let Some(name) = dropped.first()
+    {
+        let message = format!("'{name}' is not supported by {}, and x-dragoman-strict is set.", target.model);
+        return Err(Rejection::unsupported(name.clone(), message));
+    }
+    let edits = match upstream.body {
+        Body::Edited(edits) => Some(edits),
+        Body::Written(_) => None,
+    };
+    let headers = upstream.headers.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(*value)));
+    let path = Cow::Owned(upstream.path);
+    Ok(Candidate { target: Cow::Borrowed(target), path, headers: headers.collect(), edits, dropped })
+}

@@ -1,0 +1,340 @@
+//! The one place that makes a stream strict.
+//!
+//! Chunks come in as providers send them; what leaves keeps the grammar that clients rely on: per
+//! choice the role once and first, tool calls with dense indices whose ids and names come once and
+//! whose arguments follow in order, exactly one finish reason with nothing behind it; per stream one
+//! id, model and time, usage at the end and once. Renderers may assume all of it.
+
+use crate::chat::{Arguments, ChatChunk, ChunkChoice, FinishReason, ToolCallDelta, Usage};
+use crate::error::UpstreamError;
+
+/// No API gives more choices to one request (OpenAI's `n` is at most 128); what a stream can make us
+/// remember is bounded by it, and by the same number of tool calls for each.
+const MAX_CHOICES: usize = 128;
+const MAX_TOOL_CALLS: usize = 1024;
+
+/// What all chunks of a stream have in common; `id` and `model` are JSON strings.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub id: String,
+    pub model: String,
+    /// Unix seconds.
+    pub created: u64,
+}
+
+/// The usage that a stream ended with, and how it was written where it came in the hub's own shape.
+#[derive(Debug)]
+pub struct FinalUsage {
+    pub usage: Usage,
+    pub source: Option<UsageSource>,
+}
+
+#[derive(Debug)]
+pub enum UsageSource {
+    /// A chunk of its own, without choices.
+    Chunk(String),
+    /// The value of a `usage` key.
+    Value(String),
+}
+
+pub struct Normalizer {
+    identity: Identity,
+    begun: bool,
+    choices: Vec<Choice>,
+    usage: Option<FinalUsage>,
+    has_output: bool,
+}
+
+struct Choice {
+    index: u32,
+    has_role: bool,
+    finish: Option<FinishReason>,
+    calls: Vec<Call>,
+}
+
+struct Call {
+    id: Option<String>,
+    upstream_index: Option<u32>,
+    has_name: bool,
+    has_arguments: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Send,
+    Drop,
+}
+
+impl Normalizer {
+    /// `identity` stands in for what the provider does not say.
+    pub fn new(identity: Identity) -> Self {
+        Normalizer { identity, begun: false, choices: Vec::new(), usage: None, has_output: false }
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    pub fn usage(&self) -> Option<&FinalUsage> {
+        self.usage.as_ref()
+    }
+
+    /// Whether the model has said anything yet: text, reasoning, a tool call, a refusal.
+    pub fn has_output(&self) -> bool {
+        self.has_output
+    }
+
+    /// Makes a chunk strict, or says that nothing of it is to be sent.
+    pub fn chunk(&mut self, chunk: &mut ChatChunk<'_>) -> Verdict {
+        let mut exact = self.pin_identity(chunk);
+        self.take_usage(chunk);
+        for choice in &mut chunk.choices {
+            exact &= self.choice(choice);
+        }
+        let source_is_exact = match &mut chunk.source {
+            Some(source) => {
+                source.exact &= exact;
+                source.exact
+            }
+            None => false,
+        };
+        let says =
+            |choice: &ChunkChoice<'_>| choice.delta.role || choice.delta.has_output() || choice.finish_reason.is_some();
+        if chunk.choices.iter().any(says) || (source_is_exact && !chunk.choices.is_empty()) {
+            Verdict::Send
+        } else {
+            Verdict::Drop
+        }
+    }
+
+    /// The end of the provider's answer: an error if it is not a whole one.
+    pub fn end(&self) -> Result<(), UpstreamError> {
+        if self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none()) {
+            return Err(UpstreamError::malformed("The provider's stream ended before the answer was complete."));
+        }
+        if !self.has_output && self.choices.iter().all(|choice| choice.finish == Some(FinishReason::Stop)) {
+            return Err(UpstreamError::malformed("The provider's answer is empty."));
+        }
+        Ok(())
+    }
+
+    /// The first id, model and time hold for the whole stream. Tells whether the chunk has just these.
+    fn pin_identity(&mut self, chunk: &ChatChunk<'_>) -> bool {
+        let id = chunk.id.filter(|id| !id.is_empty());
+        let model = chunk.model.filter(|model| !model.is_empty());
+        if !self.begun && (id.is_some() || !chunk.choices.is_empty()) {
+            self.begun = true;
+            if let Some(id) = id {
+                id.raw().clone_into(&mut self.identity.id);
+            }
+            if let Some(model) = model {
+                model.raw().clone_into(&mut self.identity.model);
+            }
+            if let Some(created) = chunk.created {
+                self.identity.created = created;
+            }
+        }
+        id.is_some_and(|id| id.raw() == self.identity.id)
+            && model.is_some_and(|model| model.raw() == self.identity.model)
+            && chunk.created == Some(self.identity.created)
+    }
+
+    /// The last usage wins: some send it in every chunk, cumulatively (quirk B4).
+    fn take_usage(&mut self, chunk: &mut ChatChunk<'_>) {
+        let Some(usage) = chunk.usage.take() else { return };
+        let source = chunk.source.and_then(|source| match source.usage {
+            Some(_) if chunk.choices.is_empty() => Some(UsageSource::Chunk(source.text.to_owned())),
+            Some(value) => Some(UsageSource::Value(value.to_owned())),
+            None => None,
+        });
+        self.usage = Some(FinalUsage { usage, source });
+    }
+
+    /// Tells whether the choice was strict already.
+    fn choice(&mut self, choice: &mut ChunkChoice<'_>) -> bool {
+        let at = match self.choices.iter().position(|known| known.index == choice.index) {
+            Some(at) => at,
+            None => {
+                self.choices.push(Choice { index: choice.index, has_role: false, finish: None, calls: Vec::new() });
+                self.choices.len() - 1
+            }
+        };
+        let Some(state) = self.choices.get_mut(at).filter(|state| at < MAX_CHOICES && state.finish.is_none()) else {
+            // Behind its finish reason, or beyond any sense.
+            self.choices.truncate(MAX_CHOICES);
+            choice.delta = Default::default();
+            choice.finish_reason = None;
+            return false;
+        };
+        let mut exact = true;
+        if choice.delta.role == state.has_role {
+            choice.delta.role = !state.has_role;
+            exact = false;
+        }
+        state.has_role = true;
+        for call in &mut choice.delta.tool_calls {
+            exact &= state.call(call);
+        }
+        self.has_output |= choice.delta.has_output();
+        if let Some(reason) = choice.finish_reason {
+            for (index, call) in state.calls.iter_mut().enumerate().filter(|(_, call)| !call.has_arguments) {
+                call.has_arguments = true;
+                let arguments = Some(Arguments::Json("{}"));
+                choice.delta.tool_calls.push(ToolCallDelta {
+                    index: Some(index as u32),
+                    arguments,
+                    ..Default::default()
+                });
+                exact = false;
+            }
+            // Some say `stop` when they have called tools (quirk B19); clients would not run them.
+            if reason == FinishReason::Stop && !state.calls.is_empty() {
+                choice.finish_reason = Some(FinishReason::ToolCalls);
+                exact = false;
+            }
+            state.finish = choice.finish_reason;
+        }
+        exact
+    }
+}
+
+impl Choice {
+    /// Gives a fragment its place among the calls and takes away what was sent before.
+    fn call(&mut self, fragment: &mut ToolCallDelta<'_>) -> bool {
+        let at = match self.slot(fragment) {
+            Some(at) => at,
+            None => {
+                self.calls.push(Call {
+                    id: fragment.id.map(|id| id.raw().to_owned()),
+                    upstream_index: fragment.index,
+                    has_name: false,
+                    has_arguments: false,
+                });
+                self.calls.len() - 1
+            }
+        };
+        let is_new = at + 1 == self.calls.len() && self.calls.last().is_some_and(|call| !call.has_name);
+        let Some(call) = self.calls.get_mut(at).filter(|_| at < MAX_TOOL_CALLS) else {
+            self.calls.truncate(MAX_TOOL_CALLS);
+            *fragment = ToolCallDelta::default();
+            return false;
+        };
+        let index = Some(at as u32);
+        let mut exact = fragment.index == index;
+        fragment.index = index;
+        if call.has_name {
+            exact &= fragment.id.is_none() && fragment.name.is_none();
+            fragment.id = None;
+            fragment.name = None;
+        } else {
+            fragment.begins = is_new;
+            exact &= fragment.id.is_some() && fragment.name.is_some();
+            call.has_name = true;
+        }
+        call.has_arguments |= match fragment.arguments {
+            Some(Arguments::Text(text)) => !text.is_empty(),
+            Some(Arguments::Json(_)) => true,
+            None => false,
+        };
+        exact
+    }
+
+    /// The call that a fragment belongs to, `None` for a new one. Indices are missing with some
+    /// providers and all zero with others (quirks B12, B13); ids are repeated or blanked (B15).
+    fn slot(&self, fragment: &ToolCallDelta<'_>) -> Option<usize> {
+        if let Some(id) = fragment.id {
+            let known = self.calls.iter().position(|call| call.id.as_deref() == Some(id.raw()));
+            if known.is_some() {
+                return known;
+            }
+            // A new id at the index of a call that had none yet is that call's own.
+            let unnamed =
+                |call: &Call| call.id.is_none() && fragment.index.is_some() && call.upstream_index == fragment.index;
+            return self.calls.iter().rposition(unnamed);
+        }
+        match fragment.index {
+            Some(_) => self.calls.iter().rposition(|call| call.upstream_index == fragment.index),
+            None if fragment.name.is_some() => None,
+            None => self.calls.len().checked_sub(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Delta;
+    use crate::json::{RawValue, Str};
+
+    fn str(text: &'static str) -> Str<'static> {
+        Str::new(serde_json::from_str::<&RawValue>(text).unwrap()).unwrap()
+    }
+
+    fn normalizer() -> Normalizer {
+        Normalizer::new(Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 })
+    }
+
+    fn fragment(index: Option<u32>, id: Option<&'static str>, arguments: &'static str) -> ToolCallDelta<'static> {
+        ToolCallDelta {
+            index,
+            id: id.map(str),
+            name: id.map(|_| str("\"f\"")),
+            arguments: Some(Arguments::Text(str(arguments))),
+            ..Default::default()
+        }
+    }
+
+    fn chunk(tool_calls: Vec<ToolCallDelta<'static>>, finish_reason: Option<FinishReason>) -> ChatChunk<'static> {
+        let delta = Delta { tool_calls, ..Default::default() };
+        ChatChunk { choices: vec![ChunkChoice { index: 0, delta, finish_reason }], ..Default::default() }
+    }
+
+    #[test]
+    fn tool_index_is_dense_when_the_provider_repeats_zero_or_gives_none() {
+        for given in [Some(0), None] {
+            let mut normalizer = normalizer();
+            let mut seen = Vec::new();
+            for (id, arguments) in [(Some("\"a\""), "\"{\""), (None, "\"}\""), (Some("\"b\""), "\"{}\"")] {
+                let mut chunk = chunk(vec![fragment(given, id, arguments)], None);
+                normalizer.chunk(&mut chunk);
+                seen.push(chunk.choices[0].delta.tool_calls[0].index);
+            }
+            assert_eq!(seen, [Some(0), Some(0), Some(1)], "{given:?}");
+        }
+    }
+
+    #[test]
+    fn stop_after_tool_calls_is_tool_calls_and_missing_arguments_are_an_empty_object() {
+        let mut normalizer = normalizer();
+        normalizer.chunk(&mut chunk(vec![fragment(Some(3), Some("\"a\""), "\"\"")], None));
+        let mut last = chunk(Vec::new(), Some(FinishReason::Stop));
+        assert_eq!(normalizer.chunk(&mut last), Verdict::Send);
+        assert_eq!(last.choices[0].finish_reason, Some(FinishReason::ToolCalls));
+        let calls = &last.choices[0].delta.tool_calls;
+        assert!(matches!(calls[..], [ToolCallDelta { index: Some(0), arguments: Some(Arguments::Json("{}")), .. }]));
+        assert!(normalizer.end().is_ok());
+    }
+
+    #[test]
+    fn nothing_follows_the_finish_reason_and_without_one_there_is_no_end() {
+        let mut normalizer = normalizer();
+        let text = |content| Delta { content: Some(str(content)), ..Default::default() };
+        let mut first = ChatChunk {
+            choices: vec![ChunkChoice { index: 0, delta: text("\"hi\""), finish_reason: None }],
+            ..Default::default()
+        };
+        assert_eq!(normalizer.chunk(&mut first), Verdict::Send);
+        assert!(first.choices[0].delta.role && normalizer.has_output());
+        assert!(normalizer.end().is_err());
+        assert_eq!(normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::Length))), Verdict::Send);
+        assert_eq!(normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::Stop))), Verdict::Drop);
+        assert!(normalizer.end().is_ok());
+    }
+
+    #[test]
+    fn a_stream_that_says_nothing_and_stops_is_no_answer() {
+        let mut normalizer = normalizer();
+        normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::Stop)));
+        assert!(normalizer.end().is_err());
+    }
+}
