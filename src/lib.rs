@@ -22,12 +22,10 @@
 //! `config` is what all of it is set up with, `json` and `error` are the vocabulary, `host` (only with
 //! the feature of that name) is the shell: the only code that knows proxy-wasm.
 
-
 pub mod chat;
 pub mod config;
 
 pub mod error;
-
 
 pub mod json;
 pub mod provider;

@@ -322,7 +322,10 @@ impl<'a> Content<'a> {
         }
         let parts = json::elements(value).ok_or_else(|| wrong_type(at, "a string or an array of parts", value))?;
         let parts = parts.into_iter().enumerate();
-        parts.map(|(index, part)| Part::read(part, &format!("{at}[{index}]"))).collect::<Result<_, _>>().map(Self::Parts)
+        parts
+            .map(|(index, part)| Part::read(part, &format!("{at}[{index}]")))
+            .collect::<Result<_, _>>()
+            .map(Self::Parts)
     }
 }
 

@@ -1,7 +1,5 @@
 //! Bytes to frames to a strict stream, and back to the client's bytes.
 
-
-
 /// One framed message of a streamed answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
