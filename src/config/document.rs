@@ -1,1 +1,415 @@
-//! Placeholder, written by the configuration work.
+//! A document as it was written: what YAML and JSON have in common, in order, with repeated names and
+//! (where the reader knows them) places kept, and a cursor that reads it with types.
+//!
+//! Reading never stops at the first problem: a cursor reports to the document's [`Report`] and says
+//! `None`, and whoever reads goes on. Nothing here knows what a configuration is.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub at: Option<Place>,
+    pub value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    /// A number that no field takes (negative, fractional, too large), as text for the message.
+    OtherNumber(String),
+    String(String),
+    List(Vec<Node>),
+    Map(Vec<Field>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    pub name: String,
+    pub at: Option<Place>,
+    pub node: Node,
+}
+
+/// Line and column, both from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+impl Node {
+    /// Reads JSON. Nesting is bounded by serde_json.
+    pub fn from_json(text: &[u8]) -> Result<Node, Problems> {
+        serde_json::from_slice(text).map_err(|error| {
+            Problems(vec![Problem { path: String::new(), message: format!("this is not JSON: {error}"), place: None }])
+        })
+    }
+
+    pub fn string(text: impl Into<String>) -> Node {
+        Value::String(text.into()).into()
+    }
+
+    pub fn map<'a>(fields: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
+        let field = |(name, node): (&str, Node)| Field { name: name.to_owned(), at: None, node };
+        Value::Map(fields.into_iter().map(field).collect()).into()
+    }
+
+    pub fn list(nodes: impl IntoIterator<Item = Node>) -> Node {
+        Value::List(nodes.into_iter().collect()).into()
+    }
+}
+
+impl From<Value> for Node {
+    fn from(value: Value) -> Node {
+        Node { at: None, value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+                Ok(Value::Unsigned(value))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+                Ok(Value::OtherNumber(value.to_string()))
+            }
+
+            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+                Ok(Value::OtherNumber(value.to_string()))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+                Ok(Value::String(value.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+                let mut nodes = Vec::new();
+                while let Some(node) = seq.next_element()? {
+                    nodes.push(node);
+                }
+                Ok(Value::List(nodes))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some((name, node)) = map.next_entry()? {
+                    fields.push(Field { name, at: None, node });
+                }
+                Ok(Value::Map(fields))
+            }
+        }
+
+        deserializer.deserialize_any(Any).map(Node::from)
+    }
+}
+
+/// What is wrong at one place of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Empty for the document itself.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+    pub place: Option<Place>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that is wrong with a document; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            write!(f, "{newline}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// Where the cursors of one document report to.
+#[derive(Debug, Default)]
+pub struct Report(RefCell<Vec<Problem>>);
+
+impl Report {
+    fn add(&self, path: &str, place: Option<Place>, message: String) {
+        // A problem that two readers find is one problem.
+        let problem = Problem { path: path.to_owned(), message, place };
+        let mut problems = self.0.borrow_mut();
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+
+    /// In the order of the document where places are known, else in the order of reading.
+    pub fn into_problems(self) -> Vec<Problem> {
+        let mut problems = self.0.into_inner();
+        problems.sort_by_key(|problem| problem.place.map(|place| (place.line, place.column)));
+        problems
+    }
+}
+
+/// A node, and the way to it.
+#[derive(Clone, Debug)]
+pub struct Cursor<'d> {
+    node: &'d Node,
+    path: String,
+    /// The place of its name, if it is a field.
+    name_at: Option<Place>,
+    report: &'d Report,
+}
+
+impl<'d> Cursor<'d> {
+    pub fn new(node: &'d Node, report: &'d Report) -> Self {
+        Cursor { node, path: String::new(), name_at: None, report }
+    }
+
+    /// Reports a problem with the value.
+    pub fn problem(&self, message: impl Into<String>) {
+        self.report.add(&self.path, self.node.at.or(self.name_at), message.into());
+    }
+
+    /// Reports a problem with the name of the field.
+    pub fn name_problem(&self, message: impl Into<String>) {
+        self.report.add(&self.path, self.name_at.or(self.node.at), message.into());
+    }
+
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
+    /// The fields, to be taken by name.
+    pub fn fields(&self) -> Option<Fields<'d>> {
+        let left = self.entries()?;
+        Some(Fields { of: self.clone(), left, known: Vec::new() })
+    }
+
+    /// The fields of a map whose names are the writer's own.
+    pub fn entries(&self) -> Option<Vec<(&'d str, Cursor<'d>)>> {
+        let Value::Map(fields) = &self.node.value else {
+            self.wrong_type("a map");
+            return None;
+        };
+        let mut entries: Vec<(&str, Cursor<'_>)> = Vec::with_capacity(fields.len());
+        for field in fields {
+            let cursor = Cursor {
+                node: &field.node,
+                path: step(&self.path, &field.name),
+                name_at: field.at,
+                report: self.report,
+            };
+            if entries.iter().any(|(name, _)| *name == field.name) {
+                cursor.name_problem("this name is written twice");
+            } else {
+                entries.push((&field.name, cursor));
+            }
+        }
+        Some(entries)
+    }
+
+    pub fn elements(&self) -> Option<Vec<Cursor<'d>>> {
+        let Value::List(nodes) = &self.node.value else {
+            self.wrong_type("a list");
+            return None;
+        };
+        let element = |(index, node)| Cursor {
+            node,
+            path: format!("{}[{index}]", self.path),
+            name_at: None,
+            report: self.report,
+        };
+        Some(nodes.iter().enumerate().map(element).collect())
+    }
+
+    pub fn string(&self) -> Option<&'d str> {
+        match &self.node.value {
+            Value::String(text) => Some(text),
+            _ => {
+                self.wrong_type("a string");
+                None
+            }
+        }
+    }
+
+    pub fn bool(&self) -> Option<bool> {
+        match self.node.value {
+            Value::Bool(value) => Some(value),
+            _ => {
+                self.wrong_type("true or false");
+                None
+            }
+        }
+    }
+
+    /// A whole number within `range`.
+    pub fn unsigned(&self, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        match self.node.value {
+            Value::Unsigned(number) if range.contains(&number) => Some(number),
+            _ => {
+                self.wrong_type(&expected);
+                None
+            }
+        }
+    }
+
+    /// A number, or a string: what a quantity is written as.
+    pub fn quantity(&self) -> Result<u64, Option<&'d str>> {
+        match &self.node.value {
+            Value::Unsigned(number) => Ok(*number),
+            Value::String(text) => Err(Some(text)),
+            _ => Err(None),
+        }
+    }
+
+    /// One of these words.
+    pub fn choice<T: Copy>(&self, what: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.string()?;
+        let chosen = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if chosen.is_none() {
+            self.problem(unknown(what, text, choices.iter().map(|(name, _)| *name)));
+        }
+        chosen
+    }
+
+    /// A map with one field, whose name says what its value is.
+    pub fn variant(&self) -> Option<(&'d str, Cursor<'d>)> {
+        match &self.node.value {
+            Value::Map(fields) if fields.len() == 1 => self.entries()?.pop(),
+            _ => None,
+        }
+    }
+
+    pub fn word(&self) -> Option<&'d str> {
+        match &self.node.value {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn wrong_type(&self, expected: &str) {
+        let (found, hint) = match &self.node.value {
+            Value::Null => ("nothing".to_owned(), ""),
+            Value::Bool(value) => (value.to_string(), quote_hint(expected)),
+            Value::Unsigned(number) => (format!("the number {number}"), quote_hint(expected)),
+            Value::OtherNumber(number) => (format!("the number {number}"), quote_hint(expected)),
+            Value::String(text) => (quoted(text), ""),
+            Value::List(_) => ("a list".to_owned(), ""),
+            Value::Map(_) => ("a map".to_owned(), ""),
+        };
+        self.problem(format!("expected {expected}, found {found}{hint}"));
+    }
+}
+
+fn quote_hint(expected: &str) -> &'static str {
+    if expected == "a string" { "; write it in quotes" } else { "" }
+}
+
+/// The fields of a map with a schema. What is left at the end is unknown.
+pub struct Fields<'d> {
+    of: Cursor<'d>,
+    left: Vec<(&'d str, Cursor<'d>)>,
+    known: Vec<&'static str>,
+}
+
+impl<'d> Fields<'d> {
+    pub fn optional(&mut self, name: &'static str) -> Option<Cursor<'d>> {
+        self.known.push(name);
+        let index = self.left.iter().position(|(field, _)| *field == name)?;
+        Some(self.left.remove(index).1)
+    }
+
+    pub fn required(&mut self, name: &'static str, hint: &str) -> Option<Cursor<'d>> {
+        let field = self.optional(name);
+        if field.is_none() {
+            self.of.name_problem(format!("`{name}` is missing: {hint}"));
+        }
+        field
+    }
+
+    /// Reports the fields that nobody took.
+    pub fn finish(self) {
+        for (name, cursor) in &self.left {
+            cursor.name_problem(unknown("field", name, self.known.iter().copied()));
+        }
+    }
+}
+
+/// The message for a name that is not one of the known ones, with the nearest of them.
+pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let mut message = format!("unknown {what} {}", quoted(name));
+    if let Some(near) = nearest(name, known.clone()) {
+        message.push_str(&format!("; did you mean {}?", quoted(near)));
+    } else {
+        message.push('.');
+    }
+    let known: Vec<_> = known.collect();
+    if known.is_empty() {
+        message.push_str(" None is known");
+    } else {
+        message.push_str(" Known: ");
+        message.push_str(&known.join(", "));
+    }
+    message
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // The comparison is quadratic; nobody mistypes a name this long.
+    if name.len() > 128 {
+        return None;
+    }
+    let near = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
+    let (distance, candidate) = near.min_by_key(|(distance, _)| *distance)?;
+    let longest = name.chars().count().max(candidate.chars().count());
+    (distance <= longest.div_ceil(3) && distance < longest).then_some(candidate)
+}
+
+/// A text of the document for a message: in quotes, escaped, and not longer than a line.
+pub fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?} …", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+fn step(path: &str, name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if name.is_empty() || !name.bytes().all(plain) {
+        return format!("{path}[{}]", quoted(name));
+    }
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}

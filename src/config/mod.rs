@@ -5,7 +5,18 @@
 //! printed; resolving a resolved document changes nothing. No secret is ever in it, only where
 //! Envoy finds them.
 
+pub mod document;
+mod print;
+pub mod quantity;
+mod resolve;
+mod url;
+
+use std::fmt;
 use std::time::Duration;
+
+pub use document::{Problem, Problems};
+pub use print::to_json;
+pub use resolve::{from_json, resolve};
 
 use crate::provider::{Kind, Sampling};
 
@@ -24,6 +35,12 @@ pub struct Config {
 pub struct Listen {
     pub host: std::net::IpAddr,
     pub port: u16,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::net::SocketAddr::new(self.host, self.port).fmt(f)
+    }
 }
 
 /// Who may call.

@@ -189,7 +189,7 @@ pub fn now() -> u64 {
 fn encode_pairs(headers: &Headers) -> Vec<u8> {
     let size: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
     let mut out = Vec::with_capacity(size + 4);
-    let mut number = |out: &mut Vec<u8>, number: usize| out.extend_from_slice(&(number as u32).to_le_bytes());
+    let number = |out: &mut Vec<u8>, number: usize| out.extend_from_slice(&(number as u32).to_le_bytes());
     number(&mut out, headers.0.len());
     for (name, value) in headers.iter() {
         number(&mut out, name.len());

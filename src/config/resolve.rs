@@ -1,0 +1,462 @@
+//! Turns a document into a [`Config`]: checks every field, fills in the defaults, looks up every
+//! name. All problems are reported, each once, and a secret that was written where only its place
+//! belongs is never repeated in a message.
+
+use std::time::Duration;
+
+use crate::provider::{KINDS, Kind, Sampling};
+
+use super::document::{Cursor, Node, Problem, Problems, Report, unknown};
+use super::{Clients, Commit, Config, Credential, Limits, Listen, Model, Provider, Route, Scheme, Url, quantity};
+
+/// Reads the JSON that the module is configured with.
+pub fn from_json(text: &[u8]) -> Result<Config, Problems> {
+    resolve(&Node::from_json(text)?)
+}
+
+pub fn resolve(document: &Node) -> Result<Config, Problems> {
+    let report = Report::default();
+    let config = config(&Cursor::new(document, &report));
+    let mut problems = report.into_problems();
+    match config {
+        Some(config) if problems.is_empty() => Ok(config),
+        _ => {
+            if problems.is_empty() {
+                let message = "the document could not be resolved".to_owned();
+                problems.push(Problem { path: String::new(), message, place: None });
+            }
+            Err(Problems(problems))
+        }
+    }
+}
+
+fn config(document: &Cursor<'_>) -> Option<Config> {
+    let mut fields = document.fields()?;
+    let version = match fields.optional("version") {
+        Some(field) => version(&field),
+        None => Some("1".to_owned()),
+    };
+    let listen_field = fields.optional("listen");
+    let clients_field = fields.optional("clients");
+    let providers_field = fields.required("providers", "a map of names to who is called, one at least");
+    let models_field = fields.required("models", "a map of names to what can answer, one at least");
+    let routes_field = fields.optional("routes");
+    let limits_field = fields.optional("limits");
+    fields.finish();
+
+    let limits = limits(limits_field.as_ref());
+    let listen = match &listen_field {
+        Some(field) => listen(field),
+        None => Some(Listen { host: std::net::Ipv4Addr::LOCALHOST.into(), port: 8080 }),
+    };
+    let clients = match &clients_field {
+        Some(field) => clients(field),
+        None => Some(Clients::Local),
+    };
+    if let (Some(field), Some(listen), None) = (&listen_field, &listen, &clients_field)
+        && !listen.host.is_loopback()
+    {
+        field.problem(
+            "others than this machine can reach this address: say who may call with \
+             `clients: {keys: {file: keys.yaml}}`, or that everybody may with `clients: open`",
+        );
+    }
+
+    let providers = section(providers_field.as_ref(), "provider", provider_name, provider);
+    let models =
+        section(models_field.as_ref(), "model", public_name, |name, cursor| model(name, cursor, &providers, &limits));
+    let routes = section(routes_field.as_ref(), "route", public_name, |name, cursor| route(name, cursor, &models));
+    for row in &routes {
+        if models.iter().any(|model| model.name == row.name) {
+            row.cursor.name_problem("there is a model of this name, too; what a client asks for must be one of them");
+        }
+    }
+    for (field, is_empty, what) in
+        [(&providers_field, providers.is_empty(), "provider"), (&models_field, models.is_empty(), "model")]
+    {
+        if let Some(field) = field
+            && is_empty
+            && field.is_map()
+        {
+            field.problem(format!("there must be one {what} at least"));
+        }
+    }
+
+    Some(Config {
+        version: version?,
+        listen: listen?,
+        clients: clients?,
+        providers: values(providers)?,
+        models: values(models)?,
+        routes: values(routes)?,
+        limits,
+    })
+}
+
+/// An entry of a section. Its name is known to the rest of the document even if it is not right in
+/// itself, so that one mistake gives one problem.
+struct Row<'d, T> {
+    name: &'d str,
+    cursor: Cursor<'d>,
+    value: Option<T>,
+}
+
+fn section<'d, T>(
+    field: Option<&Cursor<'d>>,
+    what: &str,
+    name_rule: fn(&str) -> Result<(), String>,
+    read: impl Fn(&'d str, &Cursor<'d>) -> Option<T>,
+) -> Vec<Row<'d, T>> {
+    let entries = field.and_then(Cursor::entries).unwrap_or_default();
+    let row = |(name, cursor): (&'d str, Cursor<'d>)| {
+        if let Err(rule) = name_rule(name) {
+            cursor.name_problem(format!("the name of a {what} {rule}"));
+        }
+        let value = read(name, &cursor);
+        Row { name, cursor, value }
+    };
+    entries.into_iter().map(row).collect()
+}
+
+fn values<T>(rows: Vec<Row<'_, T>>) -> Option<Vec<T>> {
+    rows.into_iter().map(|row| row.value).collect()
+}
+
+fn reference<T>(field: &Cursor<'_>, what: &str, rows: &[Row<'_, T>]) -> Option<usize> {
+    let name = field.string()?;
+    let index = rows.iter().position(|row| row.name == name);
+    if index.is_none() {
+        field.problem(unknown(what, name, rows.iter().map(|row| row.name)));
+    }
+    index
+}
+
+/// It names a cluster, a secret and a file.
+fn provider_name(name: &str) -> Result<(), String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if name.len() > 64 || !name.bytes().all(inner) || name.is_empty() || name.starts_with(['_', '-']) {
+        return Err("is lower-case letters, digits, _ and -, begins with a letter or digit, \
+                    and has at most 64 characters"
+            .to_owned());
+    }
+    if name.starts_with("dragoman") {
+        return Err("does not begin with `dragoman`: such clusters are the gateway's own".to_owned());
+    }
+    Ok(())
+}
+
+/// What clients write into `model`; it also appears in response headers.
+fn public_name(name: &str) -> Result<(), String> {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if name.len() > 128 || !first || !name.bytes().all(inner) {
+        return Err("is letters, digits and any of . _ : / @ -, begins with a letter or digit, \
+                    and has at most 128 characters"
+            .to_owned());
+    }
+    Ok(())
+}
+
+fn version(field: &Cursor<'_>) -> Option<String> {
+    text(field, 128, "a version")
+}
+
+/// A text that may have to stand in a header.
+fn text(field: &Cursor<'_>, longest: usize, what: &str) -> Option<String> {
+    let text = field.string()?;
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if text.is_empty() || text.len() > longest || !plain || text.trim() != text {
+        field.problem(format!("{what} is 1 to {longest} printable ASCII characters, without spaces at its ends"));
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn listen(field: &Cursor<'_>) -> Option<Listen> {
+    let text = field.string()?;
+    let address: Option<std::net::SocketAddr> = text.parse().ok();
+    match address {
+        Some(address) if address.port() != 0 => Some(Listen { host: address.ip(), port: address.port() }),
+        _ => {
+            field.wrong_type("an IP address and a port, for example 127.0.0.1:8080, 0.0.0.0:8080 or [::]:8080");
+            None
+        }
+    }
+}
+
+fn clients(field: &Cursor<'_>) -> Option<Clients> {
+    let expected = "`{keys: {file: PATH}}`, or the word `open`";
+    if field.word().is_some() {
+        return field.choice("word", &[("open", ())]).map(|()| Clients::Open);
+    }
+    if !field.is_map() {
+        field.wrong_type(expected);
+        return None;
+    }
+    let mut fields = field.fields()?;
+    let keys = fields.required("keys", "write `keys: {file: PATH}`");
+    fields.finish();
+    let mut fields = keys?.fields()?;
+    let file = fields.required("file", "the path of a YAML map from the names of clients to their keys");
+    fields.finish();
+    Some(Clients::Keys { file: path(&file?)? })
+}
+
+/// The path of a file, on the machine that reads it.
+fn path(field: &Cursor<'_>) -> Option<String> {
+    let path = field.string()?;
+    if path.is_empty() || path.len() > 4096 || path.chars().any(char::is_control) {
+        field.problem("expected the path of a file");
+        return None;
+    }
+    Some(path.to_owned())
+}
+
+fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
+    let mut fields = cursor.fields()?;
+    let kind_field = fields.optional("kind");
+    let url_field = fields.optional("url");
+    let ca_field = fields.optional("ca");
+    let credential_field = fields.required(
+        "credential",
+        "write where Envoy finds the key, `{env: NAME}`, `{file: PATH}` or `{sds: NAME}`, \
+         or `credential: none` on purpose",
+    );
+    fields.finish();
+
+    let kind = kind(name, cursor, kind_field.as_ref());
+    let credential = credential_field.as_ref().and_then(credential);
+    let ca = ca_field.as_ref().map(path);
+    let url = match &url_field {
+        Some(field) => field.string().and_then(|text| Url::parse(text).map_err(|error| field.problem(error)).ok()),
+        None => kind.and_then(|kind| Url::parse(kind.url).map_err(|error| cursor.problem(error)).ok()),
+    };
+    if let (Some(field), Some(Url { scheme: Scheme::Http, .. })) = (&ca_field, &url) {
+        field.problem("the address is http, where no certificate is checked; leave `ca` out, or write https");
+    }
+    let ca = match ca {
+        Some(ca) => Some(ca?),
+        None => None,
+    };
+    Some(Provider { name: name.to_owned(), kind: kind?, url: url?, credential: credential?, ca })
+}
+
+fn kind(name: &str, provider: &Cursor<'_>, field: Option<&Cursor<'_>>) -> Option<&'static Kind> {
+    let kinds = || KINDS.iter().map(|kind| kind.name);
+    let Some(field) = field else {
+        let kind = Kind::named(name);
+        if kind.is_none() {
+            let unknown = unknown("kind", name, kinds());
+            provider.name_problem(format!("`kind` is missing, and the name is none: {unknown}"));
+        }
+        return kind;
+    };
+    let name = field.string()?;
+    let kind = Kind::named(name);
+    if kind.is_none() {
+        field.problem(unknown("kind", name, kinds()));
+    }
+    kind
+}
+
+fn credential(field: &Cursor<'_>) -> Option<Credential> {
+    // Whatever else stands here may be the key itself: it must not get into a message or a log.
+    let expected = "expected `{env: NAME}`, `{file: PATH}`, `{sds: NAME}`, or the word `none` \
+                    (never the key itself)";
+    if field.word() == Some("none") {
+        return Some(Credential::None);
+    }
+    let Some((variant, value)) = field.variant() else {
+        field.problem(expected);
+        return None;
+    };
+    let name = |plain: fn(u8) -> bool| {
+        let name = value.word().filter(|name| (1..=128).contains(&name.len()) && name.bytes().all(plain));
+        if name.is_none() {
+            value.problem("expected a name (never the key itself): letters, digits and _");
+        }
+        name.map(str::to_owned)
+    };
+    match variant {
+        "env" => name(|byte| byte.is_ascii_alphanumeric() || byte == b'_').map(Credential::Env),
+        "sds" => name(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte)).map(Credential::Sds),
+        "file" => path(&value).map(Credential::File),
+        _ => {
+            field.problem(expected);
+            None
+        }
+    }
+}
+
+fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limits: &Limits) -> Option<Model> {
+    let mut fields = cursor.fields()?;
+    let provider_field = fields.required("provider", "the name of one of `providers`");
+    let id_field = fields.required("id", "what the provider calls the model");
+    let max_output_field = fields.optional("max_output");
+    let reasoning_field = fields.optional("reasoning");
+    let sampling_field = fields.optional("sampling");
+    let limits_field = fields.optional("limits");
+    fields.finish();
+
+    let provider = provider_field.as_ref().and_then(|field| reference(field, "provider", providers));
+    let kind = provider.and_then(|index| providers.get(index)?.value.as_ref()).map(|provider| provider.kind);
+    let id = id_field.as_ref().and_then(|field| text(field, 256, "an id"));
+    let max_output = max_output_field.as_ref().map(|field| field.unsigned(1..=u64::from(u32::MAX)));
+    if let (Some(kind), None) = (kind, &max_output_field)
+        && kind.needs_max_output
+    {
+        cursor.name_problem(format!(
+            "`max_output` is missing: providers of kind {} refuse requests without a token limit, \
+             so the model's own must be known",
+            kind.name
+        ));
+    }
+    let reasoning = reasoning_field.as_ref().map_or(Some(false), Cursor::bool);
+    let sampling = match &sampling_field {
+        Some(field) => sampling(field),
+        None => kind.map(|kind| kind.sampling.to_vec()),
+    };
+    let inherited = if reasoning == Some(true) { limits.reasoning_first_token } else { limits.first_token };
+    let (first_token, answer) = model_limits(limits_field.as_ref(), inherited, limits.answer);
+    let max_output = match max_output {
+        Some(max_output) => Some(max_output?),
+        None => None,
+    };
+    Some(Model {
+        name: name.to_owned(),
+        provider: provider?,
+        id: id?,
+        max_output,
+        reasoning: reasoning?,
+        sampling: sampling?,
+        first_token,
+        answer,
+    })
+}
+
+fn sampling(field: &Cursor<'_>) -> Option<Vec<Sampling>> {
+    let choices: Vec<_> = Sampling::ALL.iter().map(|sampling| (sampling.name(), *sampling)).collect();
+    let mut taken = Vec::new();
+    let mut complete = true;
+    for element in field.elements()? {
+        match element.choice("sampling parameter", &choices) {
+            Some(sampling) if taken.contains(&sampling) => element.problem("this parameter is written twice"),
+            Some(sampling) => taken.push(sampling),
+            None => complete = false,
+        }
+    }
+    complete.then_some(taken)
+}
+
+fn model_limits(field: Option<&Cursor<'_>>, first_token: Duration, answer: Duration) -> (Duration, Duration) {
+    let Some(mut fields) = field.and_then(Cursor::fields) else {
+        return (first_token.min(answer), answer);
+    };
+    let first_token_field = fields.optional("first_token");
+    let answer_field = fields.optional("answer");
+    fields.finish();
+    let answer = answer_field.as_ref().and_then(duration).unwrap_or(answer);
+    (within(first_token_field.as_ref(), first_token, answer), answer)
+}
+
+fn limits(field: Option<&Cursor<'_>>) -> Limits {
+    let seconds = Duration::from_secs;
+    let mut limits = Limits {
+        first_token: seconds(10),
+        reasoning_first_token: seconds(120),
+        answer: seconds(600),
+        idle: seconds(60),
+        attempts: 4,
+        body: 32 << 20,
+    };
+    let Some(mut fields) = field.and_then(Cursor::fields) else { return limits };
+    let first_token = fields.optional("first_token");
+    let reasoning_first_token = fields.optional("reasoning_first_token");
+    let answer = fields.optional("answer");
+    let idle = fields.optional("idle");
+    let attempts = fields.optional("attempts");
+    let body = fields.optional("body");
+    fields.finish();
+    limits.answer = answer.as_ref().and_then(duration).unwrap_or(limits.answer);
+    limits.first_token = within(first_token.as_ref(), limits.first_token, limits.answer);
+    limits.reasoning_first_token = within(reasoning_first_token.as_ref(), limits.reasoning_first_token, limits.answer);
+    limits.idle = within(idle.as_ref(), limits.idle, limits.answer);
+    let attempts = attempts.and_then(|field| field.unsigned(1..=10)).and_then(|number| u32::try_from(number).ok());
+    limits.attempts = attempts.unwrap_or(limits.attempts);
+    limits.body = body.as_ref().and_then(size).unwrap_or(limits.body);
+    limits
+}
+
+/// A part of an answer cannot be given more time than the whole: a default is cut down to it, and to
+/// write more is a mistake.
+fn within(field: Option<&Cursor<'_>>, default: Duration, answer: Duration) -> Duration {
+    let Some(field) = field else { return default.min(answer) };
+    let Some(written) = duration(field) else { return default.min(answer) };
+    if written > answer {
+        field.problem(format!(
+            "{} is longer than a whole answer may take (`answer`: {})",
+            quantity::duration_text(written),
+            quantity::duration_text(answer)
+        ));
+    }
+    written
+}
+
+fn duration(field: &Cursor<'_>) -> Option<Duration> {
+    match field.quantity() {
+        Err(Some(text)) => quantity::duration(text).map_err(|error| field.problem(error)).ok(),
+        Ok(_) => {
+            field.wrong_type("a duration with its unit, for example 10s");
+            None
+        }
+        Err(None) => {
+            field.wrong_type("a duration, for example 10s");
+            None
+        }
+    }
+}
+
+fn size(field: &Cursor<'_>) -> Option<u64> {
+    let bytes = match field.quantity() {
+        Ok(bytes) => bytes,
+        Err(Some(text)) => quantity::size(text).map_err(|error| field.problem(error)).ok()?,
+        Err(None) => {
+            field.wrong_type("a size, for example 32MiB");
+            return None;
+        }
+    };
+    if !(1 << 10..=1 << 30).contains(&bytes) {
+        field.problem("the size is from 1KiB to 1GiB");
+        return None;
+    }
+    Some(bytes)
+}
+
+fn route(name: &str, cursor: &Cursor<'_>, models: &[Row<'_, Model>]) -> Option<Route> {
+    let mut fields = cursor.fields()?;
+    let targets_field = fields.required("targets", "a list of names of `models`, in the order to try them");
+    let commit_field = fields.optional("commit");
+    fields.finish();
+
+    let commit = match commit_field {
+        Some(field) => {
+            field.choice("commit point", &[Commit::FirstToken, Commit::Complete].map(|commit| (commit.name(), commit)))
+        }
+        None => Some(Commit::FirstToken),
+    };
+    let targets_field = targets_field?;
+    let elements = targets_field.elements()?;
+    if elements.is_empty() {
+        targets_field.problem("a route has one target at least");
+    }
+    let mut targets = Vec::new();
+    let mut complete = !elements.is_empty();
+    for element in &elements {
+        match reference(element, "model", models) {
+            Some(index) if targets.contains(&index) => element.problem("this target is written twice"),
+            Some(index) => targets.push(index),
+            None => complete = false,
+        }
+    }
+    Some(Route { name: name.to_owned(), targets: complete.then_some(targets)?, commit: commit? })
+}
