@@ -91,6 +91,7 @@ impl<'a> Attempt<'a> {
             dropped: self.candidate.dropped.join(","),
             version: self.plan.version.clone().into_owned(),
             route: self.plan.route.clone().into_owned(),
+            request_id: self.plan.request_id.clone().into_owned(),
             attempts,
             now,
             head: Headers::default(),
@@ -111,6 +112,7 @@ pub struct Answer {
     dropped: String,
     version: String,
     route: String,
+    request_id: String,
     attempts: usize,
     now: u64,
     /// What of the provider's headers a client is given.
@@ -283,6 +285,9 @@ impl Answer {
         headers.push(":status", status.to_string());
         for (name, value) in self.head.iter() {
             headers.push(name, value);
+        }
+        if !self.request_id.is_empty() {
+            headers.push("x-request-id", self.request_id.as_str());
         }
         headers.push(MODEL_HEADER, self.model.as_str());
         headers.push("x-dragoman-route", self.route.as_str());

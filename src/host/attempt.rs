@@ -20,6 +20,8 @@ pub struct Stage {
     answer: Option<Answer>,
     /// Whether this try is done with: the client has its answer, or the failure is noted.
     settled: bool,
+    /// A body that goes with headers already sent on, for the next body callback.
+    pending: Vec<u8>,
 }
 
 impl Stage {
@@ -64,30 +66,48 @@ impl Stage {
         Action::Pause
     }
 
-    /// Does what the core says with the bytes at hand.
-    fn put(&mut self, output: Output, size: usize) -> Action {
+    /// Does what the core says about the headers. They are a callback without a body to write to.
+    fn put_head(&mut self, output: Output, end: bool) -> Action {
         match output {
-            Output::Hold => {
-                abi::set_body(Buffer::ResponseBody, size, &[]);
-                Action::Pause
-            }
             Output::Begin { headers, body } => {
                 self.settled = true;
                 abi::set_headers(Map::ResponseHeaders, &headers);
-                abi::set_body(Buffer::ResponseBody, size, &body);
-                Action::Continue
+                self.pending = body;
             }
-            Output::Continue(body) => {
-                abi::set_body(Buffer::ResponseBody, size, &body);
-                Action::Continue
+            Output::Fail(error) => {
+                let (headers, body) = self.fail(error);
+                if end && !body.is_empty() {
+                    // Nothing can be added to an answer without a body; the route stage tells the
+                    // client of the failure noted here.
+                    abi::set_headers(Map::ResponseHeaders, &bare("502"));
+                } else {
+                    abi::set_headers(Map::ResponseHeaders, &headers);
+                    self.pending = body;
+                }
+            }
+            Output::Hold | Output::Continue(_) => return Action::Pause,
+        }
+        Action::Continue
+    }
+
+    /// Does what the core says in place of the first `size` bytes of the body.
+    fn put_body(&mut self, output: Output, size: usize) -> Action {
+        let (body, action) = match output {
+            Output::Hold => (Vec::new(), Action::Pause),
+            Output::Continue(body) => (body, Action::Continue),
+            Output::Begin { headers, body } => {
+                self.settled = true;
+                abi::set_headers(Map::ResponseHeaders, &headers);
+                (body, Action::Continue)
             }
             Output::Fail(error) => {
                 let (headers, body) = self.fail(error);
                 abi::set_headers(Map::ResponseHeaders, &headers);
-                abi::set_body(Buffer::ResponseBody, size, &body);
-                Action::Continue
+                (body, Action::Continue)
             }
-        }
+        };
+        abi::set_body(Buffer::ResponseBody, size, &body);
+        action
     }
 
     /// Notes the failure; the answer is either a request to Envoy to try again or the client's error.
@@ -96,10 +116,8 @@ impl Stage {
         match self.note(error) {
             Next::Stop => failed,
             Next::Try => {
-                let mut headers = Headers::default();
-                headers.push(":status", "503");
+                let mut headers = bare("503");
                 headers.push(RETRY_HEADER, "1");
-                headers.push("content-length", "0");
                 (headers, Vec::new())
             }
         }
@@ -131,6 +149,12 @@ impl Context for Stage {
     }
 }
 
+fn bare(status: &str) -> Headers {
+    let mut headers = Headers::default();
+    headers.push(":status", status);
+    headers
+}
+
 fn silent(limit: u64) -> UpstreamError {
     let message = format!("The provider gave no answer within {limit} ms.");
     UpstreamError::new(Class::Silent, 504, "server_error", "upstream_timeout", message)
@@ -160,20 +184,24 @@ impl HttpContext for Stage {
         let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
         let Some(answer) = &mut self.answer else { return Action::Continue };
         let output = answer.head(status, &headers, end);
-        self.put(output, 0)
+        self.put_head(output, end)
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
         let Some(answer) = &mut self.answer else { return Action::Continue };
+        if !self.pending.is_empty() {
+            abi::set_body(Buffer::ResponseBody, size, &std::mem::take(&mut self.pending));
+            return Action::Continue;
+        }
         let bytes = abi::body(Buffer::ResponseBody, size);
         let output = answer.body(&bytes, end);
-        self.put(output, size)
+        self.put_body(output, size)
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
         let Some(answer) = &mut self.answer else { return Action::Continue };
         let output = answer.body(&[], true);
-        self.put(output, 0)
+        self.put_body(output, 0)
     }
 }

@@ -21,11 +21,13 @@ pub struct Stage {
 
 enum Phase {
     /// Reading the request.
-    Request { endpoint: &'static dyn Endpoint, wishes: Wishes },
+    Request { endpoint: &'static dyn Endpoint, wishes: Wishes, request_id: String },
     /// The attempts have it; what they answer passes.
     Planned,
-    /// This is what the client is told, whatever Envoy would say.
-    Replied { body: Vec<u8> },
+    /// A reply of ours is on its way out.
+    Replied,
+    /// What the attempts failed with takes the place of Envoy's words.
+    Failed { body: Vec<u8> },
 }
 
 impl Stage {
@@ -57,7 +59,8 @@ impl Stage {
                 }
                 let length = headers.get("content-length").and_then(|length| length.parse().ok());
                 self.check_length(length.unwrap_or(0))?;
-                Ok(Phase::Request { endpoint, wishes })
+                let request_id = headers.get("x-request-id").unwrap_or_default().to_owned();
+                Ok(Phase::Request { endpoint, wishes, request_id })
             }
         }
     }
@@ -78,7 +81,7 @@ impl Stage {
 
     /// The whole body is here.
     fn decide(&mut self, body: &[u8]) -> Action {
-        let Phase::Request { endpoint, wishes } = &self.phase else { return Action::Continue };
+        let Phase::Request { endpoint, wishes, request_id } = &self.phase else { return Action::Continue };
         let router = Rc::clone(&self.router);
         let plan = endpoint
             .parse(body)
@@ -86,7 +89,7 @@ impl Stage {
             .and_then(|chat| router.plan(&chat, endpoint.path(), *wishes));
         match plan {
             Ok(plan) => {
-                publish(&plan);
+                publish(&Plan { request_id: request_id.as_str().into(), ..plan });
                 self.phase = Phase::Planned;
                 Action::Continue
             }
@@ -95,9 +98,8 @@ impl Stage {
     }
 
     fn reply(&mut self, reply: Reply) -> Action {
+        self.phase = Phase::Replied;
         abi::reply(reply.status, &reply.headers, &reply.body);
-        // Envoy's `local_reply_config` rewrites this body, too; it is put back on its way out.
-        self.phase = Phase::Replied { body: reply.body };
         Action::Pause
     }
 }
@@ -150,14 +152,7 @@ impl HttpContext for Stage {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
-        if matches!(self.phase, Phase::Replied { .. }) {
-            if let Phase::Replied { body } = &self.phase {
-                abi::set_header(Map::ResponseHeaders, "content-length", &body.len().to_string());
-                abi::set_header(Map::ResponseHeaders, "content-type", "application/json");
-            }
-            return Action::Continue;
-        }
-        if abi::header(Map::ResponseHeaders, MODEL_HEADER).is_some() {
+        if matches!(self.phase, Phase::Replied) || abi::header(Map::ResponseHeaders, MODEL_HEADER).is_some() {
             return Action::Continue;
         }
         // Envoy's own reply, or an attempt's that it was to retry and did not.
@@ -175,12 +170,12 @@ impl HttpContext for Stage {
             return self.reply(reply);
         }
         abi::set_headers(Map::ResponseHeaders, &reply.all_headers());
-        self.phase = Phase::Replied { body: reply.body };
+        self.phase = Phase::Failed { body: reply.body };
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
-        if let Phase::Replied { body } = &mut self.phase {
+        if let Phase::Failed { body } = &mut self.phase {
             abi::set_body(Buffer::ResponseBody, size, &std::mem::take(body));
         }
         Action::Continue
@@ -213,6 +208,9 @@ impl Reply {
             reply.headers.push(MODEL_HEADER, candidate.target.model.as_str());
         }
         let attempts = progress.map_or(1, |progress| progress.failures.len());
+        if !plan.request_id.is_empty() {
+            reply.headers.push("x-request-id", plan.request_id.as_bytes());
+        }
         reply.headers.push("x-dragoman-route", plan.route.as_bytes());
         reply.headers.push("x-dragoman-attempts", attempts.to_string());
         reply.headers.push("x-dragoman-version", plan.version.as_bytes());

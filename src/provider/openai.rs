@@ -412,15 +412,15 @@ fn said(body: &[u8]) -> Said {
 }
 
 /// The class and the client-facing status of an error (openai-chat.md section 6, mapping.md section 11).
-fn classify(status: u16, said: Said) -> UpstreamError {
+fn classify(answered: u16, said: Said) -> UpstreamError {
     let code = said.code.as_deref().unwrap_or_default();
     let kind = said.kind.as_deref().unwrap_or_default();
     // An error within a 200 is judged by its code or type (quirk C1).
-    let status = match status {
+    let status = match answered {
         200..=299 => code.parse().ok().filter(|code| (400..=599).contains(code)).unwrap_or(match (code, kind) {
             ("rate_limit_exceeded" | "insufficient_quota", _) | (_, "rate_limit_error" | "insufficient_quota") => 429,
             (_, "invalid_request_error") => 400,
-            (_, "server_error") => 500,
+            // What fails half way is not asked again at the same place.
             _ => 502,
         }),
         status => status,
@@ -437,7 +437,7 @@ fn classify(status: u16, said: Said) -> UpstreamError {
         400..=499 => (Class::Rejected, status),
         _ => (Class::Transient, 502),
     };
-    let message = said.message.unwrap_or_else(|| format!("The provider answered with status {status}."));
+    let message = said.message.unwrap_or_else(|| format!("The provider answered with status {answered}."));
     let (kind, code): (Cow<'static, str>, Option<Cow<'static, str>>) = match class {
         // The client's key is not at fault and the provider's words about ours are not for the client.
         Class::Misconfigured if status == 502 => {

@@ -23,6 +23,10 @@ pub struct Plan<'a> {
     /// The version of the configuration that made it.
     #[serde(borrow)]
     pub version: Cow<'a, str>,
+    /// Envoy's id of the request. Attempts remove it from the request's headers, where Envoy would find
+    /// it for the answer, so that no provider can link requests by what a client put there.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub request_id: Cow<'a, str>,
     /// What the client named: a route or a model.
     pub route: Cow<'a, str>,
     /// The client's API, by its path.
@@ -162,6 +166,7 @@ impl Router {
         }
         Ok(Plan {
             version: Cow::Borrowed(&self.config.version),
+            request_id: Cow::Borrowed(""),
             route: Cow::Borrowed(route),
             endpoint: Cow::Borrowed(endpoint),
             stream: chat.stream,
