@@ -149,6 +149,10 @@ pub fn set_property(name: &str, value: &[u8]) {
     unsafe { sys::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
 }
 
+/// By these response code details Envoy's `local_reply_config` knows replies of ours, which it must
+/// not put into another shape.
+const REPLY_DETAILS: &str = "dragoman";
+
 /// Answers the client without asking anybody.
 pub fn reply(status: u16, headers: &Headers, body: &[u8]) {
     let headers = encode_pairs(headers);
@@ -156,8 +160,8 @@ pub fn reply(status: u16, headers: &Headers, body: &[u8]) {
     unsafe {
         sys::proxy_send_local_response(
             status.into(),
-            null_mut(),
-            0,
+            REPLY_DETAILS.as_ptr(),
+            REPLY_DETAILS.len(),
             body.as_ptr(),
             body.len(),
             headers.as_ptr(),
