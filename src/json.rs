@@ -132,6 +132,12 @@ pub fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 
+/// A number as a count: providers also write them as floats, now and then negative.
+pub fn whole_number(value: &RawValue) -> Option<u64> {
+    let text = value.get();
+    text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|number| number as u64))
+}
+
 /// A JSON string as it was written, quotes and escapes included: what one API escaped, another can
 /// be given without being unescaped and escaped again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
