@@ -4,6 +4,7 @@
 //! A new vendor with a known wire format is a row of [`KINDS`]; a new wire format is a file with a
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
+pub mod anthropic;
 mod failure;
 pub mod openai;
 
@@ -17,7 +18,7 @@ use crate::json::Edits;
 use crate::stream::Frame;
 
 /// Every kind of provider there is: what `kind` in gateway.yaml may name.
-pub static KINDS: &[Kind] = &[openai::KIND];
+pub static KINDS: &[Kind] = &[openai::KIND, anthropic::KIND];
 
 /// A row of the registry: data only.
 pub struct Kind {
