@@ -5,10 +5,12 @@
 //! References: the API documentation on platform.claude.com and the types of anthropic-sdk-python 2.11.
 
 mod error;
+mod messages;
 mod request;
 mod response;
 mod schema;
 mod stream;
+mod tools;
 
 use super::{Auth, Kind, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
