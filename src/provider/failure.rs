@@ -17,8 +17,17 @@ pub struct Said {
     pub param: Option<String>,
 }
 
-/// Reads an error body in any of the usual shapes; one that is no JSON says nothing.
-pub fn said(body: &[u8]) -> Said {
+/// Reads an error answer in any of the usual shapes. A body that is no JSON says nothing but its status.
+pub fn said(status: u16, body: &[u8]) -> Said {
+    let mut said = read(body);
+    said.message.get_or_insert_with(|| match status {
+        400.. => format!("The provider answered with status {status}."),
+        _ => "The provider reported an error without a message.".to_owned(),
+    });
+    said
+}
+
+fn read(body: &[u8]) -> Said {
     #[derive(Deserialize)]
     struct Wire<'a> {
         #[serde(borrow)]
@@ -64,7 +73,7 @@ pub fn class_of(status: u16) -> (Class, u16) {
 /// The failure as a client is told it: in the provider's words, except where those are about our own
 /// configuration or where a client depends on OpenAI's.
 pub fn tell(class: Class, status: u16, said: Said) -> UpstreamError {
-    let message = said.message.unwrap_or_else(|| format!("The provider answered with status {status}."));
+    let message = said.message.unwrap_or_default();
     let (kind, code): (Cow<'static, str>, Option<Cow<'static, str>>) = match class {
         // The client's key is not at fault and the provider's words about ours are not for the client.
         Class::Misconfigured if status == 502 => {

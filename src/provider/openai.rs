@@ -78,7 +78,7 @@ impl Translator for OpenAi {
     }
 
     fn error(&self, status: u16, body: &[u8]) -> UpstreamError {
-        classify(status, failure::said(body))
+        classify(status, failure::said(status, body))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::provider::failure::{self, Said};
 
 /// Reads an error answer, or an error within an answer of status 200.
 pub fn read(status: u16, body: &[u8]) -> UpstreamError {
-    let said = failure::said(body);
+    let said = failure::said(status, body);
     let kind = said.kind.as_deref().unwrap_or_default();
     // The type says more than the status does where the two differ, and in a stream it stands alone.
     let status = match kind {
@@ -113,6 +113,7 @@ mod tests {
                 assert!(reply.status >= 400 && !reply.message.contains('<'), "{status} {body:?}");
             }
         }
+        assert_eq!(read(502, b"<html>").reply.message, "The provider answered with status 502.");
         assert_eq!(read(503, b"").reply.code.as_deref(), Some("overloaded"));
         assert_eq!(read(413, b"<html>").class, Class::TooLarge);
     }
