@@ -5,6 +5,7 @@
 //! and unknown fields survive byte for byte. Nothing here knows what the JSON means.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -35,11 +36,9 @@ impl<'a> Object<'a> {
     /// The first key for which `read` holds that stands here twice. Readers differ in which of the
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
-        let mut seen = self.0.iter().enumerate();
-        seen.find_map(|(index, (key, _))| {
-            let before = self.0.get(..index).unwrap_or_default();
-            (read(key) && before.iter().any(|(earlier, _)| earlier == key)).then_some(key.as_ref())
-        })
+        // A set, because an object of a hostile body has a million keys.
+        let mut seen = BTreeSet::new();
+        self.0.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.insert(*key))
     }
 }
 
@@ -130,6 +129,12 @@ pub fn type_of(value: &RawValue) -> Type {
 /// The elements of an array, or nothing if the value is no array.
 pub fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
+}
+
+/// A number as a count: providers also write them as floats, now and then negative.
+pub fn whole_number(value: &RawValue) -> Option<u64> {
+    let text = value.get();
+    text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|number| number as u64))
 }
 
 /// A JSON string as it was written, quotes and escapes included: what one API escaped, another can

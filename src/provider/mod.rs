@@ -4,8 +4,11 @@
 //! A new vendor with a known wire format is a row of [`KINDS`]; a new wire format is a file with a
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
-// pub mod anthropic;
+pub mod anthropic;
+mod failure;
 pub mod openai;
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +18,7 @@ use crate::json::Edits;
 use crate::stream::Frame;
 
 /// Every kind of provider there is: what `kind` in gateway.yaml may name.
-pub static KINDS: &[Kind] = &[openai::KIND];
+pub static KINDS: &[Kind] = &[openai::KIND, anthropic::KIND];
 
 /// A row of the registry: data only.
 pub struct Kind {
@@ -95,8 +98,9 @@ pub struct UpstreamRequest {
     pub path: String,
     pub headers: &'static [(&'static str, &'static str)],
     pub body: Body,
-    /// Parameters that were left out because the target has no such thing.
-    pub dropped: Vec<&'static str>,
+    /// Parameters that were left out, or lowered to the target's limit, because the target has no such
+    /// thing. Some of the names are the client's own: only names fit for a header get here.
+    pub dropped: Vec<Cow<'static, str>>,
 }
 
 #[derive(Debug)]

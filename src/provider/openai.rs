@@ -4,16 +4,14 @@
 //! and an answer is relayed. What is read from answers is read tolerantly: this file also serves
 //! whoever else speaks this format, each with deviations of its own.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
-use super::{Auth, Body, Kind, Sampling, Sink, StreamTranslator, Target, Translator, UpstreamRequest};
+use super::{Auth, Body, Kind, Sampling, Sink, StreamTranslator, Target, Translator, UpstreamRequest, failure};
 use crate::chat::{
     Arguments, ChatChunk, ChatRequest, ChatResponse, Choice, ChunkChoice, Delta, FinishReason, Message, Source,
     ToolCall, ToolCallDelta, Usage,
 };
-use crate::error::{Class, ErrorReply, Rejection, UpstreamError};
+use crate::error::{Class, Rejection, UpstreamError};
 use crate::json::{self, Edits, Object, RawValue, Str, Type};
 use crate::stream::Frame;
 
@@ -69,7 +67,7 @@ impl Translator for OpenAi {
             source: Some(body),
             id: answer.id.and_then(Str::new).unwrap_or(Str::EMPTY),
             model: answer.model.and_then(Str::new).unwrap_or(Str::EMPTY),
-            created: answer.created.and_then(whole_number),
+            created: answer.created.and_then(json::whole_number),
             choices,
             usage: answer.usage.and_then(usage),
         })
@@ -80,8 +78,7 @@ impl Translator for OpenAi {
     }
 
     fn error(&self, status: u16, body: &[u8]) -> UpstreamError {
-        let said = said(body);
-        classify(status, said)
+        classify(status, failure::said(status, body))
     }
 }
 
@@ -119,7 +116,7 @@ impl StreamTranslator for OpenAiStream {
             source: Some(Source { text: data, usage: chunk.usage.map(RawValue::get), exact }),
             id: chunk.id.and_then(Str::new),
             model: chunk.model.and_then(Str::new),
-            created: chunk.created.and_then(whole_number),
+            created: chunk.created.and_then(json::whole_number),
             choices: choices.into_iter().map(WireChunkChoice::read).collect(),
             usage: chunk.usage.and_then(usage),
         });
@@ -321,12 +318,6 @@ fn finish_reason(value: Option<&RawValue>) -> Option<FinishReason> {
     }
 }
 
-/// Numbers come as floats, too, and now and then negative (quirk B27).
-fn whole_number(value: &RawValue) -> Option<u64> {
-    let text = value.get();
-    text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|number| number as u64))
-}
-
 fn usage(value: &RawValue) -> Option<Usage> {
     #[derive(Deserialize)]
     struct Wire<'a> {
@@ -357,11 +348,11 @@ fn usage(value: &RawValue) -> Option<Usage> {
     let input = wire.prompt_tokens_details.unwrap_or_default();
     let output = wire.completion_tokens_details.unwrap_or_default();
     Some(Usage {
-        input: wire.prompt_tokens.and_then(whole_number)?,
-        output: wire.completion_tokens.and_then(whole_number).unwrap_or(0),
-        cached_input: input.cached_tokens.and_then(whole_number),
-        cache_write: input.cache_write_tokens.and_then(whole_number),
-        reasoning: output.reasoning_tokens.and_then(whole_number),
+        input: wire.prompt_tokens.and_then(json::whole_number)?,
+        output: wire.completion_tokens.and_then(json::whole_number).unwrap_or(0),
+        cached_input: input.cached_tokens.and_then(json::whole_number),
+        cache_write: input.cache_write_tokens.and_then(json::whole_number),
+        reasoning: output.reasoning_tokens.and_then(json::whole_number),
     })
 }
 
@@ -373,50 +364,12 @@ fn is_error(value: &RawValue) -> bool {
     }
 }
 
-/// What an error body says, as far as it can be read.
-#[derive(Default)]
-struct Said {
-    message: Option<String>,
-    kind: Option<String>,
-    code: Option<String>,
-    param: Option<String>,
-}
-
-fn said(body: &[u8]) -> Said {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(borrow)]
-        message: Option<&'a RawValue>,
-        #[serde(borrow, rename = "type")]
-        kind: Option<&'a RawValue>,
-        #[serde(borrow)]
-        code: Option<&'a RawValue>,
-        #[serde(borrow)]
-        param: Option<&'a RawValue>,
-    }
-
-    let Ok(fields) = Object::parse(body) else { return Said::default() };
-    let error = match fields.get("error") {
-        Some(error) if json::type_of(error) == Type::String => {
-            return Said { message: text(Some(error)).map(|text| text.decode().into_owned()), ..Said::default() };
-        }
-        Some(error) => error.get().as_bytes(),
-        None => body,
-    };
-    let Ok(wire) = serde_json::from_slice::<Wire<'_>>(error) else { return Said::default() };
-    // Some send the code as a number (quirk C12).
-    let word = |value: Option<&RawValue>| {
-        value.map(|value| Str::new(value).map_or_else(|| value.get().to_owned(), |text| text.decode().into_owned()))
-    };
-    Said { message: word(wire.message), kind: word(wire.kind), code: word(wire.code), param: word(wire.param) }
-}
-
 /// The class and the client-facing status of an error (openai-chat.md section 6, mapping.md section 11).
-fn classify(answered: u16, said: Said) -> UpstreamError {
+fn classify(status: u16, said: failure::Said) -> UpstreamError {
     let code = said.code.as_deref().unwrap_or_default();
     let kind = said.kind.as_deref().unwrap_or_default();
     // An error within a 200 is judged by its code or type (quirk C1).
-    let status = match answered {
+    let status = match status {
         200..=299 => code.parse().ok().filter(|code| (400..=599).contains(code)).unwrap_or(match (code, kind) {
             ("rate_limit_exceeded" | "insufficient_quota", _) | (_, "rate_limit_error" | "insufficient_quota") => 429,
             (_, "invalid_request_error") => 400,
@@ -427,44 +380,8 @@ fn classify(answered: u16, said: Said) -> UpstreamError {
     };
     let (class, status) = match status {
         429 if code == "insufficient_quota" || kind == "insufficient_quota" => (Class::Quota, 429),
-        429 => (Class::RateLimited, 429),
-        402 => (Class::Quota, 429),
-        401 | 403 => (Class::Misconfigured, 502),
-        404 => (Class::Misconfigured, 404),
-        408 | 409 | 500 => (Class::Transient, 502),
-        424 | 502 | 503 | 504 | 529 => (Class::Unreachable, if status == 504 { 504 } else { 503 }),
         400 | 422 if code == "context_length_exceeded" => (Class::TooLarge, 400),
-        400..=499 => (Class::Rejected, status),
-        _ => (Class::Transient, 502),
+        status => failure::class_of(status),
     };
-    let message = said.message.unwrap_or_else(|| format!("The provider answered with status {answered}."));
-    let (kind, code): (Cow<'static, str>, Option<Cow<'static, str>>) = match class {
-        // The client's key is not at fault and the provider's words about ours are not for the client.
-        Class::Misconfigured if status == 502 => {
-            return UpstreamError::new(
-                class,
-                502,
-                "server_error",
-                "upstream_auth_error",
-                "The gateway's credential was refused by the provider.",
-            );
-        }
-        Class::Misconfigured => ("invalid_request_error".into(), Some("model_not_found".into())),
-        Class::Quota => ("insufficient_quota".into(), Some("insufficient_quota".into())),
-        _ => (
-            said.kind.filter(|kind| !kind.is_empty()).map_or_else(|| default_kind(status).into(), Cow::Owned),
-            said.code.map(Cow::Owned),
-        ),
-    };
-    let param = said.param.filter(|param| param != "null");
-    let code = code.filter(|code| code != "null");
-    UpstreamError { class, reply: ErrorReply { status, kind, code, param, message } }
-}
-
-fn default_kind(status: u16) -> &'static str {
-    match status {
-        429 => "rate_limit_error",
-        400..=499 => "invalid_request_error",
-        _ => "server_error",
-    }
+    failure::tell(class, status, said)
 }

@@ -1,0 +1,47 @@
+//! Anthropic's Messages API as an upstream: the hub's requests to its shape, its answers, streams and
+//! errors to the hub's.
+//!
+//! Nothing here knows which model is behind a name: what a model takes stands in its [`Target`].
+//! References: the API documentation on platform.claude.com and the types of anthropic-sdk-python 2.11.
+
+mod error;
+mod messages;
+mod request;
+mod response;
+mod schema;
+mod stream;
+mod tools;
+
+use super::{Auth, Kind, StreamTranslator, Target, Translator, UpstreamRequest};
+use crate::chat::{ChatRequest, ChatResponse};
+use crate::error::{Rejection, UpstreamError};
+
+pub const KIND: Kind = Kind {
+    name: "anthropic",
+    translator: &Anthropic,
+    url: "https://api.anthropic.com",
+    auth: Auth::Header("x-api-key"),
+    needs_max_output: true,
+    // Models from Opus 4.7 on refuse every one of them: a model that takes some says so in its entry.
+    sampling: &[],
+};
+
+pub struct Anthropic;
+
+impl Translator for Anthropic {
+    fn request(&self, chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
+        request::translate(chat, target)
+    }
+
+    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+        response::read(body)
+    }
+
+    fn stream(&self) -> Box<dyn StreamTranslator> {
+        Box::new(stream::AnthropicStream::default())
+    }
+
+    fn error(&self, status: u16, body: &[u8]) -> UpstreamError {
+        error::read(status, body)
+    }
+}

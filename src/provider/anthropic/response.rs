@@ -1,0 +1,277 @@
+//! Whole answers, and what streams share with them: stop reasons and usage.
+
+use serde::Deserialize;
+
+use super::error;
+use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCall, Usage};
+use crate::error::UpstreamError;
+use crate::json::{self, RawValue, Str, Type};
+
+/// Reads an answer to a request that was not streamed.
+pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = serde_json::from_slice(body)
+        .map_err(|error| UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")))?;
+    if answer.kind.is_some_and(|kind| kind.get() == "\"error\"") || answer.error.is_some() {
+        return Err(error::read(200, body));
+    }
+    let Some(blocks) = answer.content else {
+        return Err(UpstreamError::malformed("The provider's answer has no content."));
+    };
+    let mut message = Message::default();
+    for block in blocks {
+        block.append_to(&mut message);
+    }
+    let said = text(answer.stop_reason).map(Str::decode);
+    let reason = said.as_deref().map_or(FinishReason::Stop, finish_reason);
+    // A limit, a refusal or a stop sequence may come before the first word; the model's own end may not.
+    let ends_empty = matches!(reason, FinishReason::Length | FinishReason::ContentFilter)
+        || said.as_deref() == Some("stop_sequence");
+    if message.is_empty() && !ends_empty {
+        return Err(UpstreamError::malformed("The provider's answer is empty."));
+    }
+    let finish_reason = finish_with(reason, !message.tool_calls.is_empty());
+    let mut tokens = Tokens::default();
+    let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
+    Ok(ChatResponse {
+        source: None,
+        id: text(answer.id).unwrap_or(Str::EMPTY),
+        model: text(answer.model).unwrap_or(Str::EMPTY),
+        created: None,
+        choices: vec![Choice { index: 0, message, finish_reason }],
+        usage,
+    })
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content: Option<Vec<Block<'a>>>,
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// A content block, of whatever type.
+#[derive(Deserialize)]
+pub struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    pub kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub input: Option<&'a RawValue>,
+}
+
+impl<'a> Block<'a> {
+    /// Blocks without an equivalent (redacted thinking, the provider's own tools) are left out.
+    fn append_to(self, message: &mut Message<'a>) {
+        let not_empty = |text: &Str<'_>| !text.is_empty();
+        match text(self.kind).map(Str::decode).as_deref() {
+            Some("text") => message.content.extend(text(self.text).filter(not_empty)),
+            // Newer models leave the text empty unless asked for a summary.
+            Some("thinking") => message.reasoning.extend(text(self.thinking).filter(not_empty)),
+            Some("tool_use") => message.tool_calls.extend(text(self.name).map(|name| ToolCall {
+                id: text(self.id).unwrap_or(Str::EMPTY),
+                name,
+                arguments: Arguments::Json(object_or_empty(self.input)),
+            })),
+            _ => {}
+        }
+    }
+}
+
+/// A call's input: always an object.
+pub fn object_or_empty(input: Option<&RawValue>) -> &str {
+    input.filter(|input| json::type_of(input) == Type::Object).map_or("{}", RawValue::get)
+}
+
+pub fn text(value: Option<&RawValue>) -> Option<Str<'_>> {
+    value.and_then(Str::new)
+}
+
+/// `stop_reason` (Messages API; the last two of `Length` have no equivalent: there would be more to
+/// come, and a client that continues gets it).
+pub fn finish_reason(stop_reason: &str) -> FinishReason {
+    match stop_reason {
+        "max_tokens" | "model_context_window_exceeded" | "pause_turn" | "compaction" => FinishReason::Length,
+        "tool_use" => FinishReason::ToolCalls,
+        "refusal" => FinishReason::ContentFilter,
+        _ => FinishReason::Stop,
+    }
+}
+
+/// Clients run the calls of an answer only if it says that it ended for them.
+pub fn finish_with(reason: FinishReason, calls: bool) -> FinishReason {
+    match reason {
+        FinishReason::Stop if calls => FinishReason::ToolCalls,
+        reason => reason,
+    }
+}
+
+/// Tokens as Anthropic counts them: `input` without what was read from or written to the cache.
+/// Counts are cumulative, so of several the highest holds and none is ever added up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tokens {
+    input: u64,
+    cache_read: Option<u64>,
+    cache_creation: Option<u64>,
+    output: u64,
+    thinking: Option<u64>,
+}
+
+impl Tokens {
+    /// Takes a `usage` object; false if it is none.
+    pub fn update(&mut self, usage: &RawValue) -> bool {
+        #[derive(Deserialize)]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            input_tokens: Option<&'a RawValue>,
+            #[serde(borrow)]
+            cache_read_input_tokens: Option<&'a RawValue>,
+            #[serde(borrow)]
+            cache_creation_input_tokens: Option<&'a RawValue>,
+            #[serde(borrow)]
+            output_tokens: Option<&'a RawValue>,
+            #[serde(borrow)]
+            output_tokens_details: Option<Details<'a>>,
+        }
+
+        #[derive(Deserialize)]
+        struct Details<'a> {
+            #[serde(borrow)]
+            thinking_tokens: Option<&'a RawValue>,
+        }
+
+        if json::type_of(usage) != Type::Object {
+            return false;
+        }
+        let Ok(wire) = serde_json::from_str::<Wire<'_>>(usage.get()) else { return false };
+        let count = |value: Option<&RawValue>| value.and_then(json::whole_number);
+        self.input = self.input.max(count(wire.input_tokens).unwrap_or(0));
+        self.output = self.output.max(count(wire.output_tokens).unwrap_or(0));
+        self.cache_read = self.cache_read.max(count(wire.cache_read_input_tokens));
+        self.cache_creation = self.cache_creation.max(count(wire.cache_creation_input_tokens));
+        self.thinking =
+            self.thinking.max(wire.output_tokens_details.and_then(|details| count(details.thinking_tokens)));
+        true
+    }
+
+    /// The same for the start of a stream, whose `output_tokens` is a small number that means nothing.
+    pub fn update_input(&mut self, usage: &RawValue) -> bool {
+        let updated = self.update(usage);
+        self.output = 0;
+        updated
+    }
+
+    pub fn usage(&self) -> Usage {
+        let cache = self.cache_read.unwrap_or(0).saturating_add(self.cache_creation.unwrap_or(0));
+        Usage {
+            input: self.input.saturating_add(cache),
+            output: self.output,
+            cached_input: self.cache_read,
+            cache_write: self.cache_creation,
+            reasoning: self.thinking,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    fn answer(content: &str, stop_reason: &str) -> String {
+        format!(
+            r#"{{"id":"msg_1","type":"message","role":"assistant","model":"m","content":{content},
+            "stop_reason":"{stop_reason}","stop_sequence":null,"usage":{{"input_tokens":10,
+            "cache_creation_input_tokens":5,"cache_read_input_tokens":100,"output_tokens":20,
+            "output_tokens_details":{{"thinking_tokens":8}}}}}}"#
+        )
+    }
+
+    fn finish(content: &str, stop_reason: &str) -> Result<FinishReason, Class> {
+        let body = answer(content, stop_reason);
+        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+    }
+
+    const TEXT: &str = r#"[{"type":"text","text":"hi"}]"#;
+    const CALL: &str = r#"[{"type":"tool_use","id":"t","name":"f","input":{"b":1.0,"a":2}}]"#;
+
+    #[test]
+    fn every_kind_of_block_has_its_place_and_unknown_ones_none() {
+        let body = answer(
+            r#"[{"type":"thinking","thinking":"hm","signature":"s"},{"type":"redacted_thinking","data":"x"},
+            {"type":"text","text":"a\n","citations":null},{"type":"server_tool_use","id":"s","name":"n","input":{}},
+            {"type":"text","text":"b"},{"type":"tool_use","id":"t","name":"f","input":{"b":1.0,"a":2}}]"#,
+            "tool_use",
+        );
+        let answer = read(body.as_bytes()).unwrap();
+        let message = &answer.choices[0].message;
+        assert_eq!(message.content.iter().map(|text| text.raw()).collect::<Vec<_>>(), ["\"a\\n\"", "\"b\""]);
+        assert_eq!(message.reasoning.len(), 1);
+        assert!(matches!(message.tool_calls[..], [ToolCall { arguments: Arguments::Json(r#"{"b":1.0,"a":2}"#), .. }]));
+        assert_eq!((answer.id.raw(), answer.model.raw()), ("\"msg_1\"", "\"m\""));
+    }
+
+    #[test]
+    fn input_includes_what_the_cache_gave_and_took() {
+        let body = answer(TEXT, "end_turn");
+        let usage = Usage { input: 115, output: 20, cached_input: Some(100), cache_write: Some(5), reasoning: Some(8) };
+        assert_eq!(read(body.as_bytes()).unwrap().usage, Some(usage));
+        assert_eq!(read(br#"{"content":[{"type":"text","text":"x"}],"usage":null}"#).unwrap().usage, None);
+    }
+
+    #[test]
+    fn every_stop_reason_becomes_one_of_openais() {
+        for (stop_reason, expected) in [
+            ("end_turn", FinishReason::Stop),
+            ("stop_sequence", FinishReason::Stop),
+            ("max_tokens", FinishReason::Length),
+            ("model_context_window_exceeded", FinishReason::Length),
+            ("pause_turn", FinishReason::Length),
+            ("compaction", FinishReason::Length),
+            ("refusal", FinishReason::ContentFilter),
+            ("something_new", FinishReason::Stop),
+        ] {
+            assert_eq!(finish(TEXT, stop_reason), Ok(expected), "{stop_reason}");
+        }
+        assert_eq!(finish(CALL, "tool_use"), Ok(FinishReason::ToolCalls));
+        assert_eq!(finish(CALL, "end_turn"), Ok(FinishReason::ToolCalls));
+        assert_eq!(finish(CALL, "max_tokens"), Ok(FinishReason::Length));
+    }
+
+    #[test]
+    fn an_empty_answer_is_one_only_where_something_else_ended_it() {
+        for stop_reason in ["refusal", "max_tokens", "stop_sequence"] {
+            assert!(finish("[]", stop_reason).is_ok(), "{stop_reason}");
+        }
+        assert_eq!(finish("[]", "end_turn"), Err(Class::Malformed));
+        assert_eq!(finish("[]", "something_new"), Err(Class::Malformed));
+        assert_eq!(finish(r#"[{"type":"text","text":""}]"#, "end_turn"), Err(Class::Malformed));
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        let class = |body: &[u8]| read(body).unwrap_err().class;
+        let error = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        assert_eq!(class(error), Class::Unreachable);
+        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"content\":null}", b"{\"content\":[1]}", b"\xff"] {
+            assert_eq!(class(body), Class::Malformed, "{body:?}");
+        }
+    }
+}

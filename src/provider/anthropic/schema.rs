@@ -1,0 +1,258 @@
+//! JSON schemas, reduced to what Anthropic can hold a model to (structured outputs, JSON schema
+//! limitations; anthropic-sdk-python `lib/_parse/_transform.py` does the same on the client's side).
+//!
+//! What is not supported is not lost: it moves into the schema's description, where the model reads
+//! it. A schema that asks for nothing of that sort stays as it is, byte for byte.
+
+use std::borrow::Cow;
+
+use crate::error::Rejection;
+use crate::json::{self, Object, RawValue, Str, Type, Writer};
+
+/// Keywords that are refused wherever they stand. `oneOf` is not among them: it becomes `anyOf`.
+const UNSUPPORTED: &[&str] = &[
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "maxItems",
+    "uniqueItems",
+    "contains",
+    "minContains",
+    "maxContains",
+    "prefixItems",
+    "additionalItems",
+    "minProperties",
+    "maxProperties",
+    "patternProperties",
+    "propertyNames",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "if",
+    "then",
+    "else",
+    "not",
+];
+
+/// Every level is scanned once more by the one below, so that the depth bounds the work. OpenAI's own
+/// limit is 10 levels of objects (structured outputs, supported schemas); arrays and unions count here, too.
+const MAX_DEPTH: usize = 32;
+
+/// The schema as Anthropic takes it. `at` is its place in the client's request.
+pub fn reduce<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rejection> {
+    let mut reduced = Reduction { out: Writer::with_capacity(schema.get().len() + 64), changed: false };
+    reduced.schema(schema, 0).map_err(|problem| Rejection::invalid(at, format!("Invalid '{at}': {problem}.")))?;
+    Ok(match String::from_utf8(reduced.out.into_bytes()) {
+        Ok(text) if reduced.changed => Cow::Owned(text),
+        _ => Cow::Borrowed(schema.get()),
+    })
+}
+
+struct Reduction {
+    out: Writer,
+    changed: bool,
+}
+
+impl Reduction {
+    fn schema(&mut self, schema: &RawValue, depth: usize) -> Result<(), String> {
+        // `true` and `false` are schemas, too.
+        if json::type_of(schema) != Type::Object {
+            self.out.raw(schema.get());
+            return Ok(());
+        }
+        if depth == MAX_DEPTH {
+            return Err(format!("the schema is nested more than {MAX_DEPTH} levels deep"));
+        }
+        let fields = Object::parse(schema.get().as_bytes()).map_err(|error| error.to_string())?;
+        // There is room for one of them only.
+        let has_any_of = fields.get("anyOf").is_some();
+        let moves = |key: &str, value: &RawValue| !is_supported(key, value) || (key == "oneOf" && has_any_of);
+        let notes = notes(fields.iter().filter(|(key, value)| moves(key, value)));
+        self.changed |= !notes.is_empty();
+        let mut needs_closing = describes_object(&fields);
+        self.out.begin_object();
+        for (key, value) in fields.iter() {
+            match key {
+                _ if moves(key, value) => {}
+                "properties" | "$defs" | "definitions" => {
+                    self.out.key(key);
+                    self.schemas_by_name(value, depth + 1)?;
+                }
+                "items" => {
+                    self.out.key(key);
+                    self.schema(value, depth + 1)?;
+                }
+                "anyOf" | "allOf" => {
+                    self.out.key(key);
+                    self.schemas(value, depth + 1)?;
+                }
+                "oneOf" => {
+                    self.changed = true;
+                    self.out.key("anyOf");
+                    self.schemas(value, depth + 1)?;
+                }
+                "additionalProperties" => {
+                    needs_closing = false;
+                    self.changed |= value.get() != "false";
+                    self.out.key(key).raw("false");
+                }
+                "description" if !notes.is_empty() => {
+                    let said = Str::new(value).map_or("", Str::escaped);
+                    let gap = if said.is_empty() { "" } else { "\\n\\n" };
+                    self.out.key(key).escaped(&[said, gap, &notes]);
+                }
+                _ => {
+                    self.out.key(key).raw(value.get());
+                }
+            }
+        }
+        if needs_closing {
+            self.changed = true;
+            self.out.key("additionalProperties").raw("false");
+        }
+        if !notes.is_empty() && fields.get("description").is_none() {
+            self.out.key("description").escaped(&[&notes]);
+        }
+        self.out.end_object();
+        Ok(())
+    }
+
+    fn schemas_by_name(&mut self, value: &RawValue, depth: usize) -> Result<(), String> {
+        let Ok(schemas) = Object::parse(value.get().as_bytes()) else {
+            self.out.raw(value.get());
+            return Ok(());
+        };
+        self.out.begin_object();
+        for (name, value) in schemas.iter() {
+            self.out.key(name);
+            self.schema(value, depth)?;
+        }
+        self.out.end_object();
+        Ok(())
+    }
+
+    fn schemas(&mut self, value: &RawValue, depth: usize) -> Result<(), String> {
+        let Some(schemas) = json::elements(value) else {
+            self.out.raw(value.get());
+            return Ok(());
+        };
+        self.out.begin_array();
+        for schema in schemas {
+            self.schema(schema, depth)?;
+        }
+        self.out.end_array();
+        Ok(())
+    }
+}
+
+/// Keywords that a schema loses as a text for its description, escaped: `{minimum: 1}`.
+fn notes<'s>(lost: impl Iterator<Item = (&'s str, &'s RawValue)>) -> String {
+    let notes: Vec<_> = lost.map(|(key, value)| format!("{key}: {}", value.get())).collect();
+    if notes.is_empty() {
+        return String::new();
+    }
+    let escaped = json::escape(&format!("{{{}}}", notes.join(", ")));
+    escaped.trim_matches('"').to_owned()
+}
+
+fn is_supported(key: &str, value: &RawValue) -> bool {
+    match key {
+        "minItems" => value.get().parse::<f64>().is_ok_and(|least| least <= 1.0),
+        // As a list it is an older name of `prefixItems`.
+        "items" => json::type_of(value) != Type::Array,
+        _ => !UNSUPPORTED.contains(&key),
+    }
+}
+
+fn describes_object(fields: &Object<'_>) -> bool {
+    let names_object = |value: &RawValue| match json::type_of(value) {
+        Type::Array => json::elements(value).unwrap_or_default().iter().any(|kind| kind.get() == "\"object\""),
+        _ => value.get() == "\"object\"",
+    };
+    fields.get("properties").is_some() || fields.get("type").is_some_and(names_object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reduced(schema: &str) -> String {
+        reduce(serde_json::from_str(schema).unwrap(), "schema").unwrap().into_owned()
+    }
+
+    #[test]
+    fn a_clean_schema_stays_byte_for_byte() {
+        for schema in [
+            r#"{ "type" : "object" , "properties" : { "minimum" : {"type":"number","enum":[1.0,1e3]} },
+                "required":["minimum"], "additionalProperties" : false }"#,
+            r#"{"type":"array","items":{"type":"string","default":{"maxLength":1}},"minItems":1}"#,
+            r##"{"$ref":"#/$defs/a","$defs":{"a":{"const":{"type":"object"}},"b":true}}"##,
+            "{ }",
+        ] {
+            assert_eq!(reduced(schema), schema);
+        }
+    }
+
+    #[test]
+    fn every_object_is_closed() {
+        assert_eq!(
+            reduced(
+                r#"{"type":"object","properties":{"a":{"type":["object","null"],"additionalProperties":true},
+                "b":{"anyOf":[{"properties":{}}]}}}"#
+            ),
+            concat!(
+                r#"{"type":"object","properties":{"a":{"type":["object","null"],"additionalProperties":false},"#,
+                r#""b":{"anyOf":[{"properties":{},"additionalProperties":false}]}},"additionalProperties":false}"#
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_moves_into_the_description_in_its_order() {
+        assert_eq!(
+            reduced(r#"{"type":"integer","maximum":10,"description":"An \"age\"","minimum":1.0}"#),
+            r#"{"type":"integer","description":"An \"age\"\n\n{maximum: 10, minimum: 1.0}"}"#
+        );
+        assert_eq!(
+            reduced(r#"{"items":[{"type":"string"}],"minItems":2,"type":"array"}"#),
+            r#"{"type":"array","description":"{items: [{\"type\":\"string\"}], minItems: 2}"}"#
+        );
+        assert_eq!(
+            reduced(r#"{"description":"","not":{"const":"x\n\""}}"#),
+            r#"{"description":"{not: {\"const\":\"x\\n\\\"\"}}"}"#
+        );
+    }
+
+    #[test]
+    fn one_of_becomes_any_of_unless_that_is_taken() {
+        assert_eq!(
+            reduced(r#"{"oneOf":[{"type":"string","maxLength":3},{"type":"null"}]}"#),
+            r#"{"anyOf":[{"type":"string","description":"{maxLength: 3}"},{"type":"null"}]}"#
+        );
+        assert_eq!(
+            reduced(r#"{"anyOf":[{"type":"null"}],"oneOf":[1]}"#),
+            r#"{"anyOf":[{"type":"null"}],"description":"{oneOf: [1]}"}"#
+        );
+    }
+
+    #[test]
+    fn reducing_twice_changes_nothing_more() {
+        let once = reduced(r#"{"type":"object","properties":{"a":{"oneOf":[{"minimum":1}],"uniqueItems":true}}}"#);
+        assert_eq!(reduced(&once), once);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |levels: usize| format!("{}{{}}{}", r#"{"items":"#.repeat(levels), "}".repeat(levels));
+        assert_eq!(reduced(&nested(MAX_DEPTH - 1)), nested(MAX_DEPTH - 1));
+        let deep = nested(MAX_DEPTH);
+        let refused = reduce(serde_json::from_str(&deep).unwrap(), "x.schema").unwrap_err();
+        assert_eq!(refused.param.as_deref(), Some("x.schema"));
+    }
+}

@@ -1,0 +1,413 @@
+//! Streamed answers: named events, a content block at a time.
+
+use serde::Deserialize;
+
+use super::error;
+use super::response::{Block, Tokens, finish_reason, finish_with, object_or_empty, text};
+use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, Usage};
+use crate::error::UpstreamError;
+use crate::json::{self, RawValue, Str};
+use crate::provider::{Sink, StreamTranslator};
+use crate::stream::Frame;
+
+/// What has to be known of earlier events to read the next.
+#[derive(Default)]
+pub struct AnthropicStream {
+    /// The tool calls whose blocks have not stopped yet; mostly none or one.
+    open: Vec<OpenCall>,
+    /// How many tool calls there were.
+    calls: u32,
+    tokens: Tokens,
+}
+
+struct OpenCall {
+    /// Its number among all content blocks, which is how deltas refer to it.
+    block: u64,
+    /// Its number among the tool calls, which is what the hub counts.
+    index: u32,
+    /// What to give as its arguments if no fragment comes.
+    input: Option<String>,
+}
+
+impl StreamTranslator for AnthropicStream {
+    fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
+        let Ok(event) = serde_json::from_str::<Event<'_>>(frame.data) else { return Ok(()) };
+        // The type repeats the event's name, which relays tend to lose.
+        let kind = text(event.kind).map(Str::decode);
+        match kind.as_deref().unwrap_or(frame.event) {
+            "content_block_delta" => self.delta(event, out),
+            "content_block_start" => self.block_start(event, out),
+            "content_block_stop" => self.close(event.index, out),
+            "message_start" => self.message_start(event, out),
+            "message_delta" => self.message_delta(event, out),
+            "message_stop" => {
+                self.close_all(out);
+                out.done();
+            }
+            "error" => return Err(error::read(200, frame.data.as_bytes())),
+            "" | "message" if event.error.is_some() => return Err(error::read(200, frame.data.as_bytes())),
+            // `ping`, and whatever may come with a later version: "handle unknown event types gracefully".
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl AnthropicStream {
+    fn message_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
+        let message = event.message.unwrap_or_default();
+        let usage = message.usage.filter(|usage| self.tokens.update_input(usage)).map(|_| self.tokens.usage());
+        out.chunk(ChatChunk {
+            id: text(message.id),
+            model: text(message.model),
+            usage,
+            ..chunk(Delta { role: true, ..Delta::default() }, None)
+        });
+    }
+
+    fn block_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
+        let Some(block) = event.content_block else { return };
+        let not_empty = |text: &Str<'_>| !text.is_empty();
+        match text(block.kind).map(Str::decode).as_deref() {
+            Some("text") => emit_content(text(block.text).filter(not_empty), out),
+            Some("thinking") => emit_reasoning(text(block.thinking).filter(not_empty), out),
+            Some("tool_use") => {
+                let index = self.calls;
+                self.calls = self.calls.saturating_add(1);
+                let input = Some(object_or_empty(block.input).to_owned());
+                self.open.push(OpenCall { block: event.index.unwrap_or(0), index, input });
+                emit_call(
+                    ToolCallDelta {
+                        index: Some(index),
+                        id: text(block.id).filter(not_empty),
+                        name: text(block.name),
+                        arguments: Some(Arguments::Text(Str::EMPTY)),
+                        begins: false,
+                    },
+                    out,
+                );
+            }
+            _ => {}
+        }
+    }
+
+    fn delta(&mut self, event: Event<'_>, out: &mut dyn Sink) {
+        let Some(delta) = event.delta else { return };
+        match text(delta.kind).map(Str::decode).as_deref() {
+            Some("text_delta") => emit_content(text(delta.text), out),
+            Some("thinking_delta") => emit_reasoning(text(delta.thinking), out),
+            Some("input_json_delta") => {
+                let Some(arguments) = text(delta.partial_json).filter(|text| !text.is_empty()) else { return };
+                let arguments = Some(Arguments::Text(arguments));
+                let block = event.index.unwrap_or(0);
+                let Some(call) = self.open.iter_mut().rev().find(|call| call.block == block) else { return };
+                call.input = None;
+                let index = Some(call.index);
+                emit_call(ToolCallDelta { index, arguments, ..ToolCallDelta::default() }, out);
+            }
+            // `signature_delta` and `citations_delta` have no place in the hub.
+            _ => {}
+        }
+    }
+
+    fn message_delta(&mut self, event: Event<'_>, out: &mut dyn Sink) {
+        let usage = event.usage.filter(|usage| self.tokens.update(usage)).map(|_| self.tokens.usage());
+        let Some(reason) = event.delta.and_then(|delta| text(delta.stop_reason)) else {
+            if usage.is_some() {
+                out.chunk(ChatChunk { usage, ..ChatChunk::default() });
+            }
+            return;
+        };
+        self.close_all(out);
+        let reason = finish_with(finish_reason(&reason.decode()), self.calls > 0);
+        finish(reason, usage, out);
+    }
+
+    /// A block has stopped. A call that never got a fragment still has arguments: mostly `{}`.
+    fn close(&mut self, block: Option<u64>, out: &mut dyn Sink) {
+        let block = block.unwrap_or(0);
+        if let Some(place) = self.open.iter().rposition(|call| call.block == block) {
+            self.open.remove(place).complete(out);
+        }
+    }
+
+    /// For relays that lose a `content_block_stop`.
+    fn close_all(&mut self, out: &mut dyn Sink) {
+        for call in self.open.drain(..) {
+            call.complete(out);
+        }
+    }
+}
+
+impl OpenCall {
+    fn complete(self, out: &mut dyn Sink) {
+        let Some(input) = self.input else { return };
+        let arguments = Some(Arguments::Json(&input));
+        emit_call(ToolCallDelta { index: Some(self.index), arguments, ..ToolCallDelta::default() }, out);
+    }
+}
+
+fn emit_content(content: Option<Str<'_>>, out: &mut dyn Sink) {
+    if content.is_some() {
+        out.chunk(chunk(Delta { content, ..Delta::default() }, None));
+    }
+}
+
+fn emit_reasoning(reasoning: Option<Str<'_>>, out: &mut dyn Sink) {
+    if reasoning.is_some() {
+        out.chunk(chunk(Delta { reasoning, ..Delta::default() }, None));
+    }
+}
+
+fn emit_call(call: ToolCallDelta<'_>, out: &mut dyn Sink) {
+    out.chunk(chunk(Delta { tool_calls: vec![call], ..Delta::default() }, None));
+}
+
+fn finish(reason: FinishReason, usage: Option<Usage>, out: &mut dyn Sink) {
+    out.chunk(ChatChunk { usage, ..chunk(Delta::default(), Some(reason)) });
+}
+
+fn chunk<'a>(delta: Delta<'a>, finish_reason: Option<FinishReason>) -> ChatChunk<'a> {
+    ChatChunk { choices: vec![ChunkChoice { index: 0, delta, finish_reason }], ..ChatChunk::default() }
+}
+
+/// Any event: the fields of all of them.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    index: Option<u64>,
+    #[serde(borrow)]
+    delta: Option<WireDelta<'a>>,
+    #[serde(borrow)]
+    content_block: Option<Block<'a>>,
+    #[serde(borrow)]
+    message: Option<WireMessage<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireDelta<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    partial_json: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct WireMessage<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    /// Writes down what it is given, a line a chunk.
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl Sink for Log {
+        fn chunk(&mut self, chunk: ChatChunk<'_>) {
+            let mut line = String::new();
+            let mut note = |name: &str, text: &str| line += &format!(" {name}={text}");
+            for (name, text) in [("id", chunk.id), ("model", chunk.model)] {
+                text.inspect(|text| note(name, text.raw()));
+            }
+            for choice in &chunk.choices {
+                let delta = &choice.delta;
+                if delta.role {
+                    note("role", "assistant");
+                }
+                for (name, text) in [("content", delta.content), ("reasoning", delta.reasoning)] {
+                    text.inspect(|text| note(name, text.raw()));
+                }
+                for call in &delta.tool_calls {
+                    note("call", &call.index.unwrap().to_string());
+                    for (name, text) in [("id", call.id), ("name", call.name)] {
+                        text.inspect(|text| note(name, text.raw()));
+                    }
+                    match call.arguments {
+                        Some(Arguments::Text(text)) => note("arguments", text.raw()),
+                        Some(Arguments::Json(json)) => note("arguments", &json::escape(json)),
+                        None => {}
+                    }
+                }
+                choice.finish_reason.inspect(|reason| note("finish", reason.as_str()));
+            }
+            if let Some(usage) = chunk.usage {
+                note("usage", &format!("{}/{}", usage.input, usage.output));
+            }
+            self.0.push(line.trim_start().to_owned());
+        }
+
+        fn done(&mut self) {
+            self.0.push("done".into());
+        }
+    }
+
+    fn run(events: &[&str]) -> Result<Vec<String>, UpstreamError> {
+        let mut stream = AnthropicStream::default();
+        let mut log = Log::default();
+        for data in events {
+            stream.frame(Frame { event: "", data }, &mut log)?;
+        }
+        Ok(log.0)
+    }
+
+    const START: &str = r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":25,"cache_read_input_tokens":100,"cache_creation_input_tokens":null,"output_tokens":1}}}"#;
+    const STOP: &str = r#"{"type":"message_stop"}"#;
+    const TOOL_USE: &str = r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":9}}"#;
+
+    #[test]
+    fn a_text_with_thinking_is_told_in_order() {
+        let lines = run(&[
+            r#"{"type":"ping"}"#,
+            START,
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"h\u006d"}}"#,
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"Eq"}}"#,
+            r#"{"type":"content_block_stop","index":0}"#,
+            r#"{"type":"content_block_start","index":1,"content_block":{"type":"redacted_thinking","data":"x"}}"#,
+            r#"{"type":"content_block_stop","index":1}"#,
+            r#"{"type":"content_block_start","index":2,"content_block":{"type":"text","text":""}}"#,
+            r#"{"type":"something_new","index":"x","delta":7}"#,
+            r#"{"type":"content_block_delta","index":2,"delta":{"type":"text_delta","text":"Hel\n"}}"#,
+            r#"{"type":"content_block_delta","index":2,"delta":{"type":"citations_delta","citation":{}}}"#,
+            r#"{"type":"content_block_stop","index":2}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":15}}"#,
+            STOP,
+        ]);
+        let expected = [
+            r#"id="msg_1" model="m" role=assistant usage=125/0"#,
+            r#"reasoning="h\u006d""#,
+            r#"content="Hel\n""#,
+            "finish=stop usage=125/15",
+            "done",
+        ];
+        assert_eq!(lines.unwrap(), expected);
+    }
+
+    #[test]
+    fn calls_are_counted_apart_from_blocks_and_fragments_are_spliced() {
+        let lines = run(&[
+            r#"{"type":"content_block_start","index":3,"content_block":{"type":"tool_use","id":"a","name":"f","input":{}}}"#,
+            r#"{"type":"content_block_start","index":5,"content_block":{"type":"tool_use","id":"b","name":"g","input":{}}}"#,
+            r#"{"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","partial_json":""}}"#,
+            r#"{"type":"content_block_delta","index":5,"delta":{"type":"input_json_delta","partial_json":"{\"x\":"}}"#,
+            r#"{"type":"content_block_delta","index":3,"delta":{"type":"input_json_delta","partial_json":"{\"y\":\""}}"#,
+            r#"{"type":"content_block_stop","index":3}"#,
+            r#"{"type":"content_block_delta","index":5,"delta":{"type":"input_json_delta","partial_json":"1.0}"}}"#,
+            r#"{"type":"content_block_stop","index":5}"#,
+            TOOL_USE,
+        ]);
+        let expected = [
+            r#"call=0 id="a" name="f" arguments="""#,
+            r#"call=1 id="b" name="g" arguments="""#,
+            r#"call=1 arguments="{\"x\":""#,
+            r#"call=0 arguments="{\"y\":\"""#,
+            r#"call=1 arguments="1.0}""#,
+            "finish=tool_calls usage=0/9",
+        ];
+        assert_eq!(lines.unwrap(), expected);
+    }
+
+    #[test]
+    fn a_call_without_fragments_has_arguments_once() {
+        let start = |input: &str| {
+            format!(
+                r#"{{"type":"content_block_start","index":1,"content_block":{{"type":"tool_use","id":"a","name":"f","input":{input}}}}}"#
+            )
+        };
+        let empty = r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":""}}"#;
+        let stop = r#"{"type":"content_block_stop","index":1}"#;
+        for events in [&[&start("{}"), stop, TOOL_USE][..], &[&start("{}"), empty, stop, stop, TOOL_USE, STOP]] {
+            let lines = run(events).unwrap();
+            assert_eq!(lines[1], r#"call=0 arguments="{}""#);
+            assert_eq!(lines[2], "finish=tool_calls usage=0/9");
+        }
+        // Lost the stop; gave the whole input at the start.
+        assert_eq!(run(&[&start("{}"), TOOL_USE]).unwrap()[1], r#"call=0 arguments="{}""#);
+        assert_eq!(run(&[&start(r#"{"a":1}"#), stop]).unwrap()[1], r#"call=0 arguments="{\"a\":1}""#);
+    }
+
+    #[test]
+    fn usage_is_cumulative_and_never_added_up() {
+        let lines = run(&[
+            START,
+            r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":5}}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"input_tokens":25,"cache_read_input_tokens":100,"output_tokens":7}}"#,
+        ]);
+        assert_eq!(lines.unwrap()[1..], ["usage=125/5", "finish=stop usage=125/7"]);
+    }
+
+    #[test]
+    fn an_end_of_turn_after_a_call_is_told_as_one_for_calls() {
+        let lines = run(&[
+            r#"{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a","name":"f"}}"#,
+            r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#,
+        ]);
+        assert_eq!(lines.unwrap()[2], "finish=tool_calls");
+        let unknown = r#"{"type":"message_delta","delta":{"stop_reason":"brand_new"}}"#;
+        assert_eq!(run(&[unknown]).unwrap(), ["finish=stop"]);
+    }
+
+    #[test]
+    fn errors_are_classified_wherever_they_come_and_whoever_names_them() {
+        let data = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#;
+        for events in [&[data][..], &[START, data]] {
+            let error = run(events).unwrap_err();
+            assert_eq!((error.class, error.reply.status), (Class::Unreachable, 503));
+        }
+        let mut stream = AnthropicStream::default();
+        let unnamed = r#"{"error":{"type":"rate_limit_error","message":"slow"}}"#;
+        for event in ["error", "", "message"] {
+            let error = stream.frame(Frame { event, data: unnamed }, &mut Log::default()).unwrap_err();
+            assert_eq!(error.class, Class::RateLimited);
+        }
+    }
+
+    #[test]
+    fn no_order_and_no_garbage_is_too_odd() {
+        let events = [
+            "",
+            "[]",
+            "null",
+            "{",
+            "[DONE]",
+            r#"{"type":7}"#,
+            r#"{"type":"message_start"}"#,
+            r#"{"type":"content_block_start"}"#,
+            r#"{"type":"content_block_start","index":-1,"content_block":{"type":"tool_use"}}"#,
+            r#"{"type":"content_block_start","content_block":{"type":"tool_use"}}"#,
+            r#"{"type":"content_block_delta","index":9,"delta":{"type":"input_json_delta","partial_json":"{"}}"#,
+            r#"{"type":"content_block_delta","delta":null}"#,
+            r#"{"type":"content_block_stop"}"#,
+            r#"{"type":"message_delta","usage":[]}"#,
+            STOP,
+            START,
+        ];
+        for first in events {
+            for second in events {
+                for third in events {
+                    assert!(run(&[first, second, third]).is_ok());
+                }
+            }
+        }
+    }
+}
