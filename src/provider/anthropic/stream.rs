@@ -6,7 +6,7 @@ use super::error;
 use super::response::{Block, Tokens, finish_reason, finish_with, object_or_empty, text};
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, Usage};
 use crate::error::UpstreamError;
-use crate::json::{self, RawValue, Str};
+use crate::json::{RawValue, Str};
 use crate::provider::{Sink, StreamTranslator};
 use crate::stream::Frame;
 

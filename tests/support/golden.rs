@@ -1,0 +1,200 @@
+//! Golden conversations: a folder each, read, replayed through the core, written back.
+//!
+//! A conversation is what a client sends, what the provider is to receive, what it answers and what
+//! the client is to read. The replay goes the way of a real request: endpoint, plan, attempt, answer.
+//! Nothing here touches the file system, so that the same replay runs in wasm.
+
+use dragoman::attempt::{Answer, Attempt, Output};
+use dragoman::chat::ChatRequest;
+use dragoman::endpoint::{self, Service};
+use dragoman::headers::Headers;
+use dragoman::route::{Plan, Router, Wishes};
+use dragoman::{config, error};
+use serde_json::{Value, json};
+
+/// 2026-01-01T00:00:00Z in Unix nanoseconds: the time at which all of them happen.
+pub const NOW: u64 = 1_767_225_600_000_000_000;
+
+/// What is given of a conversation.
+pub struct Case {
+    /// The configuration's only model, its name included, and what else the case says.
+    about: Value,
+    pub request: Vec<u8>,
+    /// Status line, headers, body; `None` where no provider is asked.
+    pub upstream_response: Option<Vec<u8>>,
+}
+
+/// What comes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Replayed {
+    pub upstream_request: Option<Vec<u8>>,
+    pub response: Vec<u8>,
+    /// Whether the client was told that the answer is complete or an error, rather than left with a part.
+    pub whole: bool,
+}
+
+/// How the bytes of the provider's answer arrive.
+pub type Split<'a> = &'a dyn Fn(&[u8]) -> Vec<Vec<u8>>;
+
+pub fn in_one_piece(body: &[u8]) -> Vec<Vec<u8>> {
+    vec![body.to_vec()]
+}
+
+impl Case {
+    pub fn new(about: &str, request: &[u8], upstream_response: Option<&[u8]>) -> Self {
+        Case {
+            about: serde_json::from_str(about).expect("case.json is JSON"),
+            request: request.trim_ascii_end().to_vec(),
+            upstream_response: upstream_response.map(<[u8]>::to_vec),
+        }
+    }
+
+    pub fn kind(&self) -> &str {
+        self.about["kind"].as_str().expect("case.json names the provider's kind")
+    }
+
+    /// The model's entry in gateway.yaml, its name apart.
+    pub fn model(&self) -> (String, Value) {
+        let mut model = self.about["model"].clone();
+        let entry = model.as_object_mut().expect("case.json has a model");
+        let name = entry.remove("name").expect("the model has a name");
+        entry.insert("provider".into(), json!(self.kind()));
+        (name.as_str().unwrap().to_owned(), model)
+    }
+
+    /// The client's headers that matter.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let headers = self.about["headers"].as_object();
+        let pairs = headers.into_iter().flatten();
+        pairs.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+    }
+
+    pub fn router(&self) -> Router {
+        let (name, model) = self.model();
+        let document = json!({
+            "version": "golden",
+            "providers": {self.kind(): {"credential": "none"}},
+            "models": {name: model},
+        });
+        match config::from_json(document.to_string().as_bytes()) {
+            Ok(config) => Router::new(config),
+            Err(problems) => panic!("{problems}"),
+        }
+    }
+
+    pub fn replay(&self, split: Split<'_>) -> Replayed {
+        let router = self.router();
+        let endpoint = match endpoint::find("POST", "/v1/chat/completions") {
+            Ok(Service::Chat(endpoint)) => endpoint,
+            _ => unreachable!("chat completions are served"),
+        };
+        let mut headers = Headers::default();
+        for (name, value) in self.headers() {
+            headers.push(&name, value);
+        }
+        let planned = (|| -> Result<Vec<u8>, error::ErrorReply> {
+            let wishes = Wishes::read(&headers).map_err(|no| no.reply())?;
+            let chat: ChatRequest<'_> = endpoint.parse(&self.request).map_err(|no| no.reply())?;
+            Ok(router.plan(&chat, endpoint.path(), wishes)?.to_json())
+        })();
+        let plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => {
+                let body = endpoint.error(&error);
+                let mut head = Headers::default();
+                head.push("content-type", "application/json");
+                return Replayed {
+                    upstream_request: None,
+                    response: response(error.status, &head, &body),
+                    whole: true,
+                };
+            }
+        };
+        let plan = Plan::from_json(&plan).expect("a plan reads back");
+        let attempt = Attempt::new(&plan, 0).expect("the plan has a candidate");
+        let body = match attempt.edits() {
+            Some(edits) => edits.apply(&self.request),
+            None => attempt.body(&self.request).expect("the route stage has seen that it can be written"),
+        };
+        let upstream_request = Some(request(&attempt.headers(body.len()), &body));
+        let (response, whole) = self.answer(attempt.answer(1, NOW), split);
+        Replayed { upstream_request, response, whole }
+    }
+
+    fn answer(&self, mut answer: Answer, split: Split<'_>) -> (Vec<u8>, bool) {
+        let given = self.upstream_response.as_ref().expect("the case has an upstream-response.http");
+        let (status, headers, body) = parse_response(given);
+        let mut pieces = split(&body);
+        let mut outputs = Vec::new();
+        outputs.push(answer.head(status, &headers, pieces.is_empty()));
+        if let Some(last) = pieces.pop() {
+            outputs.extend(pieces.iter().map(|piece| answer.body(piece, false)));
+            outputs.push(answer.body(&last, true));
+        }
+        let mut head = None;
+        let mut sent = Vec::new();
+        for output in outputs {
+            match output {
+                Output::Hold => {}
+                Output::Begin { headers, body } => {
+                    assert!(head.is_none(), "an answer begins once");
+                    head = Some(headers);
+                    sent.extend(body);
+                }
+                Output::Continue(body) => sent.extend(body),
+                Output::Fail(error) => {
+                    assert!(head.is_none(), "nothing fails silently once the client reads it");
+                    let (headers, body) = answer.failure(&error);
+                    head = Some(headers);
+                    sent.extend(body);
+                }
+            }
+        }
+        let head = head.expect("every answer begins or fails");
+        let status = head.get(":status").unwrap().parse().unwrap();
+        let stream = head.content_type() == Some("text/event-stream");
+        let whole = !stream || sent.ends_with(b"data: [DONE]\n\n");
+        (response(status, &head, &sent), whole)
+    }
+}
+
+/// A response as a file holds it: line ends in the head may be LF, the body is as it is.
+pub fn parse_response(text: &[u8]) -> (u16, Headers, Vec<u8>) {
+    let (head, body) = split_head(text);
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let mut headers = Headers::default();
+    for line in lines {
+        let (name, value) = line.split_once(':').expect("a header has a colon");
+        headers.push(&name.to_ascii_lowercase(), value.trim());
+    }
+    (status.expect("the status line has a status"), headers, body.to_vec())
+}
+
+fn split_head(text: &[u8]) -> (&str, &[u8]) {
+    let end = text.windows(2).position(|pair| pair == b"\n\n").map(|at| (at, at + 2));
+    let crlf = text.windows(4).position(|four| four == b"\r\n\r\n").map(|at| (at, at + 4));
+    let (end, body) = [end, crlf].into_iter().flatten().min().unwrap_or((text.len(), text.len()));
+    (std::str::from_utf8(&text[..end]).unwrap(), &text[body..])
+}
+
+pub fn response(status: u16, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    http(format!("HTTP/1.1 {status}"), headers, body)
+}
+
+pub fn request(headers: &Headers, body: &[u8]) -> Vec<u8> {
+    let get = |name| headers.get(name).unwrap_or_default();
+    let line = format!("{} {}://{}{}", get(":method"), get(":scheme"), get(":authority"), get(":path"));
+    http(line, headers, body)
+}
+
+fn http(line: String, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    let mut out = line.into_bytes();
+    for (name, value) in headers.iter().filter(|(name, _)| !name.starts_with(':')) {
+        out.extend_from_slice(format!("\n{name}: ").as_bytes());
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b"\n\n");
+    out.extend_from_slice(body);
+    out
+}

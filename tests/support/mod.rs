@@ -1,0 +1,12 @@
+//! What the integration tests share.
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
+pub mod folders;
+pub mod golden;
+pub mod reader;
+
+/// Whether expected files are to be rewritten rather than compared.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch")]
+pub fn updates() -> bool {
+    std::env::var_os("UPDATE_GOLDEN").is_some()
+}
