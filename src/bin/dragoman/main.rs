@@ -92,6 +92,9 @@ struct EnvoyArgs {
     /// Give Envoy its admin interface at this address [default: none]
     #[arg(long, value_name = "ADDRESS:PORT")]
     admin: Option<SocketAddr>,
+    /// The Unix socket of the server of the secrets that the file names by `sds`
+    #[arg(long, value_name = "PATH", default_value = "/run/dragoman/sds.sock")]
+    sds_socket: String,
 }
 
 #[derive(Args)]
@@ -164,6 +167,7 @@ fn write_bootstrap(args: &EnvoyArgs) -> Result<(), Failure> {
         admin: args.admin,
         keys,
         base,
+        sds_socket: args.sds_socket.clone(),
         sds: output.as_ref().map(|directory| directory.join("sds")),
     };
     let bootstrap = envoy::bootstrap(&config, &setting);

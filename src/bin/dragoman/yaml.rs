@@ -105,6 +105,7 @@ impl<T: Into<Yaml>, const N: usize> From<[T; N]> for Yaml {
 pub fn write(head: &str, document: &Map) -> String {
     let mut out = String::new();
     comment(&mut out, head, 0);
+    out.push('\n');
     block_map(&mut out, document, 0, false);
     out
 }

@@ -11,6 +11,7 @@ use super::{Generator, STOP, extension, host_and_port};
 
 /// The body in another provider's format may be longer than the client's; answers pass here, too.
 const BESIDE_BODY: u64 = 16 << 20;
+const SDS: &str = "dragoman_sds";
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Where nothing listens: `tcpmux`, which nobody has served in decades.
 const REFUSED: (&str, u16) = ("127.0.0.1", 1);
@@ -25,7 +26,7 @@ impl Generator<'_> {
             .with("name", STOP)
             .with("type", "STATIC");
         let cluster = |(index, provider)| self.cluster(provider, index == 0);
-        self.config.providers.iter().enumerate().map(cluster).chain([stop]).collect()
+        self.config.providers.iter().enumerate().map(cluster).chain([stop]).chain(self.secret_server()).collect()
     }
 
     /// Comments stand in the `first` one only.
@@ -127,15 +128,43 @@ impl Generator<'_> {
                 let source = Map::new().with("path", path).with("watched_directory", directory);
                 (provider.name.as_str(), Some(version(Map::new().with("path_config_source", source))))
             }
-            (Credential::Sds(name), _) => (name.as_str(), Some(version(Map::new().with("ads", Map::new())))),
-        };
-        let reference = match &provider.credential {
-            Credential::Sds(_) => {
-                Map::new().note("Served by the management server: add it under dynamic_resources.ads_config.")
+            (Credential::Sds(name), _) => {
+                // Not `ads`: Envoy 1.40 crashes at the start on one in a filter of a static cluster.
+                let service = Map::new().with("envoy_grpc", Map::new().with("cluster_name", SDS));
+                let source = Map::new()
+                    .with("api_type", "GRPC")
+                    .with("transport_api_version", "V3")
+                    .with("grpc_services", [service]);
+                (name.as_str(), Some(version(Map::new().with("api_config_source", source))))
             }
-            _ => Map::new(),
         };
-        Some(reference.with("name", name).with_some("sds_config", source))
+        Some(Map::new().with("name", name).with_some("sds_config", source))
+    }
+
+    /// The server of secrets, if any provider's is served.
+    fn secret_server(&self) -> Option<Map> {
+        let served = |provider: &Provider| matches!(provider.credential, Credential::Sds(_));
+        if !self.config.providers.iter().any(served) {
+            return None;
+        }
+        let address = Map::new().with("pipe", Map::new().with("path", self.setting.sds_socket.as_str()));
+        let endpoint = Map::new().with("endpoint", Map::new().with("address", address));
+        let load_assignment =
+            Map::new().with("cluster_name", SDS).with("endpoints", [Map::new().with("lb_endpoints", [endpoint])]);
+        let options = Map::new()
+            .with("@type", "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions")
+            .with("explicit_http_config", Map::new().with("http2_protocol_options", Map::new()));
+        Some(
+            Map::new()
+                .note("The server (SDS) of the secrets that are named by `sds`.")
+                .with("name", SDS)
+                .with("type", "STATIC")
+                .with("load_assignment", load_assignment)
+                .with(
+                    "typed_extension_protocol_options",
+                    Map::new().with("envoy.extensions.upstreams.http.v3.HttpProtocolOptions", options),
+                ),
+        )
     }
 
     /// The secrets of the bootstrap, and the files of those that Envoy is to read again.

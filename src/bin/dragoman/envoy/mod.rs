@@ -29,6 +29,8 @@ pub struct Setting {
     pub base: PathBuf,
     /// The directory of the file-SDS resources, absolute; without it the bootstrap is one file.
     pub sds: Option<PathBuf>,
+    /// Where the server of secrets listens.
+    pub sds_socket: String,
 }
 
 pub struct Bootstrap {
