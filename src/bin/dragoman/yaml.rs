@@ -247,3 +247,84 @@ fn is_seconds(text: &str) -> bool {
 fn is_address(text: &str) -> bool {
     text.parse::<std::net::Ipv4Addr>().is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use saphyr::{LoadableYamlNode, Yaml as Read};
+
+    use super::*;
+
+    #[test]
+    fn strings_are_read_back_as_strings() {
+        for text in [
+            "",
+            " ",
+            "plain",
+            "with space",
+            "true",
+            "No",
+            "y",
+            "null",
+            "~",
+            "1",
+            "1.5",
+            "1e3",
+            "0x10",
+            "0o7",
+            ".5",
+            "10s",
+            "1.2.3.4",
+            "12:30",
+            "::1",
+            "-",
+            "- a",
+            "a: b",
+            "a:",
+            "# a",
+            "a #b",
+            "*",
+            "&a",
+            "!a",
+            "{",
+            "[a",
+            "a,b",
+            "%a%",
+            "@a",
+            "`a",
+            "'a'",
+            "\"a\"",
+            "a\nb",
+            "\t",
+            "é",
+            "\u{7f}",
+            "\u{85}",
+            "\u{2028}",
+            "=",
+            "<<",
+            "2026-11-21",
+            "_1",
+        ] {
+            let written = write("", &Map::new().with("flow", text).with("list", [[text, text]]).with(text, true));
+            let read = &Read::load_from_str(&written).unwrap()[0];
+            assert_eq!(read["flow"].as_str(), Some(text), "{written}");
+            assert_eq!(read["list"][0][1].as_str(), Some(text), "{written}");
+            assert_eq!(read.as_mapping_get(text).and_then(Read::as_bool), Some(true), "{written}");
+        }
+    }
+
+    #[test]
+    fn comments_and_texts_stand_where_they_belong() {
+        let text = Yaml::Text("{\n  \"a\": 1\n}".to_owned());
+        let item = Map::new().note("of the item").with("name", "x").note("of the text").with("text", text.clone());
+        let document = Map::new().with("list", [item, Map::new().with("name", "z")]).with("empty", Map::new());
+        let written = write("Head,\nin two lines.", &document);
+        assert_eq!(
+            written,
+            "# Head,\n# in two lines.\n\nlist:\n# of the item\n- name: x\n  # of the text\n  text: |-\n    {\n      \"a\": 1\n    }\n\
+             - {name: z}\nempty: {}\n"
+        );
+        let read = &Read::load_from_str(&written).unwrap()[0];
+        assert_eq!(read["list"][0]["text"].as_str(), Some("{\n  \"a\": 1\n}"));
+        assert_eq!(read["list"][1]["name"].as_str(), Some("z"));
+    }
+}
