@@ -5,6 +5,7 @@
 //! `None`, and whoever reads goes on. Nothing here knows what a configuration is.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -160,6 +161,9 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+/// Nobody reads more; something that is no configuration at all may have millions.
+const MOST_PROBLEMS: usize = 1_000;
+
 /// Where the cursors of one document report to.
 #[derive(Debug, Default)]
 pub struct Report(RefCell<Vec<Problem>>);
@@ -169,7 +173,7 @@ impl Report {
         // A problem that two readers find is one problem.
         let problem = Problem { path: path.to_owned(), message, place };
         let mut problems = self.0.borrow_mut();
-        if !problems.contains(&problem) {
+        if problems.len() < MOST_PROBLEMS && !problems.contains(&problem) {
             problems.push(problem);
         }
     }
@@ -224,6 +228,7 @@ impl<'d> Cursor<'d> {
             return None;
         };
         let mut entries: Vec<(&str, Cursor<'_>)> = Vec::with_capacity(fields.len());
+        let mut names = BTreeSet::new();
         for field in fields {
             let cursor = Cursor {
                 node: &field.node,
@@ -231,10 +236,10 @@ impl<'d> Cursor<'d> {
                 name_at: field.at,
                 report: self.report,
             };
-            if entries.iter().any(|(name, _)| *name == field.name) {
-                cursor.name_problem("this name is written twice");
-            } else {
+            if names.insert(field.name.as_str()) {
                 entries.push((&field.name, cursor));
+            } else {
+                cursor.name_problem("this name is written twice");
             }
         }
         Some(entries)

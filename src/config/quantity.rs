@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::document::quoted;
+
 const DURATIONS: &[(&str, u64)] = &[("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: &[(&str, u64)] = &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const DECIMAL_SIZES: &[&str] = &["KB", "kB", "MB", "GB", "K", "M", "G", "B"];
@@ -10,16 +12,16 @@ const DECIMAL_SIZES: &[&str] = &["KB", "kB", "MB", "GB", "K", "M", "G", "B"];
 pub const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let expected = "a duration is a number and one of ms, s, m, h, for example 10s";
+    let expected = || format!("expected a duration (a number and ms, s, m or h, as in 10s), found {}", quoted(text));
     let (number, unit) = split(text);
     let Some((_, milliseconds)) = DURATIONS.iter().find(|(name, _)| *name == unit) else {
-        return Err(expected.to_owned());
+        return Err(expected());
     };
     let duration = match scaled(number, *milliseconds) {
         Scaled::Whole(milliseconds) => Duration::from_millis(milliseconds),
         Scaled::Fraction => return Err("a duration is a whole number of milliseconds".to_owned()),
         Scaled::TooLarge => LONGEST + Duration::from_millis(1),
-        Scaled::NotANumber => return Err(expected.to_owned()),
+        Scaled::NotANumber => return Err(expected()),
     };
     if duration.is_zero() {
         return Err("a duration is more than 0".to_owned());
@@ -46,21 +48,22 @@ pub fn size(text: &str) -> Result<u64, String> {
             if binary.is_empty() { "a plain number of bytes".to_owned() } else { format!("{number}{binary}iB") };
         return Err(format!("the unit {unit} is not taken, because readers differ about it; write {binary}"));
     }
-    let expected = "a size is a number of bytes, or a number and one of KiB, MiB, GiB, for example 32MiB";
+    let expected =
+        || format!("expected a size (bytes, or a number and KiB, MiB or GiB, as in 32MiB), found {}", quoted(text));
     let Some((_, bytes)) = SIZES.iter().find(|(name, _)| *name == unit) else {
-        return Err(expected.to_owned());
+        return Err(expected());
     };
     match scaled(number, *bytes) {
         Scaled::Whole(bytes) => Ok(bytes),
         Scaled::Fraction => Err("a size is a whole number of bytes".to_owned()),
         Scaled::TooLarge => Ok(u64::MAX),
-        Scaled::NotANumber => Err(expected.to_owned()),
+        Scaled::NotANumber => Err(expected()),
     }
 }
 
 /// As the resolved document writes it, if some unit divides it; else it is a plain number.
 pub fn size_text(bytes: u64) -> Option<String> {
-    let (name, unit) = SIZES.iter().rev().find(|(_, unit)| bytes > 0 && bytes % unit == 0)?;
+    let (name, unit) = SIZES.iter().rev().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit))?;
     Some(format!("{}{name}", bytes / unit))
 }
 

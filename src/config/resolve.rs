@@ -406,11 +406,11 @@ fn duration(field: &Cursor<'_>) -> Option<Duration> {
     match field.quantity() {
         Err(Some(text)) => quantity::duration(text).map_err(|error| field.problem(error)).ok(),
         Ok(_) => {
-            field.wrong_type("a duration with its unit, for example 10s");
+            field.wrong_type("a duration with its unit, as in 10s");
             None
         }
         Err(None) => {
-            field.wrong_type("a duration, for example 10s");
+            field.wrong_type("a duration, as in 10s");
             None
         }
     }
@@ -421,7 +421,7 @@ fn size(field: &Cursor<'_>) -> Option<u64> {
         Ok(bytes) => bytes,
         Err(Some(text)) => quantity::size(text).map_err(|error| field.problem(error)).ok()?,
         Err(None) => {
-            field.wrong_type("a size, for example 32MiB");
+            field.wrong_type("a size, as in 32MiB");
             return None;
         }
     };

@@ -1,0 +1,93 @@
+//! Checks what a configuration names on the machine that Envoy will run on: variables and files.
+//!
+//! Envoy refuses to start without them; here it is said which, and of what. No content is repeated.
+
+use std::path::Path;
+
+use dragoman::config::{Clients, Config, Credential, Problem, Scheme};
+
+use crate::envoy::absolute;
+use crate::keys;
+
+const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+pub fn environment(config: &Config, base: &Path) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut check = |path: String, checked: Result<(), String>| {
+        if let Err(message) = checked {
+            problems.push(Problem { path, message, place: None });
+        }
+    };
+    if let Clients::Keys { file } = &config.clients {
+        check("clients.keys.file".to_owned(), client_keys(&absolute(base, file)));
+    }
+    for provider in &config.providers {
+        let path = |field: &str| format!("providers.{}.{field}", provider.name);
+        match &provider.credential {
+            Credential::None | Credential::Sds(_) => {}
+            Credential::Env(name) => check(path("credential.env"), variable(name)),
+            Credential::File(file) => check(path("credential.file"), key_file(&absolute(base, file))),
+        }
+        match (&provider.ca, provider.url.scheme) {
+            (Some(ca), _) => check(path("ca"), certificates(&absolute(base, ca))),
+            (None, Scheme::Https) => check(format!("providers.{}", provider.name), certificates(SYSTEM_CA)),
+            (None, Scheme::Http) => {}
+        }
+    }
+    problems
+}
+
+#[expect(clippy::disallowed_methods, reason = "the environment is what this command was asked to look at")]
+fn variable(name: &str) -> Result<(), String> {
+    match std::env::var(name) {
+        Ok(value) => credential(&value).map_err(|error| format!("the variable {name} {error}")),
+        Err(std::env::VarError::NotPresent) => Err(format!("the variable {name} is not set")),
+        Err(std::env::VarError::NotUnicode(_)) => Err(format!("the variable {name} is not text")),
+    }
+}
+
+fn key_file(path: &str) -> Result<(), String> {
+    let text = read(path)?;
+    credential(&text).map_err(|error| format!("{path} {error}"))
+}
+
+/// It becomes the value of a header. Envoy takes spaces and newlines at its ends off.
+fn credential(text: &str) -> Result<(), String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("has spaces, newlines or other characters in it that no key has".to_owned());
+    }
+    Ok(())
+}
+
+fn certificates(path: &str) -> Result<(), String> {
+    let text = read(path)?;
+    let mut certificates = 0;
+    for block in text.split("-----BEGIN CERTIFICATE-----").skip(1) {
+        let broken = || format!("{path} has a broken certificate in it (number {})", certificates + 1);
+        let (body, _) = block.split_once("-----END CERTIFICATE-----").ok_or_else(broken)?;
+        let base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=\r\n".contains(&byte);
+        if body.trim().is_empty() || !body.bytes().all(base64) {
+            return Err(broken());
+        }
+        certificates += 1;
+    }
+    if certificates == 0 { Err(format!("{path} has no certificate in it (it must be PEM)")) } else { Ok(()) }
+}
+
+fn client_keys(path: &str) -> Result<(), String> {
+    match keys::parse(&read(path)?) {
+        Ok(_) => Ok(()),
+        Err(problems) => {
+            let all: Vec<_> = problems.0.iter().map(ToString::to_string).collect();
+            Err(format!("{path}: {}", all.join("; ")))
+        }
+    }
+}
+
+fn read(path: &str) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
+}

@@ -1,0 +1,190 @@
+//! The listener: connection manager, filters, and the routes that the decision of the route stage
+//! selects from.
+
+use std::time::Duration;
+
+use dragoman::config;
+
+use crate::yaml::{Map, Yaml};
+
+use super::{Generator, STOP, extension, replies, seconds, socket_address};
+
+const MODE: &str = "wasm.dragoman.mode";
+const CLUSTER: &str = "wasm.dragoman.cluster";
+
+/// Room for the headers and framing of a body of the largest size that is taken.
+const BESIDE_BODY: u64 = 1 << 20;
+/// The longest `retry-after` that is waited for rather than moving on.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+impl Generator<'_> {
+    pub fn listener(&self) -> Map {
+        let listen = &self.config.listen;
+        let manager = extension(
+            "envoy.filters.network.http_connection_manager",
+            "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            self.connection_manager(),
+        );
+        Map::new()
+            .with("name", "dragoman")
+            .with("address", socket_address(&std::net::SocketAddr::new(listen.host, listen.port)))
+            .note("Whole requests (and whole answers, with `commit: complete`) are held: limits.body and 1 MiB.")
+            .with("per_connection_buffer_limit_bytes", self.config.limits.body.saturating_add(BESIDE_BODY))
+            .with("filter_chains", [Map::new().with("filters", [manager])])
+    }
+
+    fn connection_manager(&self) -> Map {
+        Map::new()
+            .with("stat_prefix", "dragoman")
+            .with("codec_type", "AUTO")
+            .note("Clients are not told which software answers, here or at the provider (see also the routes).")
+            .with("server_header_transformation", "PASS_THROUGH")
+            .with("always_set_request_id_in_response", true)
+            .note("Clients talk to this Envoy directly: what they say about themselves is not believed.")
+            .with("use_remote_address", true)
+            .with("normalize_path", true)
+            .with("merge_slashes", true)
+            .note("Names of models may hold a slash, which clients escape; no rule here looks at parts of a path.")
+            .with("path_with_escaped_slashes_action", "KEEP_UNCHANGED")
+            .with(
+                "common_http_protocol_options",
+                Map::new().with("idle_timeout", "3600s").with("headers_with_underscores_action", "DROP_HEADER"),
+            )
+            .note("Windows that let a long prompt through without waiting, and do not let one client fill the memory.")
+            .with(
+                "http2_protocol_options",
+                Map::new()
+                    .with("max_concurrent_streams", 128u64)
+                    .with("initial_stream_window_size", 1_048_576u64)
+                    .with("initial_connection_window_size", 4_194_304u64),
+            )
+            .note("Until a request is complete: headers at once, no pause of a minute, all of it in five.")
+            .with("request_headers_timeout", "10s")
+            .with("stream_idle_timeout", "60s")
+            .with("request_timeout", "300s")
+            .note("Errors have the shape of OpenAI's, whoever answers.")
+            .with("local_reply_config", replies::local_reply_config())
+            .with("route_config", self.routes())
+            .with("http_filters", self.filters())
+    }
+
+    fn filters(&self) -> Vec<Map> {
+        let mut filters = Vec::new();
+        if !self.setting.keys.is_empty() {
+            filters.push(self.api_key_auth());
+        }
+        let document = config::to_json(self.config);
+        filters.push(self.stage("route", Yaml::Text(document.trim_end().to_owned())));
+        let router =
+            Map::new().note("Providers are told nothing about this Envoy.").with("suppress_envoy_headers", true);
+        filters.push(extension("envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", router));
+        filters
+    }
+
+    fn api_key_auth(&self) -> Map {
+        let credential =
+            |(client, key): &(String, String)| Map::new().with("client", client.as_str()).with("key", key.as_str());
+        let credentials: Vec<_> = self.setting.keys.iter().map(credential).collect();
+        let config = Map::new()
+            .with("key_sources", [Map::new().with("header", "authorization")])
+            .note("A client's key goes no further than this.")
+            .with("forwarding", Map::new().with("hide_credentials", true))
+            .with("credentials", credentials);
+        extension("envoy.filters.http.api_key_auth", "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth", config)
+    }
+
+    fn routes(&self) -> Map {
+        let stop = Map::new().with("cluster", STOP);
+        let undecided = Map::new()
+            .note("What a request meets before the route stage has decided: it decides or answers, and no more.")
+            .with("name", "undecided")
+            .with("match", Map::new().with("prefix", "/"))
+            .with("route", stop);
+        let host = Map::new()
+            .with("name", "dragoman")
+            .with("domains", ["*"])
+            .note("By it the attempt stage knows which target of the plan it is to serve.")
+            .with("include_request_attempt_count", true)
+            .with("routes", [self.stream(), self.whole(), undecided]);
+        Map::new().with("name", "dragoman").with("response_headers_to_remove", ["server"]).with("virtual_hosts", [host])
+    }
+
+    /// Streams that are passed on from their first token.
+    fn stream(&self) -> Map {
+        let silence = self.config.limits.idle.max(self.longest_first_token());
+        let retry = self
+            .retry_policy(self.longest_first_token())
+            .note("A stream that stands still; after the first token this ends it, before that it is a retry.")
+            .with("per_try_idle_timeout", seconds(silence));
+        self.decided("stream", retry, silence)
+    }
+
+    /// Answers of which the client sees nothing until they are complete.
+    fn whole(&self) -> Map {
+        let answer = self.longest_answer();
+        self.decided("whole", self.retry_policy(answer), answer)
+    }
+
+    fn decided(&self, mode: &str, retry_policy: Map, silence: Duration) -> Map {
+        let decided = Map::new().with("key", MODE).with("string_match", Map::new().with("exact", mode));
+        let backstop = silence.saturating_add(LONGEST_WAIT).saturating_mul(self.config.limits.attempts);
+        let route = Map::new()
+            .note("The cluster that the stages have chosen for this attempt.")
+            .with("inline_cluster_specifier_plugin", self.cluster_specifier())
+            .note("Limits are per attempt. This one is a backstop: every attempt silent for as long as it may be.")
+            .with("timeout", "0s")
+            .with("idle_timeout", seconds(backstop))
+            .with("retry_policy", retry_policy);
+        Map::new()
+            .with("name", mode)
+            .with("match", Map::new().with("prefix", "/").with("filter_state", [decided]))
+            .with("route", route)
+    }
+
+    fn cluster_specifier(&self) -> Map {
+        let action = |cluster: &str| {
+            let action = extension(
+                "cluster",
+                "envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction",
+                Map::new().with("cluster", cluster),
+            );
+            Map::new().with("action", action)
+        };
+        let mut clusters = Map::new();
+        for provider in &self.config.providers {
+            clusters = clusters.with(&provider.name, action(&provider.name));
+        }
+        clusters = clusters.with(STOP, action(STOP));
+        let input = extension(
+            "cluster",
+            "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
+            Map::new().with("key", CLUSTER),
+        );
+        let tree = Map::new().with("input", input).with("exact_match_map", Map::new().with("map", clusters));
+        let specifier = extension(
+            "envoy.router.cluster_specifier_plugin.matcher",
+            "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
+            Map::new().with("cluster_matcher", Map::new().with("matcher_tree", tree)),
+        );
+        Map::new().with("extension", specifier)
+    }
+
+    fn retry_policy(&self, per_try_timeout: Duration) -> Map {
+        let marker = Map::new().with("name", "x-dragoman-retry").with("present_match", true);
+        let retry_after = Map::new().with("name", "retry-after").with("format", "SECONDS");
+        Map::new()
+            .note("The attempt stage decides what is worth another attempt, and says so with a header of its own.")
+            .with("retry_on", "retriable-headers,reset,connect-failure")
+            .with("retriable_headers", [marker])
+            .with("num_retries", u64::from(self.config.limits.attempts.saturating_sub(1)))
+            .note("Every attempt may go to another provider.")
+            .with("refresh_cluster_on_retry", true)
+            .with("retry_back_off", Map::new().with("base_interval", "0.025s").with("max_interval", "0.25s"))
+            .with(
+                "rate_limited_retry_back_off",
+                Map::new().with("reset_headers", [retry_after]).with("max_interval", seconds(LONGEST_WAIT)),
+            )
+            .note("The longest of all models; the route stage sets the model's own for each request.")
+            .with("per_try_timeout", seconds(per_try_timeout))
+    }
+}

@@ -1,0 +1,67 @@
+//! What clients read when Envoy itself answers: upgrades, broken requests, wrong keys, a module that
+//! is not there. These replies never pass the route stage whole, so their shape is configured.
+
+use crate::yaml::{Map, Yaml};
+
+use super::extension;
+
+/// Status, `type`, `code`, message: fixed texts, because Envoy's own name hosts and reasons.
+const REPLIES: &[(u64, &str, &str, &str)] = &[
+    (400, "invalid_request_error", "bad_request", "The request is not valid HTTP, or its path or headers are not."),
+    (401, "invalid_request_error", "invalid_api_key", "No API key was given, or it is not a key of this gateway."),
+    (403, "invalid_request_error", "forbidden", "This is not allowed; connections cannot be upgraded either."),
+    (404, "invalid_request_error", "not_found", "There is nothing at this path."),
+    (405, "invalid_request_error", "method_not_allowed", "This path does not take this method."),
+    (408, "invalid_request_error", "request_timeout", "The request took too long to arrive."),
+    (413, "invalid_request_error", "request_too_large", "The request's body is larger than this gateway takes."),
+    (426, "invalid_request_error", "upgrade_required", "The request needs HTTP/1.1 or later."),
+    (431, "invalid_request_error", "headers_too_large", "The request's headers are too large or too many."),
+    (503, "server_error", "unavailable", "The gateway cannot answer at the moment."),
+    (504, "server_error", "timeout", "The answer took too long."),
+];
+
+pub fn local_reply_config() -> Map {
+    let mut mappers = vec![own_replies()];
+    for (status, kind, code, message) in REPLIES {
+        mappers.push(
+            Map::new()
+                .with("filter", status_is(*status))
+                .with("body_format_override", body_format(kind, code, message)),
+        );
+    }
+    Map::new()
+        .with("mappers", mappers)
+        .with("body_format", body_format("server_error", "gateway_error", "The gateway could not answer the request."))
+}
+
+/// The module's replies have their shape already, and no details, unlike all of Envoy's.
+fn own_replies() -> Map {
+    let filter = extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        Map::new().with("expression", "response.code_details == ''"),
+    );
+    let as_it_is = Map::new()
+        .with("text_format_source", Map::new().with("inline_string", "%LOCAL_REPLY_BODY%"))
+        .with("content_type", "application/json");
+    Map::new()
+        .note("What the module answers has its shape already; it is known by having no details.")
+        .with("filter", Map::new().with("extension_filter", filter))
+        .with("body_format_override", as_it_is)
+}
+
+fn status_is(status: u64) -> Map {
+    // The runtime key is required by the API; nothing ever sets it.
+    let value = Map::new().with("default_value", status).with("runtime_key", format!("dragoman.reply_{status}"));
+    Map::new()
+        .with("status_code_filter", Map::new().with("comparison", Map::new().with("op", "EQ").with("value", value)))
+}
+
+fn body_format(kind: &str, code: &str, message: &str) -> Map {
+    let error = Map::new()
+        .with("message", message)
+        .with("type", kind)
+        .with("param", Yaml::Scalar("null".to_owned()))
+        .with("code", code);
+    Map::new().with("json_format", Map::new().with("error", error)).with("content_type", "application/json")
+}
