@@ -17,6 +17,9 @@ use crate::script::{Step, Steps};
 /// hyper throws away what it has not written when a body fails; this much time lets it write.
 const BEFORE_BREAK: Duration = Duration::from_millis(20);
 
+/// Long enough for every timeout that a test waits for, and then again.
+const HANG: Duration = Duration::from_secs(3600);
+
 pub struct Body {
     steps: Steps,
     /// What is left, where a content-length was promised.
@@ -95,13 +98,17 @@ impl HttpBody for Body {
                     self.flush = self.left != Some(0);
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
-                Some(Step::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Some(Step::Trailers(trailers)) => {
+                    // hyper does not ask again after trailers.
+                    self.finish();
+                    return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+                }
                 Some(Step::Wait(time)) => self.sleep(time),
                 Some(Step::Break) => {
                     self.breaking = true;
                     self.sleep(BEFORE_BREAK);
                 }
-                Some(Step::Hang) => return Poll::Pending,
+                Some(Step::Hang) => self.steps = Box::new(std::iter::repeat_with(|| Step::Wait(HANG))),
                 None => {
                     self.finish();
                     return Poll::Ready(None);

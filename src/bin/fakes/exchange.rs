@@ -136,16 +136,17 @@ impl Exchange {
         };
         let prompt = if lists_models { None } else { Some(fake.read(headers, body)?) };
         let of_model = prompt.as_ref().and_then(|prompt| prompt.faults.as_deref()).unwrap_or_default();
-        let of_model = Faults::parse(fake.name(), of_model)
-            .map_err(|unknown| Refusal::new(500, "server_error", unknown.to_string()))?;
+        let of_model = Faults::parse(fake.name(), of_model).map_err(|unknown| self.mistaken(unknown.to_string()))?;
         if of_model.has("times") {
-            return Err(Refusal::new(
-                500,
-                "server_error",
-                "`times` is for the control listener: a model's faults are one request's",
-            ));
+            let text = "`times` is for the control listener: the faults of a model are those of one request";
+            return Err(self.mistaken(text.to_owned()));
         }
         Ok((prompt, self.take_asked().and(of_model)))
+    }
+
+    /// A test asked for a fault that is none: the answer has to say so.
+    fn mistaken(&self, message: String) -> Refusal {
+        Refusal { message, ..self.fake.failure(Some(500), None) }
     }
 
     fn take_asked(&self) -> Faults {

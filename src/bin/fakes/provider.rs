@@ -90,3 +90,83 @@ pub fn framing_problem(headers: &HeaderMap, body: &[u8]) -> Option<(u16, String)
 pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(hyper::header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::{anthropic::Anthropic, openai::OpenAi};
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        pairs.collect()
+    }
+
+    fn status(fake: &dyn Fake, pairs: &[(&'static str, &'static str)]) -> u16 {
+        fake.check_headers(&headers(pairs), "key").map_or_else(|refusal| refusal.status, |()| 200)
+    }
+
+    #[test]
+    fn credentials_are_the_providers_own_and_alone() {
+        const BEARER: (&str, &str) = ("authorization", "Bearer key");
+        const OWN: (&str, &str) = ("x-api-key", "key");
+        let cases = [
+            (&OpenAi as &dyn Fake, vec![BEARER], 200),
+            (&OpenAi, vec![BEARER, ("user-agent", "x"), ("openai-beta", "y")], 200),
+            (&OpenAi, vec![], 401),
+            (&OpenAi, vec![("authorization", "Bearer other")], 401),
+            (&OpenAi, vec![("authorization", "key")], 401),
+            (&OpenAi, vec![OWN], 401),
+            (&OpenAi, vec![BEARER, OWN], 400),
+            (&OpenAi, vec![BEARER, ("anthropic-version", "x")], 400),
+            (&OpenAi, vec![BEARER, ("x-envoy-attempt-count", "1")], 400),
+            (&OpenAi, vec![BEARER, ("x-forwarded-for", "1")], 400),
+            (&OpenAi, vec![BEARER, ("cookie", "1")], 400),
+            (&Anthropic, vec![BEARER], 200),
+            (&Anthropic, vec![OWN, ("anthropic-beta", "x")], 200),
+            (&Anthropic, vec![], 401),
+            (&Anthropic, vec![("x-api-key", "other")], 401),
+            (&Anthropic, vec![BEARER, OWN], 400),
+            (&Anthropic, vec![OWN, ("openai-organization", "x")], 400),
+            (&Anthropic, vec![OWN, ("x-dragoman-route", "x")], 400),
+        ];
+        for (fake, pairs, expected) in cases {
+            assert_eq!(status(fake, &pairs), expected, "{} {pairs:?}", fake.name());
+        }
+    }
+
+    #[test]
+    fn body_is_framed_by_its_length() {
+        let json = ("content-type", "application/json; charset=utf-8");
+        let cases = [
+            (vec![json, ("content-length", "2")], None),
+            (vec![json, ("transfer-encoding", "chunked")], Some(411)),
+            (vec![json, ("content-length", "3")], Some(400)),
+            (vec![("content-type", "text/plain"), ("content-length", "2")], Some(415)),
+        ];
+        for (pairs, expected) in cases {
+            let problem = framing_problem(&headers(&pairs), b"{}");
+            assert_eq!(problem.map(|(status, _)| status), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn failure_has_the_providers_words() {
+        let cases = [
+            (&OpenAi as &dyn Fake, Some(503), None, (503, "server_error")),
+            (&OpenAi, None, Some("insufficient_quota"), (429, "insufficient_quota")),
+            (&OpenAi, Some(418), None, (418, "invalid_request_error")),
+            (&OpenAi, None, None, (500, "server_error")),
+            (&Anthropic, Some(429), None, (429, "rate_limit_error")),
+            (&Anthropic, Some(503), None, (503, "api_error")),
+            (&Anthropic, None, Some("context_length_exceeded"), (400, "invalid_request_error")),
+            (&Anthropic, None, Some("new_error"), (400, "new_error")),
+            (&Anthropic, None, None, (529, "overloaded_error")),
+        ];
+        for (fake, status, error, (own, kind)) in cases {
+            let failure = fake.failure(status, error);
+            assert_eq!((failure.status, &*failure.kind), (own, kind), "{} {status:?} {error:?}", fake.name());
+        }
+    }
+}

@@ -122,10 +122,10 @@ impl Iterator for Script {
         let Some(event) = self.events.next() else {
             return std::mem::take(&mut self.trailers).then(|| Step::Trailers(trailers()));
         };
-        if event.kind != Kind::Other {
-            if let Some((_, early)) = self.early.take_if(|(tokens, _)| *tokens == self.tokens) {
-                return self.end_early(early);
-            }
+        if event.kind != Kind::Other
+            && let Some((_, early)) = self.early.take_if(|(tokens, _)| *tokens == self.tokens)
+        {
+            return self.end_early(early);
         }
         if event.kind == Kind::Token {
             let wait = if self.tokens == 0 { self.first } else { self.pace };

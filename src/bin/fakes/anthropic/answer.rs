@@ -65,12 +65,16 @@ fn usage(usage: &Usage, output: u64) -> Value {
     })
 }
 
-fn event(kind: Kind, name: &'static str, data: Value) -> Event {
-    Event::new(kind, Some(name), data.to_string())
+/// `fields` are those behind the type, which the vendor writes first.
+fn event(kind: Kind, name: &'static str, fields: Value) -> Event {
+    let fields = fields.to_string();
+    let fields = fields.trim_start_matches('{');
+    let comma = if fields == "}" { "" } else { "," };
+    Event::new(kind, Some(name), format!(r#"{{"type":"{name}"{comma}{fields}"#))
 }
 
 pub fn ping() -> Event {
-    event(Kind::Other, "ping", json!({"type": "ping"}))
+    event(Kind::Other, "ping", json!({}))
 }
 
 pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
@@ -88,13 +92,9 @@ pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
         fields.insert("usage".to_owned(), usage(&reply.usage, 1));
     }
     let head = [
-        event(Kind::Other, "message_start", json!({"type": "message_start", "message": start})),
+        event(Kind::Other, "message_start", json!({"message": start})),
         ping(),
-        event(
-            Kind::Other,
-            "vendor_hint",
-            json!({"type": "vendor_hint", "hint": "events of unknown types are skipped"}),
-        ),
+        event(Kind::Other, "vendor_hint", json!({"hint": "events of unknown types are skipped"})),
     ];
 
     let parts = if faults.has("no_content") { Vec::new() } else { reply.parts };
@@ -102,7 +102,6 @@ pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
 
     let (stop_reason, stop_sequence, stop_details) = stop(&reply.finish);
     let mut delta = json!({
-        "type": "message_delta",
         "delta": {"stop_reason": stop_reason, "stop_sequence": stop_sequence, "stop_details": stop_details},
     });
     if let (true, Some(fields)) = (counts_usage, delta.as_object_mut()) {
@@ -110,13 +109,12 @@ pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
     }
     let finishes = if faults.has("no_finish") { 0 } else { 1 + usize::from(faults.has("finish_twice")) };
     let mut tail: Vec<_> = iter::repeat_n(event(Kind::Finish, "message_delta", delta), finishes).collect();
-    let stopped = || event(Kind::Finish, "message_stop", json!({"type": "message_stop"}));
+    let stopped = || event(Kind::Finish, "message_stop", json!({}));
     match faults.word("done") {
         Some("missing") => {}
         Some("twice") => tail.extend([stopped(), stopped()]),
         Some("then_data") => {
-            let late =
-                json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " late"}});
+            let late = json!({"index": 0, "delta": {"type": "text_delta", "text": " late"}});
             tail.extend([stopped(), event(Kind::Other, "content_block_delta", late)]);
         }
         _ => tail.push(stopped()),
@@ -126,10 +124,10 @@ pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
 
 fn block(index: usize, part: Part) -> Box<dyn Iterator<Item = Event> + Send> {
     let start = move |block: Value| {
-        let data = json!({"type": "content_block_start", "index": index, "content_block": block});
+        let data = json!({"index": index, "content_block": block});
         iter::once(event(Kind::Other, "content_block_start", data))
     };
-    let stop = event(Kind::Other, "content_block_stop", json!({"type": "content_block_stop", "index": index}));
+    let stop = event(Kind::Other, "content_block_stop", json!({"index": index}));
     match part {
         Part::Text(text) | Part::Refusal(text) => {
             let deltas = owned_tokens(text).map(move |token| delta(index, r#""type":"text_delta","text""#, token));

@@ -321,3 +321,141 @@ fn output_schema(schema: &Value) -> Checked<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const OLD: &str = "2023-06-01";
+
+    fn asked(fields: Value) -> Value {
+        let mut body =
+            json!({"model": "claude-fake", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        for (key, value) in fields.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    }
+
+    fn talked(messages: Value) -> Value {
+        asked(json!({ "messages": messages }))
+    }
+
+    fn said(block: Value) -> Value {
+        talked(json!([{"role": "user", "content": [block]}]))
+    }
+
+    fn image(media_type: &str, data: &str) -> Value {
+        said(json!({"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}))
+    }
+
+    fn used(content: Value) -> Value {
+        let call = json!({"type": "tool_use", "id": "t1", "name": "f", "input": {}});
+        talked(
+            json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": [call]}, {"role": "user", "content": content}]),
+        )
+    }
+
+    fn result(id: &str) -> Value {
+        json!({"type": "tool_result", "tool_use_id": id, "content": "4"})
+    }
+
+    #[test]
+    fn what_the_vendor_takes_is_taken() {
+        let tools = json!([{"name": "f", "input_schema": {"type": "object"}}]);
+        for body in [
+            asked(
+                json!({"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}], "stream": true}),
+            ),
+            asked(json!({"tools": tools, "tool_choice": {"type": "tool", "name": "f"}})),
+            asked(json!({"model": "claude-3-opus", "temperature": 1})),
+            asked(
+                json!({"output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {"type": "object", "additionalProperties": false}}}}),
+            ),
+            asked(json!({"thinking": {"type": "adaptive"}, "metadata": {"user_id": "u"}})),
+            used(json!([result("t1"), {"type": "text", "text": "and?"}])),
+            talked(json!([{"role": "user", "content": "a"}, {"role": "system", "content": "b"}])),
+            image("image/png", "aGkh"),
+        ] {
+            assert_eq!(read(body.to_string().as_bytes(), OLD).map(drop), Ok(()), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_the_vendor_refuses_is_refused() {
+        let open = json!({"type": "object", "properties": {"a": {"type": "object"}}, "additionalProperties": false});
+        let tool = |name: &str, schema: Value| asked(json!({"tools": [{"name": name, "input_schema": schema}]}));
+        let call = |id: &str, input: Value| {
+            let call = json!({"type": "tool_use", "id": id, "name": "f", "input": input});
+            talked(json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": [call]}]))
+        };
+        let user = json!({"role": "user", "content": "a"});
+        let cases = [
+            (asked(json!({"foo": 1})), "foo: Extra inputs are not permitted"),
+            (json!({"model": "claude-fake", "messages": []}), "max_tokens: Field required"),
+            (json!({"max_tokens": 1, "messages": []}), "model: Field required"),
+            (json!({"max_tokens": 1, "model": "claude-fake"}), "messages: Field required"),
+            (asked(json!({"model": "gpt-4"})), "model: gpt-4"),
+            (asked(json!({"max_tokens": 64_001})), "64001 > 64000"),
+            (asked(json!({"temperature": null, "model": "claude-3-x"})), "temperature: Input should be a valid number"),
+            (asked(json!({"temperature": 1.5, "model": "claude-3-x"})), "from 0 to 1"),
+            (asked(json!({"temperature": 0.5})), "temperature is deprecated for this model"),
+            (
+                asked(json!({"stop_sequences": [" "]})),
+                "stop_sequences.0: each stop sequence must contain non-whitespace",
+            ),
+            (asked(json!({"metadata": {"trace": "x"}})), "metadata.trace: Extra inputs"),
+            (asked(json!({"tool_choice": {"type": "auto"}})), "while providing tools"),
+            (asked(json!({"thinking": {"type": "enabled", "budget_tokens": 2000}})), "not supported for this model"),
+            (
+                asked(json!({"output_config": {"format": {"type": "json_schema", "schema": open}}})),
+                "additionalProperties",
+            ),
+            (
+                tool("f g", json!({"type": "object"})),
+                "tools.0.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
+            ),
+            (tool("f", json!({"type": "string"})), "tools.0.input_schema.type: Input should be 'object'"),
+            (tool("f", json!({})), "tools.0.input_schema.type: Field required"),
+            (talked(json!([])), "at least one message"),
+            (talked(json!([{"role": "assistant", "content": "a"}])), "first message must use the \"user\" role"),
+            (talked(json!([{"role": "tool", "content": "a"}])), "messages.0.role: Input should be 'user'"),
+            (talked(json!([{"role": "user", "content": "a", "name": "b"}])), "messages.0.name: Extra inputs"),
+            (talked(json!([{"role": "user", "content": ""}])), "non-empty"),
+            (talked(json!([user, {"role": "assistant", "content": "a"}])), "prefill"),
+            (
+                asked(json!({"model": "claude-3-x", "messages": [user, {"role": "assistant", "content": " "}]})),
+                "trailing whitespace",
+            ),
+            (
+                asked(json!({"model": "claude-3-x", "messages": [user, {"role": "system", "content": "b"}]})),
+                "\"system\"",
+            ),
+            (said(json!({"type": "text", "text": ""})), "messages.0.content.0: text content blocks must be non-empty"),
+            (said(json!({"type": "text", "text": "a", "foo": 1})), "messages.0.content.0.foo: Extra inputs"),
+            (said(json!({"type": "image_url", "image_url": {}})), "messages.0.content.0.type: Input should be 'text'"),
+            (said(result("t1")), "unexpected `tool_use_id`"),
+            (image("image/bmp", "aGkh"), "media_type: Input should be 'image/jpeg'"),
+            (image("image/png", "aGk"), "invalid base64"),
+            (call("a b", json!({})), "messages.1.content.0.id: String should match pattern '^[a-zA-Z0-9_-]+$'"),
+            (call("t1", json!("{}")), "messages.1.content.0.input: Input should be a valid dictionary"),
+            (call("t1", json!({})), "found without `tool_result` blocks immediately after: t1"),
+            (used(json!("4")), "found without `tool_result` blocks"),
+            (used(json!([{"type": "text", "text": "a"}, result("t1")])), "must come first"),
+            (used(json!([result("t1"), result("t1")])), "unexpected `tool_use_id`"),
+        ];
+        for (body, message) in cases {
+            let refusal = read(body.to_string().as_bytes(), OLD).map(drop).unwrap_err();
+            assert!(refusal.message.contains(message), "{body}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn new_version_has_no_sampling() {
+        let body = asked(json!({"model": "claude-3-x", "temperature": 1})).to_string();
+        assert!(read(body.as_bytes(), OLD).is_ok());
+        assert!(read(body.as_bytes(), WITHOUT_SAMPLING).is_err());
+    }
+}

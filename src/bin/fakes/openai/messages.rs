@@ -122,9 +122,7 @@ fn assistant<'a>(value: &'a Value, unanswered: &mut Unanswered<'a>) -> Checked<(
     let content = nullable(fields, "content", |content| match content {
         Value::String(_) => Ok(()),
         _ => each(content, |part| match part_type(part, &["text", "refusal"])? {
-            ("refusal", _) => {
-                required(object(part, &["type", "refusal"])?, "refusal", string).map(drop)
-            }
+            ("refusal", _) => required(object(part, &["type", "refusal"])?, "refusal", string).map(drop),
             (_, fields) => text_part(part, fields).map(drop),
         })
         .map(drop),

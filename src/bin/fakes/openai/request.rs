@@ -206,7 +206,7 @@ fn plain_fields(fields: &Map<String, Value>) -> Checked<()> {
     nullable(fields, "prediction", |value| {
         let prediction = object(value, &["type", "content"])?;
         required(prediction, "type", |value| choice(value, &["content"]))?;
-        required(prediction, "content", |value| messages::text(value))
+        required(prediction, "content", messages::text)
     })?;
     nullable(fields, "prompt_cache_options", |value| {
         let options = object(value, &["mode", "ttl"])?;
@@ -334,5 +334,119 @@ fn response_format(value: &Value, prompt: &mut Prompt) -> Checked<()> {
             Ok(())
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn asked(fields: Value) -> Value {
+        let mut body = json!({"model": "gpt-fake", "messages": [{"role": "user", "content": "hi"}]});
+        for (key, value) in fields.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        body
+    }
+
+    fn talked(messages: Value) -> Value {
+        json!({"model": "gpt-fake", "messages": messages})
+    }
+
+    fn tool(name: &str) -> Value {
+        json!({"type": "function", "function": {"name": name, "parameters": {"type": "object"}}})
+    }
+
+    fn calls(ids: &[&str]) -> Value {
+        let call = |id| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        json!({"role": "assistant", "content": null, "tool_calls": ids.iter().map(call).collect::<Vec<_>>()})
+    }
+
+    fn result(id: &str) -> Value {
+        json!({"role": "tool", "tool_call_id": id, "content": "4"})
+    }
+
+    fn said(content: Value) -> Value {
+        talked(json!([{"role": "user", "content": content}]))
+    }
+
+    #[test]
+    fn what_the_vendor_takes_is_taken() {
+        let user = json!({"role": "user", "content": "hi"});
+        let image =
+            |url| said(json!([{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": url}}]));
+        for body in [
+            asked(json!({"temperature": 2, "top_p": null, "stop": ["a"], "n": 8, "seed": 1, "user": "u"})),
+            asked(json!({"stream": true, "stream_options": {"include_usage": true}})),
+            asked(json!({"tools": [tool("f")], "tool_choice": {"type": "function", "function": {"name": "f"}}})),
+            asked(json!({"tools": [tool("f")], "tool_choice": "required", "parallel_tool_calls": false})),
+            asked(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}})),
+            asked(json!({"model": "gpt-fake?status=503"})),
+            talked(json!([user, calls(&["a", "b"]), result("b"), result("a"), user])),
+            image("https://example.com/a.png"),
+            image("data:image/png;base64,aGkh"),
+        ] {
+            assert_eq!(read(body.to_string().as_bytes()).map(drop), Ok(()), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_the_vendor_refuses_is_refused() {
+        let user = json!({"role": "user", "content": "hi"});
+        let image = |url| said(json!([{"type": "image_url", "image_url": {"url": url}}]));
+        let cases = [
+            (asked(json!({"foo": 1})), "foo", "Unrecognized request argument supplied: foo"),
+            (json!({"messages": []}), "model", "Missing required parameter: 'model'."),
+            (json!({"model": "gpt-fake"}), "messages", "Missing required parameter: 'messages'."),
+            (asked(json!({"messages": []})), "messages", "empty array"),
+            (asked(json!({"model": "llama"})), "model", "does not exist"),
+            (asked(json!({"stream": "yes"})), "stream", "expected a boolean, but got a string instead"),
+            (asked(json!({"temperature": 2.1})), "temperature", "from 0 to 2"),
+            (asked(json!({"n": 9})), "n", "from 1 to 8"),
+            (asked(json!({"max_tokens": 0})), "max_tokens", "from 1"),
+            (asked(json!({"max_tokens": 1, "max_completion_tokens": 1})), "max_tokens", "at the same time"),
+            (asked(json!({"stop": ["a", "b", "c", "d", "e"]})), "stop", "array too long"),
+            (asked(json!({"stream_options": {}})), "stream_options", "only allowed when 'stream'"),
+            (asked(json!({"stream": true, "stream_options": {"x": 1}})), "stream_options.x", "Unknown parameter"),
+            (asked(json!({"top_logprobs": 1})), "top_logprobs", "logprobs"),
+            (asked(json!({"parallel_tool_calls": true})), "parallel_tool_calls", "only allowed when 'tools'"),
+            (asked(json!({"tool_choice": "auto"})), "tool_choice", "only allowed when 'tools'"),
+            (asked(json!({"tools": [tool("a b")]})), "tools[0].function.name", "pattern"),
+            (asked(json!({"tools": [{"type": "mcp"}]})), "tools[0].type", "Supported values are: 'function'"),
+            (asked(json!({"tools": [tool("f")], "tool_choice": "any"})), "tool_choice", "'required'"),
+            (
+                asked(json!({"tools": [tool("f")], "tool_choice": {"type": "function", "function": {"name": "g"}}})),
+                "tool_choice",
+                "'g' not found in 'tools'",
+            ),
+            (asked(json!({"response_format": {"type": "json_object"}})), "response_format", "the word 'json'"),
+            (asked(json!({"response_format": {"type": "xml"}})), "response_format.type", "'json_schema'"),
+            (talked(json!([{"role": "model", "content": "x"}])), "messages[0].role", "Supported values"),
+            (talked(json!([{"role": "user"}])), "messages[0].content", "Missing required"),
+            (talked(json!([{"role": "user", "content": "x", "foo": 1}])), "messages[0].foo", "Unknown parameter"),
+            (talked(json!([{"role": "assistant", "content": null}])), "messages[0].content", "got null"),
+            (talked(json!([user, result("a")])), "messages[1].role", "preceding message with 'tool_calls'"),
+            (talked(json!([user, calls(&["a"]), result("b")])), "messages[2].tool_call_id", "'b' not found"),
+            (talked(json!([user, calls(&["a", "b"]), result("a")])), "messages", "response messages: b"),
+            (talked(json!([user, calls(&["a"]), user])), "messages[2]", "response messages: a"),
+            (talked(json!([user, calls(&["a", "a"])])), "messages[1].tool_calls[1].id", "duplicate"),
+            (image("http://example.com/a.png"), "messages[0].content[0].image_url.url", "https"),
+            (image("data:image/png;base64,aGk"), "messages[0].content[0].image_url.url", "base64"),
+            (said(json!([{"type": "image", "source": {}}])), "messages[0].content[0].type", "'image_url'"),
+        ];
+        for (body, param, message) in cases {
+            let refusal = read(body.to_string().as_bytes()).map(drop).unwrap_err();
+            assert_eq!(refusal.param.as_deref(), Some(param), "{body}: {refusal:?}");
+            assert!(refusal.message.contains(message), "{body}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn bodies_that_two_readers_read_differently_are_refused() {
+        for body in [r#"{"model":"gpt-a","model":"gpt-b","messages":[]}"#, "[]", "", "{}x"] {
+            assert_eq!(read(body.as_bytes()).map(drop).unwrap_err().status, 400, "{body}");
+        }
     }
 }
