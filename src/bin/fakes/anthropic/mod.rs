@@ -1,0 +1,207 @@
+//! The Anthropic fake: `POST /v1/messages` as strict as the vendor, and its words for every no.
+//!
+//! This file holds the parts of the trait that are data: headers and errors. Reading is in `request`,
+//! `messages` and `blocks`, writing in `answer`; nothing here knows the other provider.
+
+mod answer;
+mod blocks;
+mod messages;
+mod request;
+
+use hyper::HeaderMap;
+use serde_json::json;
+
+use crate::faults::Faults;
+use crate::prompt::{Prompt, Reply};
+use crate::provider::{Event, Events, Fake, Kind, bearer, foreign_header, framing_problem};
+use crate::strict::Refusal;
+
+pub struct Anthropic;
+
+const INVALID: &str = "invalid_request_error";
+
+/// The newest version, which took the sampling parameters away.
+const WITHOUT_SAMPLING: &str = "2026-10-21";
+const VERSIONS: &[&str] = &["2023-06-01", WITHOUT_SAMPLING];
+
+/// The vendor's limit on a Messages body.
+const MOST_BODY: usize = 32 << 20;
+
+/// Credentials of others and what a proxy adds about itself or its client: none of it is Anthropic's to see.
+const FOREIGN_HEADERS: &[&str] = &[
+    "openai-*",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+    "x-amz-*",
+    "x-envoy-*",
+    "x-forwarded-*",
+    "forwarded",
+    "x-dragoman-*",
+];
+
+/// Like the vendor's, down to one that names the account and one that sets a cookie.
+const HEADERS: &[(&str, &str)] = &[
+    ("anthropic-organization-id", "org-fake-secret"),
+    ("anthropic-ratelimit-requests-limit", "4000"),
+    ("anthropic-ratelimit-requests-remaining", "3999"),
+    ("anthropic-ratelimit-requests-reset", "2026-11-21T10:00:00Z"),
+    ("anthropic-ratelimit-tokens-limit", "480000"),
+    ("anthropic-ratelimit-tokens-remaining", "479000"),
+    ("anthropic-ratelimit-tokens-reset", "2026-11-21T10:00:00Z"),
+    ("anthropic-ratelimit-input-tokens-limit", "400000"),
+    ("anthropic-ratelimit-input-tokens-remaining", "399000"),
+    ("anthropic-ratelimit-input-tokens-reset", "2026-11-21T10:00:00Z"),
+    ("anthropic-ratelimit-output-tokens-limit", "80000"),
+    ("anthropic-ratelimit-output-tokens-remaining", "79000"),
+    ("anthropic-ratelimit-output-tokens-reset", "2026-11-21T10:00:00Z"),
+    ("set-cookie", "_cfuvid=fake-cookie; path=/; domain=.api.anthropic.com; HttpOnly; Secure; SameSite=None"),
+    ("server", "cloudflare"),
+    ("cf-ray", "8f00fake0000-AMS"),
+    ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
+    ("via", "1.1 google"),
+];
+
+/// Errors by name: status, `type`, message. The first of a status is what the status alone means.
+const ERRORS: &[(&str, u16, &str, &str)] = &[
+    (INVALID, 400, INVALID, "The fake was asked to refuse this request."),
+    ("context_length_exceeded", 400, INVALID, "prompt is too long: 210001 tokens > 200000 maximum"),
+    ("content_filter", 400, INVALID, "Output blocked by content filtering policy"),
+    (
+        "insufficient_quota",
+        400,
+        INVALID,
+        "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or \
+         purchase credits.",
+    ),
+    ("authentication_error", 401, "authentication_error", "invalid x-api-key"),
+    ("billing_error", 402, "billing_error", "There is an issue with your billing."),
+    ("permission_error", 403, "permission_error", "Your API key does not have permission to use this resource."),
+    ("not_found_error", 404, "not_found_error", "model: claude-fake"),
+    ("conflict_error", 409, "conflict_error", "The request conflicts with another one."),
+    ("request_too_large", 413, "request_too_large", "Request exceeds the maximum size"),
+    (
+        "rate_limit_error",
+        429,
+        "rate_limit_error",
+        "This request would exceed your organization's (org-fake-secret) rate limit of 4,000 requests per minute.",
+    ),
+    ("api_error", 500, "api_error", "Internal server error"),
+    ("timeout_error", 504, "timeout_error", "Request timed out"),
+    ("overloaded_error", 529, "overloaded_error", "Overloaded"),
+];
+
+impl Fake for Anthropic {
+    fn name(&self) -> &'static str {
+        "anthropic"
+    }
+
+    fn chat_path(&self) -> &'static str {
+        "/v1/messages"
+    }
+
+    fn default_key(&self) -> &'static str {
+        "sk-ant-fake"
+    }
+
+    fn check_headers(&self, headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
+        let own = headers.get("x-api-key").and_then(|value| value.to_str().ok());
+        let right = match (own, bearer(headers)) {
+            (Some(given), None) | (None, Some(given)) => given == key,
+            (Some(one), Some(other)) => one == key && other == key,
+            (None, None) => false,
+        };
+        if !right {
+            let failure = self.failure(None, Some("authentication_error"));
+            let given = ["x-api-key", "authorization"].iter().any(|name| headers.contains_key(*name));
+            return Err(if given {
+                failure
+            } else {
+                Refusal { message: "x-api-key header is required".into(), ..failure }
+            });
+        }
+        let credentials = ["x-api-key", "authorization"].iter().map(|name| headers.get_all(*name).iter().count());
+        let second = (credentials.sum::<usize>() > 1).then_some("authorization");
+        match foreign_header(headers, FOREIGN_HEADERS).or(second) {
+            Some(name) => {
+                let message = format!("{name}: this header does not belong in a request to this provider");
+                Err(Refusal::new(400, INVALID, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Prompt, Refusal> {
+        if body.len() > MOST_BODY {
+            return Err(self.failure(None, Some("request_too_large")));
+        }
+        if let Some((status, message)) = framing_problem(headers, body) {
+            return Err(Refusal::new(status, INVALID, message));
+        }
+        let version = headers.get("anthropic-version").and_then(|value| value.to_str().ok());
+        match version {
+            None => Err(Refusal::new(400, INVALID, "anthropic-version: header is required")),
+            Some(version) if VERSIONS.contains(&version) => request::read(body, version),
+            Some(version) => {
+                let message = format!("anthropic-version: \"{version}\" is not a valid version");
+                Err(Refusal::new(400, INVALID, message))
+            }
+        }
+    }
+
+    fn models(&self) -> Option<String> {
+        None
+    }
+
+    fn message(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> String {
+        answer::message(prompt, reply, faults)
+    }
+
+    fn events(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
+        answer::events(prompt, reply, faults)
+    }
+
+    fn error(&self, refusal: &Refusal, request_id: &str) -> String {
+        let error = json!({"type": refusal.kind, "message": refusal.message});
+        json!({"type": "error", "error": error, "request_id": request_id}).to_string()
+    }
+
+    fn error_event(&self, refusal: &Refusal, request_id: &str) -> Event {
+        Event::new(Kind::Other, Some("error"), self.error(refusal, request_id))
+    }
+
+    fn ping(&self) -> Event {
+        answer::ping()
+    }
+
+    fn failure(&self, status: Option<u16>, error: Option<&str>) -> Refusal {
+        let found = match (error, status) {
+            (Some(name), _) => ERRORS.iter().find(|row| row.0 == name),
+            (None, Some(status)) => ERRORS.iter().find(|row| row.1 == status).or_else(|| {
+                let kind = if status < 500 { INVALID } else { "api_error" };
+                ERRORS.iter().find(|row| row.0 == kind)
+            }),
+            (None, None) => ERRORS.iter().find(|row| row.0 == "overloaded_error"),
+        };
+        match (found, error) {
+            (Some((_, own, kind, message)), _) => Refusal::new(status.unwrap_or(*own), kind, *message),
+            (None, name) => {
+                let name = name.unwrap_or("api_error");
+                let refusal = Refusal::new(status.unwrap_or(400), INVALID, format!("The fake was asked for {name}"));
+                Refusal { kind: name.to_owned().into(), ..refusal }
+            }
+        }
+    }
+
+    fn request_id(&self, seq: u64) -> String {
+        format!("req_011Fake{seq:014}")
+    }
+
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        HEADERS
+    }
+
+    fn request_id_header(&self) -> &'static str {
+        "request-id"
+    }
+}

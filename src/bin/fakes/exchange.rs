@@ -1,0 +1,310 @@
+//! One request to a fake and its answer: read, check, misbehave where asked to, record.
+//!
+//! The order is that of a real provider: credentials, then the request, and only a request without fault
+//! of its own meets the faults that were asked for. It knows no wire format.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::body::{Body as _, Bytes, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::{HeaderMap, Method, Request, Response};
+
+use crate::body::{Body, Broken};
+use crate::faults::Faults;
+use crate::prompt::Prompt;
+use crate::provider::Fake;
+use crate::record::{Head, Open, Records};
+use crate::script::{self, Step, Steps};
+use crate::serve::Handler;
+use crate::strict::Refusal;
+
+/// Above every provider's limit, so that their own refusals are seen.
+const MOST_BODY: usize = 64 << 20;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const PAGE: &[u8] = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad \
+                      Gateway</h1></center><hr><center>cloudflare</center></body></html>\n";
+
+pub struct Exchange {
+    pub fake: &'static dyn Fake,
+    pub key: String,
+    pub pace: Duration,
+    pub records: Arc<Records>,
+    pub asked: Mutex<Option<Asked>>,
+}
+
+/// The faults that the control listener set.
+pub struct Asked {
+    pub faults: Faults,
+    /// For how many more requests.
+    pub left: Option<u64>,
+}
+
+/// An answer before it travels.
+struct Answer {
+    status: u16,
+    content_type: HeaderValue,
+    /// Known for what is not a stream.
+    length: Option<usize>,
+    steps: Steps,
+}
+
+impl Answer {
+    fn whole(status: u16, content_type: HeaderValue, body: impl Into<Bytes>, faults: &Faults) -> Self {
+        let body = body.into();
+        let body = if faults.has("truncate_json") { body.slice(..body.len() / 2) } else { body };
+        // Trailers need a body of no announced length in HTTP/1.1.
+        let length = (!faults.has("trailers")).then_some(body.len());
+        Self { status, content_type, length, steps: script::of_bytes(body, faults) }
+    }
+
+    fn stream(steps: Steps) -> Self {
+        Self { status: 200, content_type: EVENT_STREAM, length: None, steps }
+    }
+}
+
+impl Handler for Exchange {
+    async fn handle(
+        self: Arc<Self>,
+        sni: Option<Arc<str>>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Broken> {
+        let (parts, incoming) = request.into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let open = self.records.begin(Head {
+            provider: self.fake.name(),
+            method: parts.method.to_string(),
+            path,
+            http_version: format!("{:?}", parts.version),
+            sni,
+            headers: parts.headers,
+        });
+        let body = read(incoming).await?;
+        if let Some(body) = &body {
+            self.records.body(&open, body);
+        }
+        let request_id = self.fake.request_id(open.record.seq);
+        let checked = self.checked(&parts.method, parts.uri.path(), &open.record.head.headers, body.as_ref());
+        let (prompt, faults) = match checked {
+            Ok(checked) => checked,
+            Err(refusal) => {
+                let answer = self.refused(&refusal, &request_id, &Faults::default());
+                return Ok(self.respond(answer, &Faults::default(), &request_id, open));
+            }
+        };
+        if let Some(delay) = script::millis(&faults, "delay_ms") {
+            tokio::time::sleep(delay).await;
+        }
+        if faults.has("reset") {
+            open.broken();
+            return Err(Broken);
+        }
+        if faults.has("silent") {
+            // The connection's end drops this, and the record with it.
+            std::future::pending::<()>().await;
+        }
+        let answer = self.answer(prompt, &body.unwrap_or_default(), &faults, &request_id);
+        Ok(self.respond(answer, &faults, &request_id, open))
+    }
+}
+
+impl Exchange {
+    /// The prompt, which `GET /v1/models` has not, and the faults for this request.
+    fn checked(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Option<&Bytes>,
+    ) -> Result<(Option<Prompt>, Faults), Refusal> {
+        let fake = self.fake;
+        let invalid = |status, text| Refusal::new(status, "invalid_request_error", text);
+        let lists_models = path == "/v1/models" && fake.models().is_some();
+        if path != fake.chat_path() && !lists_models {
+            let refusal = fake.failure(Some(404), None);
+            return Err(Refusal { message: format!("Invalid URL ({method} {path})"), code: None, ..refusal });
+        }
+        if method != (if lists_models { Method::GET } else { Method::POST }) {
+            return Err(invalid(405, format!("Not allowed to {method} on {path}")));
+        }
+        fake.check_headers(headers, &self.key)?;
+        let Some(body) = body else {
+            return Err(Refusal { status: 413, ..fake.failure(Some(413), None) });
+        };
+        let prompt = if lists_models { None } else { Some(fake.read(headers, body)?) };
+        let of_model = prompt.as_ref().and_then(|prompt| prompt.faults.as_deref()).unwrap_or_default();
+        let of_model = Faults::parse(fake.name(), of_model).map_err(|unknown| self.mistaken(unknown.to_string()))?;
+        if of_model.has("times") {
+            let text = "`times` is for the control listener: the faults of a model are those of one request";
+            return Err(self.mistaken(text.to_owned()));
+        }
+        Ok((prompt, self.take_asked().and(of_model)))
+    }
+
+    /// A test asked for a fault that is none: the answer has to say so.
+    fn mistaken(&self, message: String) -> Refusal {
+        Refusal { message, ..self.fake.failure(Some(500), None) }
+    }
+
+    fn take_asked(&self) -> Faults {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Asked { faults, left }) = asked.as_mut() else { return Faults::default() };
+        let faults = faults.clone();
+        match left {
+            Some(0) => {
+                *asked = None;
+                return Faults::default();
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        faults
+    }
+
+    fn refused(&self, refusal: &Refusal, request_id: &str, faults: &Faults) -> Answer {
+        Answer::whole(refusal.status, JSON, self.fake.error(refusal, request_id), faults)
+    }
+
+    fn answer(&self, prompt: Option<Prompt>, body: &[u8], faults: &Faults, request_id: &str) -> Answer {
+        let fake = self.fake;
+        let status = faults.number("status").and_then(|status| u16::try_from(status).ok());
+        let failure = || fake.failure(status, faults.word("error"));
+        let error_event = || fake.error_event(&failure(), request_id);
+        let in_band = faults.has("error_in_200") || faults.has("error_in_stream") || faults.has("error_after");
+        let asked = prompt.as_ref().is_some_and(|prompt| prompt.stream);
+        let streams = (asked || faults.has("stream_for_json")) && !faults.has("json_for_stream");
+        let content_type = if streams { EVENT_STREAM } else { JSON };
+
+        if faults.has("headers_then_silence") {
+            return Answer { content_type, ..Answer::stream(Box::new([Step::Hang].into_iter())) };
+        }
+        if faults.has("pings_then_silence") {
+            return Answer::stream(script::of_pings(fake.ping(), faults, self.pace));
+        }
+        if let Some(status) = faults.number("html_status").or(faults.has("html").then_some(200)) {
+            return Answer::whole(u16::try_from(status).unwrap_or(502), HTML, PAGE, faults);
+        }
+        if faults.has("empty_body") {
+            return Answer::whole(status.unwrap_or(200), content_type, "", faults);
+        }
+        if faults.has("empty_stream") {
+            return Answer::stream(Box::new(std::iter::empty()));
+        }
+        if faults.has("garbage") {
+            return Answer::whole(200, content_type, garbage(), faults);
+        }
+        if faults.has("error_in_stream") {
+            let events = Box::new([error_event()].into_iter());
+            return Answer::stream(script::of_stream(events, faults, self.pace, error_event));
+        }
+        if faults.has("error_in_200") {
+            return self.refused(&Refusal { status: 200, ..failure() }, request_id, faults);
+        }
+        if !in_band && (status.is_some_and(|status| status >= 300) || faults.has("error")) {
+            return self.refused(&failure(), request_id, faults);
+        }
+        let status = status.filter(|_| !in_band).unwrap_or(200);
+        let Some(prompt) = prompt else {
+            return Answer::whole(status, JSON, fake.models().unwrap_or_default(), faults);
+        };
+        let reply = prompt.reply(fake.name(), body);
+        if streams {
+            let events = fake.events(&prompt, reply, faults);
+            return Answer { status, ..Answer::stream(script::of_stream(events, faults, self.pace, error_event)) };
+        }
+        Answer::whole(status, JSON, fake.message(&prompt, reply, faults), faults)
+    }
+
+    fn respond(&self, answer: Answer, faults: &Faults, request_id: &str, open: Open) -> Response<Body> {
+        let Answer { status, content_type, length, steps } = answer;
+        open.status(status);
+        let mut open = Some(open);
+        if length == Some(0) {
+            // No body is asked for its frames when there are none.
+            open.take().into_iter().for_each(Open::finish);
+        }
+        let mut response = Response::new(Body::new(steps, length.map(|length| length as u64), open));
+        // A status that is none cannot come here: `status=` and refusals are checked.
+        *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, content_type);
+        headers.extend(
+            self.fake
+                .headers()
+                .iter()
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
+        );
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert(HeaderName::from_static(self.fake.request_id_header()), id);
+        }
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        if let Some(seconds) = faults.number("retry_after") {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if faults.has("gzip_header") {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let (true, Ok(value)) = (faults.has("bad_header"), HeaderValue::from_bytes(b"caf\xe9 \xff\xfe")) {
+            headers.insert("x-fake-bad", value);
+        }
+        if faults.has("trailers") {
+            headers.insert("trailer", HeaderValue::from_static("x-fake-trailer"));
+        }
+        response
+    }
+}
+
+/// The body, or none when it is longer than any provider takes.
+async fn read(mut incoming: Incoming) -> Result<Option<Bytes>, Broken> {
+    let mut first = Bytes::new();
+    let mut more = Vec::new();
+    loop {
+        let frame = std::future::poll_fn(|cx| std::pin::Pin::new(&mut incoming).poll_frame(cx)).await;
+        let data = match frame {
+            None => break,
+            Some(Err(_)) => return Err(Broken),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if more.is_empty() {
+            more.extend_from_slice(&first);
+        }
+        more.extend_from_slice(&data);
+        if more.len() > MOST_BODY {
+            return Ok(None);
+        }
+    }
+    Ok(Some(if more.is_empty() { first } else { more.into() }))
+}
+
+/// No UTF-8, no JSON, and the same each time.
+fn garbage() -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let bytes = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    });
+    bytes.take(4096).collect()
+}
+
+/// Tests of a whole exchange need sockets; the pieces are tested where they are.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_is_no_text() {
+        assert!(String::from_utf8(garbage()).is_err());
+        assert!(serde_json::from_slice::<serde_json::Value>(&garbage()).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! The faults that can be asked for: one table of names, and the text that picks from it.
+//!
+//! The same text stands behind a model's `?` and in the body of `PUT /faults/<provider>`. This file says
+//! what may be asked for; what each fault does is written where it happens (`exchange`, `script` and the
+//! providers' renderers).
+
+use std::fmt;
+
+#[derive(Clone, Copy)]
+enum Form {
+    Flag,
+    Number,
+    Status,
+    /// A name that the provider's renderer looks up; any is allowed, new ones appear all the time.
+    Name,
+    OneOf(&'static [&'static str]),
+}
+
+struct Row {
+    name: &'static str,
+    form: Form,
+    /// The provider whose format has the thing that is broken here.
+    only: Option<&'static str>,
+}
+
+const fn row(name: &'static str, form: Form) -> Row {
+    Row { name, form, only: None }
+}
+
+const fn only(provider: &'static str, name: &'static str, form: Form) -> Row {
+    Row { name, form, only: Some(provider) }
+}
+
+const FAULTS: &[Row] = &[
+    // Instead of an answer.
+    row("status", Form::Status),
+    row("error", Form::Name),
+    row("retry_after", Form::Number),
+    row("error_in_200", Form::Flag),
+    row("empty_body", Form::Flag),
+    row("html", Form::Flag),
+    row("html_status", Form::Status),
+    row("garbage", Form::Flag),
+    row("reset", Form::Flag),
+    row("silent", Form::Flag),
+    row("headers_then_silence", Form::Flag),
+    row("pings_then_silence", Form::Flag),
+    row("empty_stream", Form::Flag),
+    row("no_content", Form::Flag),
+    row("json_for_stream", Form::Flag),
+    row("stream_for_json", Form::Flag),
+    // When.
+    row("delay_ms", Form::Number),
+    row("first_token_ms", Form::Number),
+    row("pace_ms", Form::Number),
+    row("times", Form::Number),
+    // In the middle of an answer.
+    row("error_in_stream", Form::Flag),
+    row("error_after", Form::Number),
+    row("cut_after", Form::Number),
+    row("end_after", Form::Number),
+    row("stall_after", Form::Number),
+    // The answer's bytes.
+    row("truncate_json", Form::Flag),
+    row("gzip_header", Form::Flag),
+    row("bad_header", Form::Flag),
+    row("trailers", Form::Flag),
+    row("crlf", Form::Flag),
+    row("cr", Form::Flag),
+    row("no_space", Form::Flag),
+    row("bom", Form::Flag),
+    row("split", Form::Number),
+    // The grammar of the stream.
+    row("finish_twice", Form::Flag),
+    row("no_finish", Form::Flag),
+    only("openai", "role_every_chunk", Form::Flag),
+    only("openai", "null_delta", Form::Flag),
+    only("openai", "done", Form::OneOf(&["missing", "nospace", "twice", "then_data", "json"])),
+    only("anthropic", "done", Form::OneOf(&["missing", "twice", "then_data"])),
+    only("openai", "usage", Form::OneOf(&["missing", "every", "with_finish"])),
+    only("anthropic", "usage", Form::OneOf(&["missing"])),
+];
+
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Vec<(&'static str, String)>);
+
+impl Faults {
+    /// `status=503&retry_after=1`, every name and value checked: a typo in a test must not look like a
+    /// healthy provider.
+    pub fn parse(provider: &str, text: &str) -> Result<Self, Unknown> {
+        let mut faults = Vec::new();
+        for part in text.trim().split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            let fits = |row: &&Row| row.name == name && row.only.is_none_or(|only| only == provider);
+            let unknown = || Unknown { part: part.to_owned(), provider: provider.to_owned() };
+            let row = FAULTS.iter().find(fits).ok_or_else(unknown)?;
+            let valid = match row.form {
+                Form::Flag => value.is_empty() || value == "1",
+                Form::Number => value.parse::<u64>().is_ok(),
+                Form::Status => value.parse().is_ok_and(|status| (200..=599_u16).contains(&status)),
+                Form::Name => !value.is_empty(),
+                Form::OneOf(words) => words.contains(&value),
+            };
+            if !valid {
+                return Err(unknown());
+            }
+            faults.push((row.name, value.to_owned()));
+        }
+        Ok(Self(faults))
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.word(name).is_some()
+    }
+
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.word(name)?.parse().ok()
+    }
+
+    pub fn word(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(fault, _)| *fault == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn is(&self, name: &str, value: &str) -> bool {
+        self.word(name) == Some(value)
+    }
+
+    /// Both, and `closer` wins where they say different things.
+    pub fn and(mut self, closer: Self) -> Self {
+        self.0.extend(closer.0);
+        self
+    }
+}
+
+#[derive(Debug)]
+pub struct Unknown {
+    part: String,
+    provider: String,
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = FAULTS.iter().filter(|row| row.only.is_none_or(|only| only == self.provider));
+        let known = known.map(|row| match row.form {
+            Form::Flag => row.name.to_owned(),
+            Form::Number => format!("{}=N", row.name),
+            Form::Status => format!("{}=200..599", row.name),
+            Form::Name => format!("{}=NAME", row.name),
+            Form::OneOf(words) => format!("{}={}", row.name, words.join("|")),
+        });
+        let known = known.collect::<Vec<_>>().join(", ");
+        write!(f, "`{}` is no fault of the {} fake; known: {known}", self.part, self.provider)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_faults_compose() {
+        let faults = Faults::parse("openai", "status=503&retry_after=1&crlf&done=twice\n").unwrap();
+        assert_eq!(faults.number("status"), Some(503));
+        assert!(faults.has("crlf") && faults.is("done", "twice") && !faults.has("cr"));
+        let both = faults.and(Faults::parse("openai", "status=500").unwrap());
+        assert_eq!((both.number("status"), both.number("retry_after")), (Some(500), Some(1)));
+    }
+
+    #[test]
+    fn typo_is_refused_with_what_is_known() {
+        for text in ["stauts=503", "status", "status=abc", "status=99", "cut_after=", "crlf=2", "done=never", "error="]
+        {
+            let problem = Faults::parse("openai", text).unwrap_err().to_string();
+            assert!(problem.contains("status=200..599"), "{text}: {problem}");
+        }
+        assert!(Faults::parse("anthropic", "done=nospace").is_err());
+        assert!(Faults::parse("anthropic", "null_delta").is_err());
+    }
+}
