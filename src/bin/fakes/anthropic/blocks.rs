@@ -12,6 +12,9 @@ use crate::strict::{
 
 const IMAGE_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 
+/// What stands inside a tool result: none of them contains another block, so reading ends.
+const RESULT_BLOCKS: &[&str] = &["text", "image", "document", "search_result"];
+
 pub enum Block<'a> {
     Text { text: &'a str, cites: bool },
     ToolUse { id: &'a str },
@@ -99,7 +102,7 @@ fn tool_result<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Check
     let text = present(fields, "content", |content| match content {
         Value::String(text) => Ok(text.clone()),
         _ => {
-            let texts = each(content, |block| match read_result_block(block, cache)? {
+            let texts = each(content, |block| match read(block, RESULT_BLOCKS, cache)? {
                 Block::Text { text, .. } => Ok(text),
                 _ => Ok(""),
             })?;
@@ -108,23 +111,6 @@ fn tool_result<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Check
     })?;
     let id = required(fields, "tool_use_id", |id| identifier(id, usize::MAX))?;
     Ok(Block::ToolResult { id, text: text.unwrap_or_default() })
-}
-
-/// The blocks that stand inside a tool result; none of them contains another, so this ends.
-fn read_result_block<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Checked<Block<'a>> {
-    let kinds: &[&str] = &["text", "image", "document", "search_result"];
-    let kind = required(open_object(value)?, "type", |kind| choice(kind, kinds))?;
-    match kind {
-        "text" => text_block(value, cache),
-        "image" => {
-            let fields = object(value, &["type", "source", "cache_control"])?;
-            nullable(fields, "cache_control", cache)?;
-            required(fields, "source", |source| media(source, IMAGE_TYPES))?;
-            Ok(Block::Image)
-        }
-        "document" => document(value, cache),
-        _ => search_result(value, cache),
-    }
 }
 
 fn document<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Checked<Block<'a>> {

@@ -378,6 +378,7 @@ mod tests {
             used(json!([result("t1"), {"type": "text", "text": "and?"}])),
             talked(json!([{"role": "user", "content": "a"}, {"role": "system", "content": "b"}])),
             image("image/png", "aGkh"),
+            used(json!([{"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "4"}]}])),
         ] {
             assert_eq!(read(body.to_string().as_bytes(), OLD).map(drop), Ok(()), "{body}");
         }
