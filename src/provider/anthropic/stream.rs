@@ -244,7 +244,7 @@ mod tests {
                     }
                     match call.arguments {
                         Some(Arguments::Text(text)) => note("arguments", text.raw()),
-                        Some(Arguments::Json(json)) => note("arguments", &json::escape(json)),
+                        Some(Arguments::Json(json)) => note("arguments", &crate::json::escape(json)),
                         None => {}
                     }
                 }

@@ -103,8 +103,6 @@ impl Generator<'_> {
         let host = Map::new()
             .with("name", "dragoman")
             .with("domains", ["*"])
-            .note("By it the attempt stage knows which target of the plan it is to serve.")
-            .with("include_request_attempt_count", true)
             .with("routes", [self.stream(), self.whole(), undecided]);
         Map::new().with("name", "dragoman").with("response_headers_to_remove", ["server"]).with("virtual_hosts", [host])
     }

@@ -34,18 +34,18 @@ pub fn local_reply_config() -> Map {
         .with("body_format", body_format("server_error", "gateway_error", "The gateway could not answer the request."))
 }
 
-/// The module's replies have their shape already, and no details, unlike all of Envoy's.
+/// The module's replies have their shape already; it marks them with these response code details.
 fn own_replies() -> Map {
     let filter = extension(
         "envoy.access_loggers.extension_filters.cel",
         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        Map::new().with("expression", "response.code_details == ''"),
+        Map::new().with("expression", "response.code_details == 'dragoman'"),
     );
     let as_it_is = Map::new()
         .with("text_format_source", Map::new().with("inline_string", "%LOCAL_REPLY_BODY%"))
         .with("content_type", "application/json");
     Map::new()
-        .note("What the module answers has its shape already; it is known by having no details.")
+        .note("What the module answers has its shape already.")
         .with("filter", Map::new().with("extension_filter", filter))
         .with("body_format_override", as_it_is)
 }
