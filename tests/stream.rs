@@ -19,12 +19,12 @@ fn any_split_gives_the_same_answer() {
     for_each_case(|name, case| {
         let whole = case.replay(&in_one_piece);
         let bytes = |body: &[u8]| body.chunks(1).map(<[u8]>::to_vec).collect();
-        assert_eq!(case.replay(&bytes), whole, "{name}: byte by byte");
+        assert!(case.replay(&bytes) == whole, "{name}: byte by byte");
         let Some(given) = &case.upstream_response else { return };
         let (_, _, body) = parse_response(given);
         for at in 1..body.len() {
             let two = |body: &[u8]| vec![body[..at].to_vec(), body[at..].to_vec()];
-            assert_eq!(case.replay(&two), whole, "{name}: cut at {at}");
+            assert!(case.replay(&two) == whole, "{name}: cut at {at}");
         }
     });
 }
@@ -42,13 +42,19 @@ fn a_stream_that_ends_early_never_looks_whole() {
             let cut = case.replay(&|body: &[u8]| vec![body[..at].to_vec()]);
             let text = String::from_utf8_lossy(&cut.response);
             if cut.whole && text.starts_with("HTTP/1.1 200") {
-                // What was cut off can only have been white space, or what comes behind the end.
-                assert_eq!(cut.response, whole.response, "{name}: cut at {at} looks whole");
+                // What is missing can only be what comes behind the finish reason.
+                assert_eq!(without_usage(&cut.response), without_usage(&whole.response), "{name}: cut at {at}");
             } else {
                 assert!(text.contains("\"error\""), "{name}: cut at {at} says nothing of it:\n{text}");
             }
         }
     });
+}
+
+fn without_usage(response: &[u8]) -> String {
+    let text = String::from_utf8_lossy(response).into_owned();
+    let events = text.split("\n\n").filter(|event| !event.contains("\"choices\":[]"));
+    events.collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]
@@ -66,7 +72,7 @@ fn every_answer_passes_a_strict_reader() {
 fn translating_twice_gives_the_same_bytes() {
     for_each_case(|name, case| {
         let request = case.request.clone();
-        assert_eq!(case.replay(&in_one_piece), case.replay(&in_one_piece), "{name}");
+        assert!(case.replay(&in_one_piece) == case.replay(&in_one_piece), "{name}");
         assert_eq!(case.request, request, "{name}: the original is untouched");
     });
 }

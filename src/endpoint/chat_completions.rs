@@ -61,10 +61,11 @@ impl Render for ChatStream {
 
     fn end(&mut self, identity: &Identity, usage: Option<&FinalUsage>, out: &mut Vec<u8>) {
         if let Some(usage) = usage.filter(|_| self.include_usage) {
+            let counts = &usage.usage;
             match &usage.source {
                 Some(UsageSource::Chunk(text)) => sse::write(out, text.as_bytes()),
-                Some(UsageSource::Value(value)) => sse::write(out, &usage_chunk(identity, |w| w.raw(value))),
-                None => sse::write(out, &usage_chunk(identity, |w| write_usage(w, &usage.usage))),
+                Some(UsageSource::Value(value)) => sse::write(out, &usage_chunk(identity, counts, value)),
+                None => sse::write(out, &usage_chunk(identity, counts, "{}")),
             }
         }
         sse::write(out, b"[DONE]");
@@ -258,31 +259,38 @@ fn write_arguments(w: &mut Writer, arguments: Arguments<'_>) {
     };
 }
 
-fn usage_chunk<'w>(identity: &Identity, usage: impl FnOnce(&mut Writer) -> &mut Writer + 'w) -> Vec<u8> {
+/// Usage as a chunk of its own, with what `source`, the value of a `usage` key, says beyond the counts.
+fn usage_chunk(identity: &Identity, usage: &Usage, source: &str) -> Vec<u8> {
     let mut w = Writer::with_capacity(384);
     w.begin_object();
     write_identity(&mut w, identity);
     w.key("choices").begin_array().end_array().key("usage");
-    usage(&mut w);
+    write_usage(&mut w, usage, &Object::parse(source.as_bytes()).unwrap_or_default());
     w.end_object();
     w.into_bytes()
 }
 
-fn write_usage<'w>(w: &'w mut Writer, usage: &Usage) -> &'w mut Writer {
+fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>) {
     let total = usage.input.saturating_add(usage.output);
     w.begin_object().key("prompt_tokens").number(usage.input).key("completion_tokens").number(usage.output);
     w.key("total_tokens").number(total);
-    if usage.cached_input.is_some() || usage.cache_write.is_some() {
+    let has = |key: &str| source.get(key).is_some();
+    if !has("prompt_tokens_details") && (usage.cached_input.is_some() || usage.cache_write.is_some()) {
         w.key("prompt_tokens_details").begin_object().key("cached_tokens").number(usage.cached_input.unwrap_or(0));
         if let Some(written) = usage.cache_write {
             w.key("cache_write_tokens").number(written);
         }
         w.end_object();
     }
-    if let Some(reasoning) = usage.reasoning {
+    if let Some(reasoning) = usage.reasoning.filter(|_| !has("completion_tokens_details")) {
         w.key("completion_tokens_details").begin_object().key("reasoning_tokens").number(reasoning).end_object();
     }
-    w.end_object()
+    for (key, value) in source.iter() {
+        if !matches!(key, "prompt_tokens" | "completion_tokens" | "total_tokens") {
+            w.key(key).raw(value.get());
+        }
+    }
+    w.end_object();
 }
 
 fn write_response(answer: &ChatResponse<'_>, now: u64) -> Vec<u8> {
@@ -317,7 +325,7 @@ fn write_response(answer: &ChatResponse<'_>, now: u64) -> Vec<u8> {
     }
     w.end_array();
     if let Some(usage) = &answer.usage {
-        write_usage(w.key("usage"), usage);
+        write_usage(w.key("usage"), usage, &Object::default());
     }
     w.end_object();
     w.into_bytes()

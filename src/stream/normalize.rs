@@ -33,7 +33,7 @@ pub struct FinalUsage {
 pub enum UsageSource {
     /// A chunk of its own, without choices.
     Chunk(String),
-    /// The value of a `usage` key.
+    /// The value of a `usage` key, for the fields that have no name here.
     Value(String),
 }
 
@@ -143,7 +143,9 @@ impl Normalizer {
     fn take_usage(&mut self, chunk: &mut ChatChunk<'_>) {
         let Some(usage) = chunk.usage.take() else { return };
         let source = chunk.source.and_then(|source| match source.usage {
-            Some(_) if chunk.choices.is_empty() => Some(UsageSource::Chunk(source.text.to_owned())),
+            Some(value) if chunk.choices.is_empty() && source.exact && is_plain(value, usage) => {
+                Some(UsageSource::Chunk(source.text.to_owned()))
+            }
             Some(value) => Some(UsageSource::Value(value.to_owned())),
             None => None,
         });
@@ -196,6 +198,21 @@ impl Normalizer {
         }
         exact
     }
+}
+
+/// Whether usage is written as OpenAI writes it: whole numbers, and their sum (quirk B27).
+fn is_plain(value: &str, usage: Usage) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Plain {
+        prompt_tokens: u64,
+        completion_tokens: u64,
+        total_tokens: u64,
+    }
+
+    serde_json::from_str::<Plain>(value).is_ok_and(|plain| {
+        let sum = plain.prompt_tokens.checked_add(plain.completion_tokens);
+        sum == Some(plain.total_tokens) && (plain.prompt_tokens, plain.completion_tokens) == (usage.input, usage.output)
+    })
 }
 
 impl Choice {
