@@ -1,5 +1,12 @@
 //! The core on the target that it ships for: some golden conversations, replayed in V8, where a
 //! pointer has 32 bits. Natively this file is empty; `tests/golden.rs` has them all.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 #![cfg(target_arch = "wasm32")]
 
 use wasm_bindgen_test::wasm_bindgen_test;

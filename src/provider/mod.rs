@@ -113,6 +113,9 @@ pub enum Body {
 /// A wire format. Stateless; every call is given all it needs, and the same call gives the same
 /// bytes.
 pub trait Translator: Sync {
+    /// The API's own name.
+    fn api(&self) -> &'static str;
+
     /// Writes the request for `target`. Whatever makes the target unable to serve it is found here,
     /// in the route stage, because an attempt cannot refuse.
     fn request(&self, chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection>;

@@ -27,6 +27,10 @@ pub const KIND: Kind = Kind {
 pub struct OpenAi;
 
 impl Translator for OpenAi {
+    fn api(&self) -> &'static str {
+        "Chat Completions"
+    }
+
     fn request(&self, chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
         let mut edits = Edits::default();
         let mut model = json::escape(&target.id);

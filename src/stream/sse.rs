@@ -241,8 +241,11 @@ mod tests {
         list.iter().map(|(event, data)| (event.to_string(), data.to_string())).collect()
     }
 
-    /// (input, what it says)
-    const CASES: &[(&[u8], &[(&str, &str)])] = &[
+    /// An event's name and data.
+    type Event = (&'static str, &'static str);
+
+    /// Bytes, and what they say.
+    const CASES: &[(&[u8], &[Event])] = &[
         (b"data: a\n\ndata: b\n\n", &[("", "a"), ("", "b")]),
         (b"data:a\r\n\r\ndata: b\r\r", &[("", "a"), ("", "b")]),
         (b"\xEF\xBB\xBFdata: a\n\n", &[("", "a")]),

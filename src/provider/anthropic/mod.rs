@@ -29,6 +29,10 @@ pub const KIND: Kind = Kind {
 pub struct Anthropic;
 
 impl Translator for Anthropic {
+    fn api(&self) -> &'static str {
+        "Messages"
+    }
+
     fn request(&self, chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
         request::translate(chat, target)
     }
