@@ -5,12 +5,14 @@
 //! turns into a retry. Bytes and headers in, bytes and headers out: when to hold and when to send is
 //! told by [`Output`].
 
+use std::time::Duration;
+
 use crate::endpoint::{self, Endpoint};
-use crate::error::{Rejection, UpstreamError};
+use crate::error::{Class, Rejection, UpstreamError};
 use crate::headers::Headers;
 use crate::json::{self, Edits};
 use crate::provider::{Body, Kind, Target};
-use crate::route::{Candidate, Plan};
+use crate::route::{Candidate, Plan, wait};
 use crate::stream::Relay;
 use crate::stream::normalize::Identity;
 
@@ -95,6 +97,7 @@ impl<'a> Attempt<'a> {
             attempts,
             now,
             head: Headers::default(),
+            retry_after: None,
             state: State::Head,
         }
     }
@@ -117,6 +120,8 @@ pub struct Answer {
     now: u64,
     /// What of the provider's headers a client is given.
     head: Headers,
+    /// How long the provider asks to wait.
+    retry_after: Option<Duration>,
     state: State,
 }
 
@@ -151,6 +156,7 @@ pub enum Output {
 impl Answer {
     pub fn head(&mut self, status: u16, headers: &Headers, end: bool) -> Output {
         self.head = passed_on(headers);
+        self.retry_after = wait::asked(headers, Duration::from_nanos(self.now));
         let content_type = headers.content_type().unwrap_or_default();
         let encoding = headers.get("content-encoding").unwrap_or("identity");
         self.state = match status {
@@ -214,13 +220,15 @@ impl Answer {
         let State::Error { status, body } = std::mem::replace(&mut self.state, State::Over) else {
             return Output::Hold;
         };
-        Output::Fail(self.kind.translator.error(status, &body))
+        let mut error = self.kind.translator.error(status, &body);
+        error.retry_after = self.retry_after;
+        Output::Fail(error)
     }
 
     fn whole(&mut self) -> Output {
         let State::Whole { body } = std::mem::replace(&mut self.state, State::Over) else { return Output::Hold };
         match self.kind.translator.response(&body) {
-            Err(error) => Output::Fail(error),
+            Err(error) => Output::Fail(in_band(error)),
             Ok(_) if self.stream => {
                 Output::Fail(UpstreamError::malformed("The provider answered a streamed request without a stream."))
             }
@@ -239,7 +247,7 @@ impl Answer {
         }
         let committed = if self.hold { relay.is_complete() } else { relay.has_output() || relay.is_complete() };
         match read {
-            Err(error) if !committed || self.hold => self.fail(error),
+            Err(error) if !committed || self.hold => self.fail(in_band(error)),
             Ok(()) if !committed => Output::Hold,
             read => {
                 let State::Held { mut relay } = std::mem::replace(&mut self.state, State::Over) else {
@@ -298,6 +306,14 @@ impl Answer {
         }
         headers
     }
+}
+
+/// A failure within an answer that had begun well: the same target is not asked again at once.
+fn in_band(mut error: UpstreamError) -> UpstreamError {
+    if error.class == Class::Transient {
+        error.class = Class::Unreachable;
+    }
+    error
 }
 
 /// The provider's headers that a client is given. The others name our account, set cookies or

@@ -5,6 +5,7 @@
 //! Both become an [`ErrorReply`], which an endpoint renders in its own shape.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -89,13 +90,15 @@ pub enum Class {
 pub struct UpstreamError {
     pub class: Class,
     pub reply: ErrorReply,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
 }
 
 impl UpstreamError {
     pub fn new(class: Class, status: u16, kind: &'static str, code: &'static str, message: impl Into<String>) -> Self {
         let reply =
             ErrorReply { status, kind: kind.into(), code: Some(code.into()), param: None, message: message.into() };
-        UpstreamError { class, reply }
+        UpstreamError { class, reply, retry_after: None }
     }
 
     /// An answer that is not one.

@@ -97,6 +97,8 @@ pub struct Model {
     /// What the provider calls it.
     pub id: String,
     pub max_output: Option<u64>,
+    /// In tokens; where a context does not fit, a target with a larger one may be tried.
+    pub context_window: Option<u64>,
     /// Whether it may think for long before the first token.
     pub reasoning: bool,
     pub sampling: Vec<Sampling>,
@@ -126,6 +128,8 @@ pub struct Limits {
     pub answer: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
+    /// Up to which a rate-limited target is waited for; what takes longer is tried elsewhere at once.
+    pub retry_after: Duration,
     /// Tries for one request, over all targets.
     pub attempts: u32,
     /// Bytes of a request's body.

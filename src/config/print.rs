@@ -55,6 +55,9 @@ fn model(config: &Config, model: &Model) -> Node {
     if let Some(max_output) = model.max_output {
         fields.push(("max_output", Value::Unsigned(max_output).into()));
     }
+    if let Some(context_window) = model.context_window {
+        fields.push(("context_window", Value::Unsigned(context_window).into()));
+    }
     fields.push(("reasoning", Value::Bool(model.reasoning).into()));
     fields.push(("sampling", Node::list(model.sampling.iter().map(|sampling| Node::string(sampling.name())))));
     let limits = [("first_token", duration(model.first_token)), ("answer", duration(model.answer))];
@@ -80,6 +83,7 @@ fn limits(limits: &Limits) -> Node {
         ("reasoning_first_token", duration(limits.reasoning_first_token)),
         ("answer", duration(limits.answer)),
         ("idle", duration(limits.idle)),
+        ("retry_after", duration(limits.retry_after)),
         ("attempts", Value::Unsigned(limits.attempts.into()).into()),
         ("body", body),
     ])

@@ -293,6 +293,7 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
     let provider_field = fields.required("provider", "the name of one of `providers`");
     let id_field = fields.required("id", "what the provider calls the model");
     let max_output_field = fields.optional("max_output");
+    let context_window_field = fields.optional("context_window");
     let reasoning_field = fields.optional("reasoning");
     let sampling_field = fields.optional("sampling");
     let limits_field = fields.optional("limits");
@@ -322,11 +323,16 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
         Some(max_output) => Some(max_output?),
         None => None,
     };
+    let context_window = match &context_window_field {
+        Some(field) => Some(field.unsigned(1..=u64::from(u32::MAX))?),
+        None => None,
+    };
     Some(Model {
         name: name.to_owned(),
         provider: provider?,
         id: id?,
         max_output,
+        context_window,
         reasoning: reasoning?,
         sampling: sampling?,
         first_token,
@@ -366,6 +372,7 @@ fn limits(field: Option<&Cursor<'_>>) -> Limits {
         reasoning_first_token: seconds(120),
         answer: seconds(600),
         idle: seconds(60),
+        retry_after: seconds(5),
         attempts: 4,
         body: 32 << 20,
     };
@@ -374,6 +381,7 @@ fn limits(field: Option<&Cursor<'_>>) -> Limits {
     let reasoning_first_token = fields.optional("reasoning_first_token");
     let answer = fields.optional("answer");
     let idle = fields.optional("idle");
+    let retry_after = fields.optional("retry_after");
     let attempts = fields.optional("attempts");
     let body = fields.optional("body");
     fields.finish();
@@ -381,6 +389,7 @@ fn limits(field: Option<&Cursor<'_>>) -> Limits {
     limits.first_token = within(first_token.as_ref(), limits.first_token, limits.answer);
     limits.reasoning_first_token = within(reasoning_first_token.as_ref(), limits.reasoning_first_token, limits.answer);
     limits.idle = within(idle.as_ref(), limits.idle, limits.answer);
+    limits.retry_after = within(retry_after.as_ref(), limits.retry_after, limits.answer);
     let attempts = attempts.and_then(|field| field.unsigned(1..=10)).and_then(|number| u32::try_from(number).ok());
     limits.attempts = attempts.unwrap_or(limits.attempts);
     limits.body = body.as_ref().and_then(size).unwrap_or(limits.body);

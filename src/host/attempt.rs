@@ -113,14 +113,15 @@ impl Stage {
     /// Notes the failure; the answer is either a request to Envoy to try again or the client's error.
     fn fail(&mut self, error: UpstreamError) -> (Headers, Vec<u8>) {
         let failed = self.answer.as_ref().map(|answer| answer.failure(&error)).unwrap_or_default();
+        let mut again = bare("503");
+        again.push(RETRY_HEADER, "1");
         match self.note(error) {
-            Next::Stop => failed,
-            Next::Try => {
-                let mut headers = bare("503");
-                headers.push(RETRY_HEADER, "1");
-                (headers, Vec::new())
-            }
+            Next::Stop => return failed,
+            Next::Try => {}
+            // Envoy waits, by whole seconds (`rate_limited_retry_back_off`).
+            Next::TryAfter(wait) => again.push("retry-after", wait.as_millis().div_ceil(1000).to_string()),
         }
+        (again, Vec::new())
     }
 
     /// Notes the failure for the next attempt, and for the route stage if there is none.
@@ -129,7 +130,7 @@ impl Stage {
         let Some(plan) = Plan::from_json(&self.plan) else { return Next::Stop };
         let next = self.progress.fail(&plan, error);
         abi::set_property(state::PROGRESS, &self.progress.to_json());
-        let candidate = plan.candidates.get(self.progress.next).filter(|_| next == Next::Try);
+        let candidate = plan.candidates.get(self.progress.next).filter(|_| next != Next::Stop);
         let cluster = candidate.map_or(state::STOP, |candidate| candidate.target.provider.as_str());
         abi::set_property(state::CLUSTER, cluster.as_bytes());
         next

@@ -94,7 +94,7 @@ pub fn tell(class: Class, status: u16, said: Said) -> UpstreamError {
     };
     let param = said.param.filter(|param| param != "null");
     let code = code.filter(|code| code != "null");
-    UpstreamError { class, reply: ErrorReply { status, kind, code, param, message } }
+    UpstreamError { class, reply: ErrorReply { status, kind, code, param, message }, retry_after: None }
 }
 
 fn default_kind(status: u16) -> &'static str {

@@ -87,6 +87,8 @@ pub struct Target {
     /// The path of the base address, without a slash at its end.
     pub base_path: String,
     pub max_output: Option<u64>,
+    /// In tokens, where it is known.
+    pub context_window: Option<u64>,
     pub sampling: Vec<Sampling>,
 }
 

@@ -2,6 +2,7 @@
 //! configuration. What comes out is a [`Plan`], plain data that says everything an attempt needs.
 
 pub mod retry;
+pub mod wait;
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -39,6 +40,8 @@ pub struct Plan<'a> {
     pub try_limit: u64,
     /// How many tries there may be.
     pub attempts: u32,
+    /// How long a rate-limited target is waited for, in milliseconds.
+    pub retry_after: u64,
     pub candidates: Vec<Candidate<'a>>,
 }
 
@@ -129,6 +132,7 @@ impl Router {
                 authority: if port == default_port { host } else { format!("{host}:{port}") },
                 base_path: provider.url.path.clone(),
                 max_output: model.max_output,
+                context_window: model.context_window,
                 sampling: model.sampling.clone(),
             })
         });
@@ -172,8 +176,9 @@ impl Router {
             stream: chat.stream,
             include_usage: chat.include_usage,
             hold,
-            try_limit: u64::try_from(try_limit.as_millis()).unwrap_or(u64::MAX),
+            try_limit: milliseconds(try_limit),
             attempts: self.config.limits.attempts,
+            retry_after: milliseconds(self.config.limits.retry_after),
             candidates,
         })
     }
@@ -187,6 +192,10 @@ impl Router {
         let model = self.config.models.get(index)?;
         Some((&model.name, self.singles.get(index..=index)?, Commit::FirstToken))
     }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A target with what this request means for it, or why it cannot serve the request. The request is

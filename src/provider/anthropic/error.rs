@@ -56,7 +56,7 @@ mod tests {
 
     fn told(status: u16, kind: &str, message: &str) -> (Class, u16, String, Option<String>) {
         let body = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}},"request_id":"r"}}"#);
-        let UpstreamError { class, reply } = read(status, body.as_bytes());
+        let UpstreamError { class, reply, .. } = read(status, body.as_bytes());
         (class, reply.status, reply.kind.into_owned(), reply.code.map(|code| code.into_owned()))
     }
 

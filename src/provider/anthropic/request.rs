@@ -230,6 +230,7 @@ pub mod tests {
             scheme: "https".into(),
             authority: "api.anthropic.com".into(),
             base_path: String::new(),
+            context_window: None,
             max_output: Some(1000),
             sampling: Vec::new(),
         }

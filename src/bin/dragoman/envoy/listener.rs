@@ -14,8 +14,6 @@ const CLUSTER: &str = "wasm.dragoman.cluster";
 
 /// Room for the headers and framing of a body of the largest size that is taken.
 const BESIDE_BODY: u64 = 1 << 20;
-/// The longest `retry-after` that is waited for rather than moving on.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Generator<'_> {
     pub fn listener(&self) -> Map {
@@ -123,9 +121,15 @@ impl Generator<'_> {
         self.decided("whole", self.retry_policy(answer), answer)
     }
 
+    /// Between two attempts: `limits.retry_after`, which the attempt stage gives Envoy in whole seconds,
+    /// rounded up.
+    fn longest_wait(&self) -> Duration {
+        Duration::from_secs(self.config.limits.retry_after.as_secs().saturating_add(1))
+    }
+
     fn decided(&self, mode: &str, retry_policy: Map, silence: Duration) -> Map {
         let decided = Map::new().with("key", MODE).with("string_match", Map::new().with("exact", mode));
-        let backstop = silence.saturating_add(LONGEST_WAIT).saturating_mul(self.config.limits.attempts);
+        let backstop = silence.saturating_add(self.longest_wait()).saturating_mul(self.config.limits.attempts);
         let route = Map::new()
             .note("The cluster that the stages have chosen for this attempt.")
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
@@ -180,7 +184,7 @@ impl Generator<'_> {
             .with("retry_back_off", Map::new().with("base_interval", "0.025s").with("max_interval", "0.25s"))
             .with(
                 "rate_limited_retry_back_off",
-                Map::new().with("reset_headers", [retry_after]).with("max_interval", seconds(LONGEST_WAIT)),
+                Map::new().with("reset_headers", [retry_after]).with("max_interval", seconds(self.longest_wait())),
             )
             .note("The longest of all models; the route stage sets the model's own for each request.")
             .with("per_try_timeout", seconds(per_try_timeout))
