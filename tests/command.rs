@@ -71,7 +71,7 @@ fn the_bootstrap_is_yaml_that_says_what_was_meant() {
     assert_eq!(document["admin"]["address"]["socket_address"]["port_value"].as_integer(), Some(9901));
 
     let listener = &document["static_resources"]["listeners"][0];
-    assert_eq!(listener["per_connection_buffer_limit_bytes"].as_integer(), Some(2 << 20));
+    assert_eq!(listener["per_connection_buffer_limit_bytes"].as_integer(), Some(17 << 20));
     let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
     let filters = manager["http_filters"].as_vec().unwrap();
     let names: Vec<_> = filters.iter().map(|filter| filter["name"].as_str().unwrap()).collect();

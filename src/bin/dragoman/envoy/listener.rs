@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dragoman::config;
+use dragoman::config::{self, BESIDE_BODY};
 
 use crate::yaml::{Map, Yaml};
 
@@ -12,8 +12,6 @@ use super::{Generator, STOP, extension, replies, seconds, socket_address};
 const MODE: &str = "wasm.dragoman.mode";
 const CLUSTER: &str = "wasm.dragoman.cluster";
 
-/// Room for the headers and framing of a body of the largest size that is taken.
-const BESIDE_BODY: u64 = 1 << 20;
 /// The longest `retry-after` that is waited for rather than moving on.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -28,7 +26,10 @@ impl Generator<'_> {
         Map::new()
             .with("name", "dragoman")
             .with("address", socket_address(&std::net::SocketAddr::new(listen.host, listen.port)))
-            .note("Whole requests (and whole answers, with `commit: complete`) are held: limits.body and 1 MiB.")
+            .note(
+                "Whole requests and whole answers are held, also by the attempts: this limit is theirs, too.\n\
+                 limits.body and 16 MiB: a prompt may be longer in a provider's format.",
+            )
             .with("per_connection_buffer_limit_bytes", self.config.limits.body.saturating_add(BESIDE_BODY))
             .with("filter_chains", [Map::new().with("filters", [manager])])
     }
