@@ -86,7 +86,6 @@ fn the_bootstrap_is_yaml_that_says_what_was_meant() {
     let route = |index: usize| &routes[index]["route"];
     assert_eq!(route(0)["retry_policy"]["num_retries"].as_integer(), Some(2));
     assert_eq!(route(0)["retry_policy"]["per_try_timeout"].as_str(), Some("90s"));
-    assert_eq!(route(0)["retry_policy"]["per_try_idle_timeout"].as_str(), Some("90s"));
     assert_eq!(route(0)["idle_timeout"].as_str(), Some("285s"));
     assert_eq!(route(1)["retry_policy"]["per_try_timeout"].as_str(), Some("100s"));
     assert_eq!(route(1)["idle_timeout"].as_str(), Some("315s"));

@@ -110,29 +110,41 @@ impl Generator<'_> {
 
     /// Streams that are passed on from their first token.
     fn stream(&self) -> Map {
-        let silence = self.config.limits.idle.max(self.longest_first_token());
-        let retry = self
-            .retry_policy(self.longest_first_token())
-            .note("A stream that stands still; after the first token this ends it, before that it is a retry.")
-            .with("per_try_idle_timeout", seconds(silence));
-        self.decided("stream", retry, silence)
+        let first_token = self.longest_first_token();
+        // Not `per_try_idle_timeout`: Envoy drops it when the limit of the first token has passed, also of
+        // an answer that has begun.
+        let idle = self.config.limits.idle.max(self.backstop(first_token));
+        self.decided(
+            "stream",
+            self.retry_policy(first_token),
+            idle,
+            "A stream that stands still: limits.idle, or every attempt silent for as long as it may be.",
+        )
     }
 
     /// Answers of which the client sees nothing until they are complete.
     fn whole(&self) -> Map {
         let answer = self.longest_answer();
-        self.decided("whole", self.retry_policy(answer), answer)
+        self.decided(
+            "whole",
+            self.retry_policy(answer),
+            self.backstop(answer),
+            "Limits are per attempt. This one is a backstop: every attempt silent for as long as it may be.",
+        )
     }
 
-    fn decided(&self, mode: &str, retry_policy: Map, silence: Duration) -> Map {
+    fn backstop(&self, silence: Duration) -> Duration {
+        silence.saturating_add(LONGEST_WAIT).saturating_mul(self.config.limits.attempts)
+    }
+
+    fn decided(&self, mode: &str, retry_policy: Map, idle: Duration, why: &str) -> Map {
         let decided = Map::new().with("key", MODE).with("string_match", Map::new().with("exact", mode));
-        let backstop = silence.saturating_add(LONGEST_WAIT).saturating_mul(self.config.limits.attempts);
         let route = Map::new()
             .note("The cluster that the stages have chosen for this attempt.")
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
-            .note("Limits are per attempt. This one is a backstop: every attempt silent for as long as it may be.")
             .with("timeout", "0s")
-            .with("idle_timeout", seconds(backstop))
+            .note(why)
+            .with("idle_timeout", seconds(idle))
             .with("retry_policy", retry_policy);
         Map::new()
             .with("name", mode)
