@@ -6,8 +6,11 @@
 #![allow(clippy::print_stdout, reason = "what a failed test has to show")]
 
 mod client;
+mod commit;
 mod failover;
+mod failure;
 mod process;
+mod streaming;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

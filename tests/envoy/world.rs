@@ -87,7 +87,6 @@ const OTHERS: &[&str] = &[
     "delay_ms=1600",
     "cut_after=3",
     "error_after=3",
-    "stall_after=3",
     "bad_header",
     "trailers",
     "bad_header&trailers",
@@ -116,8 +115,6 @@ pub fn route(provider: &str, fault: &str) -> String {
 pub const SILENCE: Duration = Duration::from_millis(700);
 /// For whole answers.
 pub const LONG_SILENCE: Duration = Duration::from_millis(1400);
-/// How long a stream may stand still in the middle.
-pub const IDLE: Duration = Duration::from_secs(3);
 
 fn shared_document(fakes: &Fakes) -> Value {
     let mut document = Document::new(fakes);
@@ -175,12 +172,12 @@ fn shared_document(fakes: &Fakes) -> Value {
         ("none:last-refused", all([("openai", "status=429"), ("anthropic", "status=529"), ("openai", "refused")])),
         ("none:last-reset", all([("anthropic", "status=529"), ("openai", "status=503"), ("anthropic", "reset")])),
         ("none:last-empty", all([("anthropic", "reset"), ("openai", "html"), ("openai", "status=503&empty_body")])),
-        ("none:last-silent", all([("anthropic", "status=503"), ("anthropic", "silent"), ("openai", "silent")])),
+        ("none:last-silent", all([("anthropic", "stall_after=0"), ("anthropic", "silent"), ("openai", "silent")])),
     ];
     for (name, targets) in &failing {
         document.route(name, &targets.each_ref().map(String::as_str), "first_token");
     }
-    document.finish(json!({"first_token": "10s", "answer": "20s", "idle": "3s"}))
+    document.finish(json!({"first_token": "10s", "answer": "20s"}))
 }
 
 /// Builds what is in gateway.yaml.
