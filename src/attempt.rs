@@ -22,6 +22,10 @@ pub const MODEL_HEADER: &str = "x-dragoman-model";
 /// What is read of an error answer: enough for any provider's words, little enough to wait for.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
+/// The largest answer that is held back, which has to fit into Envoy's buffer: many times what any model
+/// writes.
+const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
+
 /// An attempt that has not been sent yet.
 pub struct Attempt<'a> {
     plan: &'a Plan<'a>,
@@ -193,6 +197,9 @@ impl Answer {
                 if end || body.len() >= MAX_ERROR_BODY { self.error() } else { Output::Hold }
             }
             State::Whole { body } => {
+                if bytes.len() > MAX_HELD.saturating_sub(body.len()) {
+                    return self.fail(too_large());
+                }
                 body.extend_from_slice(bytes);
                 if end { self.whole() } else { Output::Hold }
             }
@@ -234,6 +241,9 @@ impl Answer {
             }
             Ok(answer) => {
                 let body = self.endpoint.response(&answer, self.now / 1_000_000_000);
+                if body.len() > MAX_HELD {
+                    return self.fail(too_large());
+                }
                 Output::Begin { headers: self.json_headers(200, body.len()), body }
             }
         }
@@ -247,6 +257,7 @@ impl Answer {
         }
         let committed = if self.hold { relay.is_complete() } else { relay.has_output() || relay.is_complete() };
         match read {
+            _ if relay.ready() > MAX_HELD => self.fail(too_large()),
             Err(error) if !committed || self.hold => self.fail(in_band(error)),
             Ok(()) if !committed => Output::Hold,
             read => {
@@ -306,6 +317,10 @@ impl Answer {
         }
         headers
     }
+}
+
+fn too_large() -> UpstreamError {
+    UpstreamError::malformed("The provider's answer is larger than what can be held back.")
 }
 
 /// A failure within an answer that had begun well: the same target is not asked again at once.

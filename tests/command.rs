@@ -71,7 +71,7 @@ fn the_bootstrap_is_yaml_that_says_what_was_meant() {
     assert_eq!(document["admin"]["address"]["socket_address"]["port_value"].as_integer(), Some(9901));
 
     let listener = &document["static_resources"]["listeners"][0];
-    assert_eq!(listener["per_connection_buffer_limit_bytes"].as_integer(), Some(2 << 20));
+    assert_eq!(listener["per_connection_buffer_limit_bytes"].as_integer(), Some(17 << 20));
     let manager = &listener["filter_chains"][0]["filters"][0]["typed_config"];
     let filters = manager["http_filters"].as_vec().unwrap();
     let names: Vec<_> = filters.iter().map(|filter| filter["name"].as_str().unwrap()).collect();
@@ -86,10 +86,9 @@ fn the_bootstrap_is_yaml_that_says_what_was_meant() {
     let route = |index: usize| &routes[index]["route"];
     assert_eq!(route(0)["retry_policy"]["num_retries"].as_integer(), Some(2));
     assert_eq!(route(0)["retry_policy"]["per_try_timeout"].as_str(), Some("90s"));
-    assert_eq!(route(0)["retry_policy"]["per_try_idle_timeout"].as_str(), Some("90s"));
     assert_eq!(route(0)["idle_timeout"].as_str(), Some("288s"));
     assert_eq!(route(1)["retry_policy"]["per_try_timeout"].as_str(), Some("100s"));
-    assert_eq!(route(1)["idle_timeout"].as_str(), Some("315s"));
+    assert_eq!(route(1)["idle_timeout"].as_str(), Some("318s"));
     assert_eq!(route(2)["cluster"].as_str(), Some("dragoman_stop"));
 
     let clusters = document["static_resources"]["clusters"].as_vec().unwrap();

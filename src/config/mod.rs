@@ -120,6 +120,11 @@ pub enum Commit {
     Complete,
 }
 
+/// What Envoy's buffers hold beside the largest body: a prompt may be longer in a provider's format, and
+/// whole answers are held there. Envoy breaks a request off that needs more, in the middle of a callback
+/// of the module, which takes the module down: the core keeps below it.
+pub const BESIDE_BODY: u64 = 16 << 20;
+
 /// `first_token` and `answer` are the defaults of the models, where they are already filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {

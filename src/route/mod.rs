@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::ChatRequest;
-use crate::config::{Commit, Config, Scheme};
+use crate::config::{BESIDE_BODY, Commit, Config, Scheme};
 use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
@@ -154,7 +154,7 @@ impl Router {
         let streams = chat.stream && !hold;
         for &index in models {
             let Some((target, model)) = self.targets.get(index).zip(self.config.models.get(index)) else { continue };
-            match candidate(chat, target, wishes) {
+            match candidate(chat, target, wishes, self.largest_body()) {
                 Ok(candidate) => {
                     candidates.push(candidate);
                     // Envoy has one limit for all tries of a request: the longest, so that no healthy
@@ -183,6 +183,11 @@ impl Router {
         })
     }
 
+    /// What Envoy can hold of a request in a provider's format.
+    fn largest_body(&self) -> u64 {
+        self.config.limits.body.saturating_add(BESIDE_BODY)
+    }
+
     /// What a client named: a route, or a model alone.
     fn lookup(&self, name: &str) -> Option<(&str, &[usize], Commit)> {
         if let Some(route) = self.config.routes.iter().find(|route| route.name == name) {
@@ -200,7 +205,12 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// A target with what this request means for it, or why it cannot serve the request. The request is
 /// written here only to see whether it can be: an attempt has no way to say no.
-fn candidate<'a>(chat: &ChatRequest<'_>, target: &'a Target, wishes: Wishes) -> Result<Candidate<'a>, Rejection> {
+fn candidate<'a>(
+    chat: &ChatRequest<'_>,
+    target: &'a Target,
+    wishes: Wishes,
+    largest_body: u64,
+) -> Result<Candidate<'a>, Rejection> {
     let kind = Kind::named(&target.kind)
         .ok_or_else(|| Rejection::invalid("model", format!("Unknown kind of provider: {}.", target.kind)))?;
     let upstream = kind.translator.request(chat, target)?;
@@ -213,6 +223,14 @@ fn candidate<'a>(chat: &ChatRequest<'_>, target: &'a Target, wishes: Wishes) -> 
     }
     let edits = match upstream.body {
         Body::Edited(edits) => Some(edits),
+        Body::Written(bytes) if bytes.len() as u64 > largest_body => {
+            return Err(Rejection {
+                status: 413,
+                code: "request_too_large",
+                param: None,
+                message: format!("The request is too large in the format of {}.", target.model),
+            });
+        }
         Body::Written(_) => None,
     };
     let headers = upstream.headers.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(*value)));

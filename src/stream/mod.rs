@@ -91,6 +91,11 @@ impl Relay {
         matches!(self.output.phase, Phase::Complete)
     }
 
+    /// How many bytes are ready for the client.
+    pub fn ready(&self) -> usize {
+        self.output.bytes.len()
+    }
+
     /// What is ready for the client.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.output.bytes)

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use dragoman::config::{Credential, Provider, Scheme};
+use dragoman::config::{BESIDE_BODY, Credential, Provider, Scheme};
 use dragoman::provider::Auth;
 
 use crate::yaml::{self, Map};
 
 use super::{Generator, STOP, extension, host_and_port};
 
-/// The body in another provider's format may be longer than the client's; answers pass here, too.
-const BESIDE_BODY: u64 = 16 << 20;
 const SDS: &str = "dragoman_sds";
 const SYSTEM_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
 /// Where nothing listens: `tcpmux`, which nobody has served in decades.

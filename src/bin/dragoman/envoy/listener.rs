@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use dragoman::config;
+use dragoman::config::{self, BESIDE_BODY};
 
 use crate::yaml::{Map, Yaml};
 
@@ -11,9 +11,6 @@ use super::{Generator, STOP, extension, replies, seconds, socket_address};
 
 const MODE: &str = "wasm.dragoman.mode";
 const CLUSTER: &str = "wasm.dragoman.cluster";
-
-/// Room for the headers and framing of a body of the largest size that is taken.
-const BESIDE_BODY: u64 = 1 << 20;
 
 impl Generator<'_> {
     pub fn listener(&self) -> Map {
@@ -26,7 +23,10 @@ impl Generator<'_> {
         Map::new()
             .with("name", "dragoman")
             .with("address", socket_address(&std::net::SocketAddr::new(listen.host, listen.port)))
-            .note("Whole requests (and whole answers, with `commit: complete`) are held: limits.body and 1 MiB.")
+            .note(
+                "Whole requests and whole answers are held, also by the attempts: this limit is theirs, too.\n\
+                 limits.body and 16 MiB: a prompt may be longer in a provider's format.",
+            )
             .with("per_connection_buffer_limit_bytes", self.config.limits.body.saturating_add(BESIDE_BODY))
             .with("filter_chains", [Map::new().with("filters", [manager])])
     }
@@ -107,18 +107,17 @@ impl Generator<'_> {
 
     /// Streams that are passed on from their first token.
     fn stream(&self) -> Map {
-        let silence = self.config.limits.idle.max(self.longest_first_token());
-        let retry = self
-            .retry_policy(self.longest_first_token())
-            .note("A stream that stands still; after the first token this ends it, before that it is a retry.")
-            .with("per_try_idle_timeout", seconds(silence));
-        self.decided("stream", retry, silence)
+        let first_token = self.longest_first_token();
+        // Not `per_try_idle_timeout`: Envoy drops it when the limit of the first token has passed, also of
+        // an answer that has begun.
+        let idle = self.config.limits.idle.max(self.backstop(first_token));
+        self.decided("stream", self.retry_policy(first_token), idle)
     }
 
     /// Answers of which the client sees nothing until they are complete.
     fn whole(&self) -> Map {
         let answer = self.longest_answer();
-        self.decided("whole", self.retry_policy(answer), answer)
+        self.decided("whole", self.retry_policy(answer), self.backstop(answer))
     }
 
     /// Between two attempts: `limits.retry_after`, which the attempt stage gives Envoy in whole seconds,
@@ -127,15 +126,22 @@ impl Generator<'_> {
         Duration::from_secs(self.config.limits.retry_after.as_secs().saturating_add(1))
     }
 
-    fn decided(&self, mode: &str, retry_policy: Map, silence: Duration) -> Map {
+    /// Every attempt silent for as long as it may be.
+    fn backstop(&self, silence: Duration) -> Duration {
+        silence.saturating_add(self.longest_wait()).saturating_mul(self.config.limits.attempts)
+    }
+
+    fn decided(&self, mode: &str, retry_policy: Map, idle: Duration) -> Map {
         let decided = Map::new().with("key", MODE).with("string_match", Map::new().with("exact", mode));
-        let backstop = silence.saturating_add(self.longest_wait()).saturating_mul(self.config.limits.attempts);
         let route = Map::new()
             .note("The cluster that the stages have chosen for this attempt.")
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
-            .note("Limits are per attempt. This one is a backstop: every attempt silent for as long as it may be.")
             .with("timeout", "0s")
-            .with("idle_timeout", seconds(backstop))
+            .note(
+                "Limits are per attempt, and the route stage itself ends a stream that stands still. This is a\n\
+                 backstop: every attempt silent for as long as it may be.",
+            )
+            .with("idle_timeout", seconds(idle))
             .with("retry_policy", retry_policy);
         Map::new()
             .with("name", mode)

@@ -1,0 +1,236 @@
+//! The processes of a test: the fakes and Envoy. They die with the test's own process, however it ends.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// Envoy compiles the module for each worker; a loaded machine takes its time.
+const MOST_START: Duration = Duration::from_secs(20);
+/// What a failing test shows of Envoy's log.
+const TAIL: usize = 60;
+/// Words that Envoy or the SDK's panic hook log when the module has crashed, and nothing else does.
+const CRASHES: &[&str] = &["panicked", "Function: proxy_", "in-VM backtrace", "[critical]", "VM failed"];
+
+pub const OPENAI_KEY: &str = "DRAGOMAN_LANE_OPENAI_KEY";
+pub const ANTHROPIC_KEY: &str = "DRAGOMAN_LANE_ANTHROPIC_KEY";
+
+/// The fake providers, with the addresses and keys that they printed.
+pub struct Fakes {
+    said: Value,
+    process: Child,
+}
+
+impl Fakes {
+    pub fn start() -> Self {
+        let directory = scratch("fakes");
+        let mut process = Command::new(env!("CARGO_BIN_EXE_dragoman-fakes"))
+            .args(["--stop-with-stdin", "--tls", "--ca-dir"])
+            .arg(&directory)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the fakes start");
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said = serde_json::from_str(&line).unwrap_or_else(|error| panic!("the fakes said {line:?}: {error}"));
+        Fakes { said, process }
+    }
+
+    /// One of the addresses, keys and files of the start line.
+    pub fn say(&self, name: &str) -> &str {
+        self.said[name].as_str().unwrap_or_else(|| panic!("the fakes say nothing of {name}: {}", self.said))
+    }
+
+    pub fn control(&self) -> SocketAddr {
+        self.say("control").trim_start_matches("http://").parse().unwrap()
+    }
+}
+
+impl Drop for Fakes {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// An Envoy with the bootstrap that `dragoman envoy` has generated.
+pub struct Envoy {
+    pub address: SocketAddr,
+    log: PathBuf,
+    /// Open as long as Envoy is to run.
+    stdin: Option<ChildStdin>,
+    process: Child,
+}
+
+/// What is in gateway.yaml, and beside it.
+pub struct Setup<'a> {
+    pub name: &'a str,
+    pub document: Value,
+    /// Files beside gateway.yaml, by name.
+    pub files: &'a [(&'a str, &'a str)],
+    pub workers: usize,
+}
+
+impl Envoy {
+    pub fn start(setup: &Setup<'_>, fakes: &Fakes) -> Self {
+        // Between the choice of a port and Envoy's use of it somebody else may take it.
+        for _ in 0..3 {
+            let (bootstrap, address) = bootstrap(setup);
+            let log = bootstrap.with_file_name("envoy.log");
+            let mut process = command(&bootstrap, &log, setup.workers, fakes);
+            let stdin = process.stdin.take();
+            let envoy = Envoy { address, log, stdin, process };
+            match envoy.wait() {
+                Ok(()) => return envoy,
+                Err(log) if log.contains("Address already in use") => continue,
+                Err(log) => panic!("Envoy does not answer within {MOST_START:?}; the end of its log:\n{}", tail(&log)),
+            }
+        }
+        panic!("no free port for Envoy");
+    }
+
+    /// Waits until the list of models is answered: module and configuration are there then.
+    fn wait(&self) -> Result<(), String> {
+        let began = Instant::now();
+        while began.elapsed() < MOST_START {
+            if answers(self.address) {
+                return Ok(());
+            }
+            let log = self.log();
+            if log.contains("[critical]") {
+                return Err(log);
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(self.log())
+    }
+
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Shows the log of a failed test; fails a test during which the module has crashed.
+    pub fn inspect(&self) {
+        let log = self.log();
+        if std::thread::panicking() {
+            println!("the end of Envoy's log ({}):\n{}", self.log.display(), tail(&log));
+            return;
+        }
+        let crash = log.lines().find(|line| CRASHES.iter().any(|word| line.contains(word)));
+        assert!(crash.is_none(), "the module has crashed: {}\n{}", crash.unwrap_or_default(), tail(&log));
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// Envoy under a shell that ends it when its standard input ends, as it does when this process dies.
+fn command(bootstrap: &Path, log: &Path, workers: usize, fakes: &Fakes) -> Child {
+    const UNTIL_STDIN_ENDS: &str = r#""$@" & envoy=$!; cat > /dev/null; kill -9 $envoy"#;
+    Command::new("sh")
+        .args(["-c", UNTIL_STDIN_ENDS, "sh"])
+        .arg(binary())
+        .args(["--disable-hot-restart", "--log-level", "info", "--concurrency", &workers.to_string(), "--log-path"])
+        .arg(log)
+        .arg("--config-path")
+        .arg(bootstrap)
+        .env(OPENAI_KEY, fakes.say("openai_key"))
+        .env(ANTHROPIC_KEY, fakes.say("anthropic_key"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("there is a shell")
+}
+
+/// Runs Envoy with a bootstrap that it should refuse, and returns its log.
+pub fn refused(bootstrap: &Path, fakes: &Fakes) -> String {
+    let log = bootstrap.with_file_name("envoy.log");
+    let mut process = command(bootstrap, &log, 1, fakes);
+    let read = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
+    let began = Instant::now();
+    while began.elapsed() < MOST_START && !read().contains("[critical]") {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(process.stdin.take());
+    let _ = process.wait();
+    read()
+}
+
+/// The generated bootstrap for a gateway at a free port.
+pub fn bootstrap(setup: &Setup<'_>) -> (PathBuf, SocketAddr) {
+    let directory = scratch(setup.name);
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut document = setup.document.clone();
+    document["listen"] = address.to_string().into();
+    // JSON is YAML.
+    std::fs::write(directory.join("gateway.yaml"), document.to_string()).unwrap();
+    for (name, text) in setup.files {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_dragoman"))
+        .args(["envoy", "gateway.yaml", "-o", ".", "--module"])
+        .arg(module())
+        .current_dir(&directory)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "dragoman envoy: {}", String::from_utf8_lossy(&output.stderr));
+    (directory.join("envoy.yaml"), address)
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"GET /v1/models HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n")?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        Ok(line)
+    };
+    ask().is_ok_and(|line| line.starts_with("HTTP/1.1 200"))
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default().join("\n")
+}
+
+fn binary() -> PathBuf {
+    found("DRAGOMAN_ENVOY", ".cache/envoy/bin/envoy", "Envoy")
+}
+
+fn module() -> PathBuf {
+    found("DRAGOMAN_MODULE", "target/dragoman.wasm", "the module")
+}
+
+#[expect(clippy::disallowed_methods, reason = "where the tests find what they test")]
+fn found(variable: &str, default: &str, what: &str) -> PathBuf {
+    let path =
+        std::env::var_os(variable).map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join(default), PathBuf::from);
+    assert!(
+        path.is_file(),
+        "{what} is not at {}: run scripts/test, which gets it there, or set {variable}",
+        path.display()
+    );
+    path
+}
+
+/// An empty directory.
+fn scratch(name: &str) -> PathBuf {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("envoy/{name}-{number}"));
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
