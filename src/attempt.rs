@@ -84,8 +84,8 @@ impl<'a> Attempt<'a> {
         endpoint::named(&self.plan.endpoint)
     }
 
-    /// The reader of the answer. `now`: Unix nanoseconds.
-    pub fn answer(&self, attempts: usize, now: u64) -> Answer {
+    /// The reader of the answer. `now`: since the Unix epoch.
+    pub fn answer(&self, attempts: usize, now: Duration) -> Answer {
         Answer {
             kind: self.kind,
             endpoint: self.endpoint(),
@@ -121,7 +121,7 @@ pub struct Answer {
     route: String,
     request_id: String,
     attempts: usize,
-    now: u64,
+    now: Duration,
     /// What of the provider's headers a client is given.
     head: Headers,
     /// How long the provider asks to wait.
@@ -160,7 +160,7 @@ pub enum Output {
 impl Answer {
     pub fn head(&mut self, status: u16, headers: &Headers, end: bool) -> Output {
         self.head = passed_on(headers);
-        self.retry_after = wait::asked(headers, Duration::from_nanos(self.now));
+        self.retry_after = wait::asked(headers, self.now);
         let content_type = headers.content_type().unwrap_or_default();
         let encoding = headers.get("content-encoding").unwrap_or("identity");
         self.state = match status {
@@ -174,9 +174,9 @@ impl Answer {
             }
             200..=299 if self.stream && content_type.eq_ignore_ascii_case("text/event-stream") => {
                 let identity = Identity {
-                    id: json::escape(&format!("chatcmpl-{:x}", self.now)),
+                    id: json::escape(&format!("chatcmpl-{:x}", self.now.as_nanos())),
                     model: json::escape(&self.id),
-                    created: self.now / 1_000_000_000,
+                    created: self.now.as_secs(),
                 };
                 let render = self.endpoint.stream(self.include_usage);
                 let relay = Box::new(Relay::new(self.kind.translator.stream(), render, identity));
@@ -240,7 +240,7 @@ impl Answer {
                 Output::Fail(UpstreamError::malformed("The provider answered a streamed request without a stream."))
             }
             Ok(answer) => {
-                let body = self.endpoint.response(&answer, self.now / 1_000_000_000);
+                let body = self.endpoint.response(&answer, self.now.as_secs());
                 if body.len() > MAX_HELD {
                     return self.fail(too_large());
                 }

@@ -5,6 +5,7 @@
 //! they take and give bytes.
 
 use std::ptr::null_mut;
+use std::time::Duration;
 
 use crate::headers::Headers;
 
@@ -75,6 +76,9 @@ mod sys {
             results_size: *mut usize,
         ) -> u32;
         pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+        pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+        pub fn proxy_set_effective_context(context: u32) -> u32;
+        pub fn proxy_close_stream(stream: u32) -> u32;
     }
 }
 
@@ -180,12 +184,29 @@ pub fn clear_route_cache() {
     });
 }
 
-/// Unix nanoseconds.
-pub fn now() -> u64 {
-    let mut time = 0;
+/// Since the Unix epoch.
+pub fn now() -> Duration {
+    let mut nanoseconds = 0;
     // SAFETY: the pointer is valid for writing during the call.
-    unsafe { sys::proxy_get_current_time_nanoseconds(&mut time) };
-    time
+    unsafe { sys::proxy_get_current_time_nanoseconds(&mut nanoseconds) };
+    Duration::from_nanos(nanoseconds)
+}
+
+/// Asks for `on_tick` of the root context that is running.
+pub fn set_tick_period(period: Duration) {
+    // SAFETY: a call by value.
+    unsafe { sys::proxy_set_tick_period_milliseconds(u32::try_from(period.as_millis()).unwrap_or(u32::MAX)) };
+}
+
+/// Breaks the transfer of an answer off.
+pub fn reset_stream(context: u32) {
+    const RESPONSE: u32 = 1;
+    // SAFETY: calls by value; a context that is gone is an error that changes nothing.
+    unsafe {
+        if sys::proxy_set_effective_context(context) == 0 {
+            sys::proxy_close_stream(RESPONSE);
+        }
+    }
 }
 
 /// The ABI's form of a header map: the number of pairs, the sizes of all names and values, then the

@@ -1,5 +1,7 @@
 //! The attempt stage: upstream, afresh for every try.
 
+use std::time::Duration;
+
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
@@ -13,14 +15,14 @@ use abi::{Buffer, Map};
 
 /// Envoy's timers count from the time at which its event loop woke up, so that they end some milliseconds
 /// early by our clock.
-const EARLY: u64 = 50;
+const EARLY: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 pub struct Stage {
     plan: Vec<u8>,
     progress: Progress,
-    /// When the try began, in Unix nanoseconds.
-    began: u64,
+    /// When the try began.
+    began: Duration,
     answer: Option<Answer>,
     /// Whether this try is done with: the client has its answer, or the failure is noted.
     settled: bool,
@@ -147,8 +149,8 @@ impl Context for Stage {
     fn on_done(&mut self) -> bool {
         if !self.settled && self.answer.is_some() {
             let limit = Plan::from_json(&self.plan).map_or(0, |plan| plan.try_limit);
-            let elapsed = abi::now().saturating_sub(self.began) / 1_000_000;
-            self.note(if elapsed.saturating_add(EARLY) >= limit { silent(limit) } else { unreachable() });
+            let elapsed = abi::now().saturating_sub(self.began) + EARLY;
+            self.note(if elapsed.as_millis() >= limit.into() { silent(limit) } else { unreachable() });
         }
         true
     }

@@ -8,6 +8,7 @@
 mod abi;
 mod attempt;
 mod route;
+mod watch;
 
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use proxy_wasm::types::{ContextType, LogLevel};
 
 use crate::config;
 use crate::route::Router;
+use watch::Watch;
 
 /// Filter state, by which the two stages and Envoy's route know of each other; Envoy puts `wasm.`
 /// before each name.
@@ -48,7 +50,7 @@ struct Root {
 enum Stage {
     /// Not configured, or not for us.
     None,
-    Route(Rc<Router>),
+    Route(Rc<Router>, Rc<Watch>),
     Attempt,
 }
 
@@ -59,7 +61,11 @@ impl RootContext for Root {
         let root_id = abi::property("plugin_root_id").unwrap_or_default();
         self.stage = match root_id.as_slice() {
             b"route" => match config::from_json(&abi::configuration()) {
-                Ok(config) => Stage::Route(Rc::new(Router::new(config))),
+                Ok(config) => {
+                    let watch = Watch::new(config.limits.idle);
+                    abi::set_tick_period(watch.period());
+                    Stage::Route(Rc::new(Router::new(config)), Rc::new(watch))
+                }
                 Err(problems) => {
                     log::error!("dragoman: the configuration is not valid:\n{problems}");
                     return false;
@@ -75,9 +81,15 @@ impl RootContext for Root {
         true
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+    fn on_tick(&mut self) {
+        if let Stage::Route(_, watch) = &self.stage {
+            watch.tick();
+        }
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
         Some(match &self.stage {
-            Stage::Route(router) => Box::new(route::Stage::new(Rc::clone(router))),
+            Stage::Route(router, watch) => Box::new(route::Stage::new(context_id, Rc::clone(router), Rc::clone(watch))),
             Stage::Attempt => Box::new(attempt::Stage::default()),
             Stage::None => Box::new(Unconfigured),
         })

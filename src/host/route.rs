@@ -5,6 +5,7 @@ use std::rc::Rc;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use super::watch::Watch;
 use super::{RETRY_HEADER, abi, state};
 use crate::attempt::MODEL_HEADER;
 use crate::endpoint::{self, Endpoint, Service, models};
@@ -15,15 +16,19 @@ use crate::route::{Plan, Router, Wishes};
 use abi::{Buffer, Map};
 
 pub struct Stage {
+    context: u32,
     router: Rc<Router>,
+    watch: Rc<Watch>,
     phase: Phase,
 }
 
 enum Phase {
     /// Reading the request.
     Request { endpoint: &'static dyn Endpoint, wishes: Wishes, request_id: String },
-    /// The attempts have it; what they answer passes.
+    /// The attempts have it.
     Planned,
+    /// One has answered, and that passes.
+    Answered,
     /// A reply of ours is on its way out.
     Replied,
     /// What the attempts failed with takes the place of Envoy's words.
@@ -31,8 +36,8 @@ enum Phase {
 }
 
 impl Stage {
-    pub fn new(router: Rc<Router>) -> Self {
-        Stage { router, phase: Phase::Planned }
+    pub fn new(context: u32, router: Rc<Router>, watch: Rc<Watch>) -> Self {
+        Stage { context, router, watch, phase: Phase::Planned }
     }
 
     /// Takes up a request, or says how it is answered at once.
@@ -152,7 +157,12 @@ impl HttpContext for Stage {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
-        if matches!(self.phase, Phase::Replied) || abi::header(Map::ResponseHeaders, MODEL_HEADER).is_some() {
+        if matches!(self.phase, Phase::Replied) {
+            return Action::Continue;
+        }
+        if abi::header(Map::ResponseHeaders, MODEL_HEADER).is_some() {
+            self.phase = Phase::Answered;
+            self.watch.moved(self.context);
             return Action::Continue;
         }
         // Envoy's own reply, or an attempt's that it was to retry and did not.
@@ -175,10 +185,16 @@ impl HttpContext for Stage {
     }
 
     fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
-        if let Phase::Failed { body } = &mut self.phase {
-            abi::set_body(Buffer::ResponseBody, size, &std::mem::take(body));
+        match &mut self.phase {
+            Phase::Failed { body } => abi::set_body(Buffer::ResponseBody, size, &std::mem::take(body)),
+            Phase::Answered if size > 0 => self.watch.moved(self.context),
+            _ => {}
         }
         Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        self.watch.ended(self.context);
     }
 }
 

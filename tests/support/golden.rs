@@ -4,6 +4,8 @@
 //! the client is to read. The replay goes the way of a real request: endpoint, plan, attempt, answer.
 //! Nothing here touches the file system, so that the same replay runs in wasm.
 
+use std::time::Duration;
+
 use dragoman::attempt::{Answer, Attempt, Output};
 use dragoman::chat::ChatRequest;
 use dragoman::endpoint::{self, Service};
@@ -12,8 +14,8 @@ use dragoman::route::{Plan, Router, Wishes};
 use dragoman::{config, error};
 use serde_json::{Value, json};
 
-/// 2026-01-01T00:00:00Z in Unix nanoseconds: the time at which all of them happen.
-pub const NOW: u64 = 1_767_225_600_000_000_000;
+/// 2026-01-01T00:00:00Z: the time at which all of them happen.
+pub const NOW: Duration = Duration::from_secs(1_767_225_600);
 
 /// What is given of a conversation.
 pub struct Case {

@@ -1,0 +1,54 @@
+//! Ends answers that stand still.
+//!
+//! Envoy's own idle time-outs count whatever moves, keep-alive comments too, and before the first token
+//! they would have to be as long as all attempts together. Here only what reaches the client counts,
+//! and only once the answer has begun. The clock is the tick of the root context, so that watching a stream
+//! costs nothing per chunk; a limit is kept to within one tick.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::abi;
+
+pub struct Watch {
+    idle: Duration,
+    /// When the last tick was.
+    now: Cell<Duration>,
+    /// The answers under way, by context, and when each has last moved.
+    answers: RefCell<BTreeMap<u32, Duration>>,
+}
+
+impl Watch {
+    pub fn new(idle: Duration) -> Self {
+        Watch { idle, now: Cell::new(abi::now()), answers: RefCell::default() }
+    }
+
+    /// An eighth of the limit: often enough to keep it, and no more than once a second.
+    pub fn period(&self) -> Duration {
+        (self.idle / 8).clamp(Duration::from_millis(20), Duration::from_secs(1))
+    }
+
+    /// Something of this answer has gone to the client.
+    pub fn moved(&self, context: u32) {
+        self.answers.borrow_mut().insert(context, self.now.get());
+    }
+
+    pub fn ended(&self, context: u32) {
+        self.answers.borrow_mut().remove(&context);
+    }
+
+    pub fn tick(&self) {
+        let now = abi::now();
+        self.now.set(now);
+        let is_still = |last: &Duration| now.saturating_sub(*last) > self.idle;
+        let still: Vec<u32> = {
+            let answers = self.answers.borrow();
+            answers.iter().filter(|(_, last)| is_still(last)).map(|(context, _)| *context).collect()
+        };
+        for context in still {
+            self.ended(context);
+            abi::reset_stream(context);
+        }
+    }
+}
