@@ -9,8 +9,11 @@ mod client;
 mod commit;
 mod failover;
 mod failure;
+mod golden;
+mod hygiene;
 mod process;
 mod streaming;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream;
 mod world;
