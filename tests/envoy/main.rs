@@ -11,7 +11,11 @@ mod failover;
 mod failure;
 mod golden;
 mod hygiene;
+mod large;
 mod process;
+mod protocol;
+mod refusal;
+mod start;
 mod streaming;
 #[path = "../support/mod.rs"]
 mod support;
