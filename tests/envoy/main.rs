@@ -10,6 +10,7 @@ mod commit;
 mod failover;
 mod failure;
 mod golden;
+mod hostile;
 mod hygiene;
 mod large;
 mod process;

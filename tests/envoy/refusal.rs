@@ -215,3 +215,9 @@ async fn a_parameter_that_cannot_be_kept_is_named_or_with_strict_refused() {
         assert_eq!((reply.status, reply.error()["param"].as_str()), (400, Some(name)), "{}", shown(&reply));
     }
 }
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_headers_is_told_that_it_took_too_long() {
+    let (status, body) = raw(&shared(), b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await;
+    assert!(status == 408 && is_error(&body), "{status} {body}");
+}
