@@ -9,8 +9,16 @@ mod client;
 mod commit;
 mod failover;
 mod failure;
+mod golden;
+mod hostile;
+mod hygiene;
+mod large;
 mod process;
+mod protocol;
+mod refusal;
+mod start;
 mod streaming;
 #[path = "../support/mod.rs"]
 mod support;
+mod upstream;
 mod world;
