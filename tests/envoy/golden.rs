@@ -177,7 +177,7 @@ fn at_golden_time(text: &str) -> String {
         let nanos = u64::from_str_radix(digits, 16).ok().map(|nanos| nanos / 1_000_000_000);
         let nanos = nanos.filter(|seconds| digits.len() == 16 && now.abs_diff(*seconds) < DAY);
         match (seconds, nanos) {
-            (Some(_), _) => out.push_str(&(NOW / 1_000_000_000).to_string()),
+            (Some(_), _) => out.push_str(&NOW.as_secs().to_string()),
             (None, Some(_)) => out.push_str(&format!("{NOW:x}")),
             (None, None) => out.push_str(digits),
         }
