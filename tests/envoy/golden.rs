@@ -178,7 +178,7 @@ fn at_golden_time(text: &str) -> String {
         let nanos = nanos.filter(|seconds| digits.len() == 16 && now.abs_diff(*seconds) < DAY);
         match (seconds, nanos) {
             (Some(_), _) => out.push_str(&NOW.as_secs().to_string()),
-            (None, Some(_)) => out.push_str(&format!("{NOW:x}")),
+            (None, Some(_)) => out.push_str(&format!("{:x}", NOW.as_nanos())),
             (None, None) => out.push_str(digits),
         }
         out.push_str(rest);

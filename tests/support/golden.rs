@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use dragoman::attempt::{Answer, Attempt, Output};
+use dragoman::attempt::{Answer, Attempt, Output, exhausted};
 use dragoman::chat::ChatRequest;
 use dragoman::endpoint::{self, Service};
 use dragoman::headers::Headers;
+use dragoman::route::retry::Progress;
 use dragoman::route::{Plan, Router, Wishes};
 use dragoman::{config, error};
 use serde_json::{Value, json};
@@ -102,7 +103,7 @@ impl Case {
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => {
-                let body = endpoint.error(&error);
+                let body = endpoint.error(&error, &[]);
                 let mut head = Headers::default();
                 head.push("content-type", "application/json");
                 return Replayed {
@@ -119,11 +120,11 @@ impl Case {
             None => attempt.body(&self.request).expect("the route stage has seen that it can be written"),
         };
         let upstream_request = Some(request(&attempt.headers(body.len()), &body));
-        let (response, whole) = self.answer(attempt.answer(1, NOW), split);
+        let (response, whole) = self.answer(&plan, attempt.answer(1, NOW), split);
         Replayed { upstream_request, response, whole }
     }
 
-    fn answer(&self, mut answer: Answer, split: Split<'_>) -> (Vec<u8>, bool) {
+    fn answer(&self, plan: &Plan<'_>, mut answer: Answer, split: Split<'_>) -> (Vec<u8>, bool) {
         let given = self.upstream_response.as_ref().expect("the case has an upstream-response.http");
         let (status, headers, body) = parse_response(given);
         let mut pieces = split(&body);
@@ -146,7 +147,9 @@ impl Case {
                 Output::Continue(body) => sent.extend(body),
                 Output::Fail(error) => {
                     assert!(head.is_none(), "nothing fails silently once the client reads it");
-                    let (headers, body) = answer.failure(&error);
+                    let mut progress = Progress::default();
+                    progress.fail(plan, error, answer.passed_headers());
+                    let (headers, body) = exhausted(plan, &progress).expect("something has failed");
                     head = Some(headers);
                     sent.extend(body);
                 }
