@@ -47,10 +47,10 @@ impl Stage {
         })?;
         let config = self.router.config();
         match service {
-            Service::Models => return Err(Reply::ok(models::list(config))),
+            Service::Models => Err(Reply::ok(models::list(config))),
             Service::Model(id) => {
                 let found = models::retrieve(config, &id);
-                return Err(found.map_or_else(|error| Reply::error(&error), Reply::ok));
+                Err(found.map_or_else(|error| Reply::error(&error), Reply::ok))
             }
             Service::Chat(endpoint) => {
                 let wishes = Wishes::read(headers).map_err(|no| Reply::error(&no.reply()))?;
