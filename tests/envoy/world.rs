@@ -112,9 +112,9 @@ pub fn route(provider: &str, fault: &str) -> String {
     format!("from:{}", model(provider, fault))
 }
 
-pub const SILENCE: Duration = Duration::from_millis(700);
+pub const SILENCE: Duration = Duration::from_secs(1);
 /// For whole answers.
-pub const LONG_SILENCE: Duration = Duration::from_millis(1400);
+pub const LONG_SILENCE: Duration = Duration::from_secs(2);
 
 fn shared_document(fakes: &Fakes) -> Value {
     let mut document = Document::new(fakes);
@@ -128,7 +128,7 @@ fn shared_document(fakes: &Fakes) -> Value {
         document.provider(&format!("{kind}-unresolved"), kind, &format!("http://does-not-exist.invalid{base}"));
     }
 
-    let quick = json!({"first_token": "700ms", "answer": "1400ms"});
+    let quick = json!({"first_token": "1s", "answer": "2s"});
     for provider in PROVIDERS {
         document.model(provider, provider, "", None);
         document.model(&format!("{provider}/quick"), provider, "", Some(&quick));
