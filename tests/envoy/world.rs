@@ -53,7 +53,7 @@ pub const FAULTS: &[Fault] = &[
     fault("status=403", Shapes::Both),
     fault("status=404", Shapes::Both),
     fault("status=429", Shapes::Both),
-    fault("status=429&retry_after=3", Shapes::Both),
+    fault("status=429&retry_after=60", Shapes::Both),
     fault("status=500", Shapes::Both),
     fault("status=502", Shapes::Both),
     fault("status=503", Shapes::Both),
@@ -91,6 +91,7 @@ const OTHERS: &[&str] = &[
     "trailers",
     "bad_header&trailers",
     "retry_after=7&status=429",
+    "status=429&retry_after=1",
     "split=1",
     "error=context_length_exceeded",
     "error=rate_limit_exceeded",
@@ -156,7 +157,14 @@ fn shared_document(fakes: &Fakes) -> Value {
             let next = if *silent { format!("{next}/quick") } else { next.to_owned() };
             document.route(&route(provider, text), &[&model(provider, text), &next], "first_token");
         }
-        for end in ["refused", "unresolved", "cut_after=3", "error_after=3", "retry_after=7&status=429"] {
+        for end in [
+            "refused",
+            "unresolved",
+            "cut_after=3",
+            "error_after=3",
+            "retry_after=7&status=429",
+            "status=429&retry_after=1",
+        ] {
             document.route(&route(provider, end), &[&model(provider, end), next], "first_token");
         }
         for end in ["cut_after=3", "error_after=3", "status=503"] {
