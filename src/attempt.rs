@@ -61,7 +61,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Every header of the request. An attempt starts from nothing: what the client sent, or what an
-    /// earlier attempt at another provider set, must not get here (DESIGN.md section 4).
+    /// earlier attempt at another provider set, must not get here: see envoy/README.md.
     pub fn headers(&self, content_length: usize) -> Headers {
         let target = self.target();
         let mut headers = Headers::default();

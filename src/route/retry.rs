@@ -129,7 +129,7 @@ mod tests {
         steps.iter().map(step).collect()
     }
 
-    /// DESIGN.md section 3 and docs/failures.md, row by row: what follows the first and the second
+    /// docs/failures.md, row by row: what follows the first and the second
     /// failure of a kind on the first of three targets.
     #[test]
     fn each_class_has_its_next_step() {

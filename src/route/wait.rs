@@ -2,7 +2,7 @@
 //!
 //! `retry-after-ms` and `retry-after` as OpenAI's and Anthropic's SDKs read them (`_base_client.py`), and
 //! where neither is there, the resets of the budgets that are used up, in all the spellings that there
-//! are (mapping.md, section 12).
+//! are.
 
 use std::time::{Duration, UNIX_EPOCH};
 
