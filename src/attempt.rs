@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use crate::endpoint::{self, Endpoint};
-use crate::error::{Class, Rejection, UpstreamError};
+use crate::error::{Class, Rejection, Told, UpstreamError};
 use crate::headers::Headers;
 use crate::json::{self, Edits};
 use crate::provider::{Body, Kind, Target};
+use crate::route::retry::Progress;
 use crate::route::{Candidate, Plan, wait};
 use crate::stream::normalize::Identity;
 use crate::stream::{self, Relay};
@@ -60,7 +61,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Every header of the request. An attempt starts from nothing: what the client sent, or what an
-    /// earlier attempt at another provider set, must not get here (DESIGN.md section 4).
+    /// earlier attempt at another provider set, must not get here: see envoy/README.md.
     pub fn headers(&self, content_length: usize) -> Headers {
         let target = self.target();
         let mut headers = Headers::default();
@@ -92,13 +93,8 @@ impl<'a> Attempt<'a> {
             stream: self.plan.stream,
             include_usage: self.plan.include_usage,
             hold: self.plan.hold,
-            model: self.target().model.clone(),
             id: self.target().id.clone(),
-            dropped: self.candidate.dropped.join(","),
-            version: self.plan.version.clone().into_owned(),
-            route: self.plan.route.clone().into_owned(),
-            request_id: self.plan.request_id.clone().into_owned(),
-            attempts,
+            labels: Labels::new(self.plan, self.candidate, attempts),
             now,
             head: Headers::default(),
             retry_after: None,
@@ -115,13 +111,9 @@ pub struct Answer {
     stream: bool,
     include_usage: bool,
     hold: bool,
-    model: String,
+    /// What the provider calls the model.
     id: String,
-    dropped: String,
-    version: String,
-    route: String,
-    request_id: String,
-    attempts: usize,
+    labels: Labels,
     now: Duration,
     /// What of the provider's headers a client is given.
     head: Headers,
@@ -323,10 +315,10 @@ impl Answer {
         Output::Fail(error)
     }
 
-    /// A failure as the client's answer.
-    pub fn failure(&self, error: &UpstreamError) -> (Headers, Vec<u8>) {
-        let body = self.endpoint.error(&error.reply);
-        (self.json_headers(error.reply.status, body.len()), body)
+    /// What of the provider's headers a client is given, for a failure.
+    pub fn passed_headers(&self) -> Vec<(String, String)> {
+        let text = |value: &[u8]| String::from_utf8(value.to_vec()).ok();
+        self.head.iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect()
     }
 
     fn json_headers(&self, status: u16, length: usize) -> Headers {
@@ -344,13 +336,40 @@ impl Answer {
         headers
     }
 
-    /// The headers by which a client and an operator can tell who has answered.
     fn labelled(&self, status: u16) -> Headers {
         let mut headers = Headers::default();
         headers.push(":status", status.to_string());
         for (name, value) in self.head.iter() {
             headers.push(name, value);
         }
+        self.labels.write(&mut headers);
+        headers
+    }
+}
+
+/// The headers by which a client and an operator can tell who has answered.
+struct Labels {
+    model: String,
+    route: String,
+    version: String,
+    dropped: String,
+    request_id: String,
+    attempts: usize,
+}
+
+impl Labels {
+    fn new(plan: &Plan<'_>, candidate: &Candidate<'_>, attempts: usize) -> Self {
+        Labels {
+            model: candidate.target.model.clone(),
+            route: plan.route.clone().into_owned(),
+            version: plan.version.clone().into_owned(),
+            dropped: candidate.dropped.join(","),
+            request_id: plan.request_id.clone().into_owned(),
+            attempts,
+        }
+    }
+
+    fn write(&self, headers: &mut Headers) {
         if !self.request_id.is_empty() {
             headers.push("x-request-id", self.request_id.as_str());
         }
@@ -361,8 +380,29 @@ impl Answer {
         if !self.dropped.is_empty() {
             headers.push("x-dragoman-dropped", self.dropped.as_str());
         }
-        headers
     }
+}
+
+/// What a client is told when all attempts have failed: what the last one failed with, and what each
+/// target said. `None` if nothing has failed.
+pub fn exhausted(plan: &Plan<'_>, progress: &Progress) -> Option<(Headers, Vec<u8>)> {
+    let last = progress.failures.last()?;
+    let told = progress.failures.iter().filter_map(|failure| {
+        let candidate = plan.candidates.get(failure.candidate)?;
+        Some(Told { model: &candidate.target.model, reply: &failure.reply })
+    });
+    let body = endpoint::named(&plan.endpoint).error(&last.reply, &told.collect::<Vec<_>>());
+    let mut headers = Headers::default();
+    headers.push(":status", last.reply.status.to_string());
+    for (name, value) in &last.headers {
+        headers.push(name, value.as_str());
+    }
+    if let Some(candidate) = plan.candidates.get(last.candidate) {
+        Labels::new(plan, candidate, progress.failures.len()).write(&mut headers);
+    }
+    headers.push("content-type", "application/json");
+    headers.push("content-length", body.len().to_string());
+    Some((headers, body))
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -21,6 +21,13 @@ pub struct ErrorReply {
     pub message: String,
 }
 
+/// What one target said before another was asked, as a client is told it beside the last failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    pub model: &'a str,
+    pub reply: &'a ErrorReply,
+}
+
 /// The client's request cannot be served as asked. The message is written for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {

@@ -121,8 +121,9 @@ pub enum Commit {
 }
 
 /// What Envoy's buffers hold beside the largest body: a prompt may be longer in a provider's format, and
-/// whole answers are held there. Envoy breaks a request off that needs more, in the middle of a callback
-/// of the module, which takes the module down: the core keeps below it.
+/// whole answers are held there. The core keeps below it: Envoy refuses a request that needs more without
+/// asking another target, and breaks off an answer in the middle of a callback of the module, which takes
+/// the module down.
 pub const BESIDE_BODY: u64 = 16 << 20;
 
 /// `first_token` and `answer` are the defaults of the models, where they are already filled in.

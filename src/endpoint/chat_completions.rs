@@ -7,7 +7,7 @@ use super::{Endpoint, Render};
 use crate::chat::{
     Arguments, ChatChunk, ChatRequest, ChatResponse, Choice, ChunkChoice, Delta, Source, ToolCallDelta, Usage,
 };
-use crate::error::{ErrorReply, Rejection};
+use crate::error::{ErrorReply, Rejection, Told};
 use crate::json::{self, Edits, Object, RawValue, Str, Type, Writer};
 use crate::stream::normalize::{FinalUsage, Identity, UsageSource};
 use crate::stream::sse;
@@ -35,12 +35,23 @@ impl Endpoint for ChatCompletions {
         Box::new(ChatStream { include_usage })
     }
 
-    fn error(&self, error: &ErrorReply) -> Vec<u8> {
+    /// OpenAI's shape; `attempts` is an extension, which SDKs keep in the error's `body`.
+    fn error(&self, error: &ErrorReply, attempts: &[Told<'_>]) -> Vec<u8> {
         let mut w = Writer::default();
         w.begin_object().key("error").begin_object();
         w.key("message").string(&error.message).key("type").string(&error.kind);
         optional_string(w.key("param"), error.param.as_deref());
         optional_string(w.key("code"), error.code.as_deref());
+        if attempts.len() > 1 {
+            w.key("attempts").begin_array();
+            for Told { model, reply } in attempts {
+                w.begin_object().key("model").string(model).key("status").number(reply.status.into());
+                w.key("type").string(&reply.kind);
+                optional_string(w.key("code"), reply.code.as_deref());
+                w.key("message").string(&reply.message).end_object();
+            }
+            w.end_array();
+        }
         w.end_object().end_object();
         w.into_bytes()
     }
@@ -75,7 +86,7 @@ impl Render for ChatStream {
     }
 
     fn error(&mut self, error: &ErrorReply, out: &mut Vec<u8>) {
-        sse::write(out, &ChatCompletions.error(error));
+        sse::write(out, &ChatCompletions.error(error, &[]));
     }
 }
 

@@ -5,7 +5,7 @@ pub mod chat_completions;
 pub mod models;
 
 use crate::chat::{ChatChunk, ChatRequest, ChatResponse};
-use crate::error::{ErrorReply, Rejection};
+use crate::error::{ErrorReply, Rejection, Told};
 use crate::stream::normalize::{FinalUsage, Identity};
 
 /// Every chat-type API that clients can use.
@@ -24,7 +24,8 @@ pub trait Endpoint: Sync {
     /// A writer of one streamed answer. `include_usage`: the client asked for usage.
     fn stream(&self, include_usage: bool) -> Box<dyn Render>;
 
-    fn error(&self, error: &ErrorReply) -> Vec<u8>;
+    /// A failure; `attempts` is what each target said, where several were asked.
+    fn error(&self, error: &ErrorReply, attempts: &[Told<'_>]) -> Vec<u8>;
 }
 
 /// Writes one streamed answer from strict chunks.

@@ -73,24 +73,14 @@ impl Stage {
     }
 
     /// Does what the core says about the headers. They are a callback without a body to write to.
-    fn put_head(&mut self, output: Output, end: bool) -> Action {
+    fn put_head(&mut self, output: Output) -> Action {
         match output {
             Output::Begin { headers, body } => {
                 self.settled = true;
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 self.pending = body;
             }
-            Output::Fail(error) => {
-                let (headers, body) = self.fail(error);
-                if end && !body.is_empty() {
-                    // Nothing can be added to an answer without a body; the route stage tells the
-                    // client of the failure noted here.
-                    abi::set_headers(Map::ResponseHeaders, &bare("502"));
-                } else {
-                    abi::set_headers(Map::ResponseHeaders, &headers);
-                    self.pending = body;
-                }
-            }
+            Output::Fail(error) => self.fail(error),
             Output::Hold | Output::Continue(_) => return Action::Pause,
         }
         Action::Continue
@@ -107,34 +97,37 @@ impl Stage {
                 (body, Action::Continue)
             }
             Output::Fail(error) => {
-                let (headers, body) = self.fail(error);
-                abi::set_headers(Map::ResponseHeaders, &headers);
-                (body, Action::Continue)
+                self.fail(error);
+                (Vec::new(), Action::Continue)
             }
         };
         abi::set_body(Buffer::ResponseBody, size, &body);
         action
     }
 
-    /// Notes the failure; the answer is either a request to Envoy to try again or the client's error.
-    fn fail(&mut self, error: UpstreamError) -> (Headers, Vec<u8>) {
-        let failed = self.answer.as_ref().map(|answer| answer.failure(&error)).unwrap_or_default();
-        let mut again = bare("503");
-        again.push(RETRY_HEADER, "1");
+    /// Notes the failure, and leaves of the answer what asks Envoy to try again, or what tells the route
+    /// stage that this is the end: it has what was noted, and writes the client's error.
+    fn fail(&mut self, error: UpstreamError) {
+        let mut headers = Headers::default();
+        headers.push(":status", "503");
         match self.note(error) {
-            Next::Stop => return failed,
-            Next::Try => {}
+            Next::Stop => {}
+            Next::Try => headers.push(RETRY_HEADER, "1"),
             // Envoy waits, by whole seconds (`rate_limited_retry_back_off`).
-            Next::TryAfter(wait) => again.push("retry-after", wait.as_millis().div_ceil(1000).to_string()),
+            Next::TryAfter(wait) => {
+                headers.push(RETRY_HEADER, "1");
+                headers.push("retry-after", wait.as_millis().div_ceil(1000).to_string());
+            }
         }
-        (again, Vec::new())
+        abi::set_headers(Map::ResponseHeaders, &headers);
     }
 
     /// Notes the failure for the next attempt, and for the route stage if there is none.
     fn note(&mut self, error: UpstreamError) -> Next {
         self.settled = true;
         let Some(plan) = Plan::from_json(&self.plan) else { return Next::Stop };
-        let next = self.progress.fail(&plan, error);
+        let passed = self.answer.as_ref().map(Answer::passed_headers).unwrap_or_default();
+        let next = self.progress.fail(&plan, error, passed);
         abi::set_property(state::PROGRESS, &self.progress.to_json());
         let candidate = plan.candidates.get(self.progress.next).filter(|_| next != Next::Stop);
         let cluster = candidate.map_or(state::STOP, |candidate| candidate.target.provider.as_str());
@@ -154,12 +147,6 @@ impl Context for Stage {
         }
         true
     }
-}
-
-fn bare(status: &str) -> Headers {
-    let mut headers = Headers::default();
-    headers.push(":status", status);
-    headers
 }
 
 fn silent(limit: u64) -> UpstreamError {
@@ -191,7 +178,7 @@ impl HttpContext for Stage {
         let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
         let Some(answer) = &mut self.answer else { return Action::Continue };
         let output = answer.head(status, &headers, end);
-        self.put_head(output, end)
+        self.put_head(output)
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {

@@ -7,7 +7,7 @@ use proxy_wasm::types::Action;
 
 use super::watch::Watch;
 use super::{RETRY_HEADER, abi, state};
-use crate::attempt::MODEL_HEADER;
+use crate::attempt::{MODEL_HEADER, exhausted};
 use crate::endpoint::{self, Endpoint, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
@@ -168,19 +168,15 @@ impl HttpContext for Stage {
         // Envoy's own reply, or an attempt's that it was to retry and did not.
         abi::remove_header(Map::ResponseHeaders, RETRY_HEADER);
         let progress = abi::property(state::PROGRESS).and_then(|text| Progress::from_json(&text));
-        let Some(failure) = progress.as_ref().and_then(|progress| progress.failures.last()) else {
-            return Action::Continue;
-        };
         let plan = abi::property(state::PLAN).unwrap_or_default();
-        let reply = match Plan::from_json(&plan) {
-            Some(plan) => Reply::failure(&plan, failure.candidate, progress.as_ref(), &failure.reply),
-            None => Reply::error(&failure.reply),
-        };
+        let failed = Plan::from_json(&plan).zip(progress).and_then(|(plan, progress)| exhausted(&plan, &progress));
+        let Some((headers, body)) = failed else { return Action::Continue };
         if end {
-            return self.reply(reply);
+            // Nothing can be added to an answer without a body; another takes its place.
+            return self.reply(Reply::from_headers(&headers, body));
         }
-        abi::set_headers(Map::ResponseHeaders, &reply.all_headers());
-        self.phase = Phase::Failed { body: reply.body };
+        abi::set_headers(Map::ResponseHeaders, &headers);
+        self.phase = Phase::Failed { body };
         Action::Continue
     }
 
@@ -213,34 +209,17 @@ impl Reply {
     }
 
     fn error(error: &ErrorReply) -> Self {
-        Reply { status: error.status, ..Reply::ok(endpoint::named("").error(error)) }
+        Reply { status: error.status, ..Reply::ok(endpoint::named("").error(error, &[])) }
     }
 
-    /// What the last attempt failed with, for a request whose attempts all failed.
-    fn failure(plan: &Plan<'_>, candidate: usize, progress: Option<&Progress>, error: &ErrorReply) -> Self {
-        let body = endpoint::named(&plan.endpoint).error(error);
-        let mut reply = Reply { status: error.status, ..Reply::ok(body) };
-        if let Some(candidate) = plan.candidates.get(candidate) {
-            reply.headers.push(MODEL_HEADER, candidate.target.model.as_str());
-        }
-        let attempts = progress.map_or(1, |progress| progress.failures.len());
-        if !plan.request_id.is_empty() {
-            reply.headers.push("x-request-id", plan.request_id.as_bytes());
-        }
-        reply.headers.push("x-dragoman-route", plan.route.as_bytes());
-        reply.headers.push("x-dragoman-attempts", attempts.to_string());
-        reply.headers.push("x-dragoman-version", plan.version.as_bytes());
-        reply
-    }
-
-    fn all_headers(&self) -> Headers {
+    /// An answer whose headers are complete; Envoy sets the length by itself.
+    fn from_headers(all: &Headers, body: Vec<u8>) -> Self {
+        let status = all.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
         let mut headers = Headers::default();
-        headers.push(":status", self.status.to_string());
-        headers.push("content-length", self.body.len().to_string());
-        for (name, value) in self.headers.iter() {
+        for (name, value) in all.iter().filter(|(name, _)| !matches!(*name, ":status" | "content-length")) {
             headers.push(name, value);
         }
-        headers
+        Reply { status, headers, body }
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Failure {
     pub candidate: usize,
     pub class: Class,
     pub reply: ErrorReply,
+    /// What of the provider's headers a client is given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -50,9 +53,9 @@ impl Progress {
     }
 
     /// Notes that the running attempt has failed and decides what comes next.
-    pub fn fail(&mut self, plan: &Plan<'_>, error: UpstreamError) -> Next {
+    pub fn fail(&mut self, plan: &Plan<'_>, error: UpstreamError, headers: Vec<(String, String)>) -> Next {
         let candidate = self.next;
-        self.failures.push(Failure { candidate, class: error.class, reply: error.reply });
+        self.failures.push(Failure { candidate, class: error.class, reply: error.reply, headers });
         if self.failures.len() >= plan.attempts as usize {
             return Next::Stop;
         }
@@ -115,7 +118,7 @@ mod tests {
         let step = |(class, wait): &Step| {
             let mut error = UpstreamError::new(*class, 500, "server_error", "x", "x");
             error.retry_after = wait.map(Duration::from_millis);
-            let next = progress.fail(&plan, error);
+            let next = progress.fail(&plan, error, Vec::new());
             progress = Progress::from_json(&progress.to_json()).unwrap();
             match next {
                 Next::Try => Some((0, progress.next)),
@@ -126,7 +129,7 @@ mod tests {
         steps.iter().map(step).collect()
     }
 
-    /// DESIGN.md section 3 and docs/failures.md, row by row: what follows the first and the second
+    /// docs/failures.md, row by row: what follows the first and the second
     /// failure of a kind on the first of three targets.
     #[test]
     fn each_class_has_its_next_step() {

@@ -2,7 +2,7 @@
 //!
 //! `retry-after-ms` and `retry-after` as OpenAI's and Anthropic's SDKs read them (`_base_client.py`), and
 //! where neither is there, the resets of the budgets that are used up, in all the spellings that there
-//! are (mapping.md, section 12).
+//! are.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -26,23 +26,15 @@ fn after(text: &str, now: Duration) -> Option<Duration> {
     })
 }
 
-/// The longest of the resets that belong to a budget of which nothing is left; where no such budget is
-/// told, the shortest of all.
+/// The longest of the resets, those of budgets of which something is left apart.
 fn resets(headers: &Headers, now: Duration) -> Option<Duration> {
-    let mut spent: Option<Duration> = None;
-    let mut any: Option<Duration> = None;
-    for (name, value) in headers.iter() {
-        if !name.contains("ratelimit") || !name.contains("-reset") {
-            continue;
-        }
-        let Some(wait) = std::str::from_utf8(value).ok().and_then(|text| until(text, now)) else { continue };
-        any = Some(any.map_or(wait, |any| any.min(wait)));
+    let spent = |name: &str| {
         let remaining = headers.get(&name.replace("-reset", "-remaining"));
-        if remaining.is_some_and(|remaining| remaining.trim() == "0") {
-            spent = Some(spent.map_or(wait, |spent| spent.max(wait)));
-        }
-    }
-    spent.or(any)
+        remaining.is_none_or(|remaining| remaining.trim() == "0")
+    };
+    let resets =
+        headers.iter().filter(|(name, _)| name.contains("ratelimit") && name.contains("-reset") && spent(name));
+    resets.filter_map(|(_, value)| until(std::str::from_utf8(value).ok()?, now)).max()
 }
 
 /// `1h2m3.5s`, `120ms`, seconds, an RFC 3339 time, or Unix seconds or milliseconds.
@@ -142,5 +134,6 @@ mod tests {
             ("x-ratelimit-reset-tokens", "1s"),
         ];
         assert_eq!(wait(&spent), Some(3000));
+        assert_eq!(wait(&spent[2..]), None, "nothing is spent, so nothing is known");
     }
 }

@@ -37,7 +37,7 @@ pub struct Reply {
 
 impl Reply {
     pub fn body(&self) -> Vec<u8> {
-        self.pieces.iter().flat_map(|(_, piece)| piece.iter().copied()).collect()
+        self.pieces.iter().map(|(_, piece)| piece.as_ref()).collect::<Vec<_>>().concat()
     }
 
     pub fn json(&self) -> Value {

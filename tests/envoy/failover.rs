@@ -95,8 +95,18 @@ async fn the_limit_of_the_first_token_moves_on_in_time() {
 async fn waiting_for_one_provider_does_not_delay_the_move_to_another() {
     let world = shared();
     for provider in PROVIDERS {
-        let (reply, _) = world.answered(&route(provider, "status=429&retry_after=3"), true).await.unwrap();
+        let (reply, _) = world.answered(&route(provider, "status=429&retry_after=60"), true).await.unwrap();
         assert!(reply.took < Duration::from_secs(2), "{:?}", reply.took);
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_asks_for_a_short_while_is_waited_for_once() {
+    let world = shared();
+    for provider in PROVIDERS {
+        let (reply, text) = world.answered(&route(provider, "status=429&retry_after=1"), false).await.unwrap();
+        assert_eq!(world.asked(&text).await, [provider, provider, other(provider)]);
+        assert!(reply.took >= Duration::from_secs(1) && reply.took < Duration::from_secs(3), "{:?}", reply.took);
     }
 }
 

@@ -177,8 +177,8 @@ fn at_golden_time(text: &str) -> String {
         let nanos = u64::from_str_radix(digits, 16).ok().map(|nanos| nanos / 1_000_000_000);
         let nanos = nanos.filter(|seconds| digits.len() == 16 && now.abs_diff(*seconds) < DAY);
         match (seconds, nanos) {
-            (Some(_), _) => out.push_str(&(NOW / 1_000_000_000).to_string()),
-            (None, Some(_)) => out.push_str(&format!("{NOW:x}")),
+            (Some(_), _) => out.push_str(&NOW.as_secs().to_string()),
+            (None, Some(_)) => out.push_str(&format!("{:x}", NOW.as_nanos())),
             (None, None) => out.push_str(digits),
         }
         out.push_str(rest);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::client::{Connection, Reply, post};
-use crate::world::{Session, none, shared, shown, together};
+use crate::world::{Session, none, own, shared, shown, together};
 
 const BODIES: u64 = 10_000;
 const CONNECTIONS: u64 = 16;
@@ -231,7 +231,18 @@ async fn some(world: Session, seed: u64, count: u64) -> (BTreeMap<u16, u64>, Vec
 
 #[tokio::test]
 async fn ten_thousand_hostile_bodies_get_an_answer_each_and_none_a_failure_of_ours() {
-    let world = shared();
+    // Records of all of these would make the fakes slow for other tests.
+    let world = own(
+        "hostile",
+        |mut document| {
+            document.model("openai", "openai", "", None);
+            document.model("anthropic", "anthropic", "", None);
+            document.route("both:openai", &["openai", "anthropic"], "first_token");
+            document.route("both:anthropic", &["anthropic", "openai"], "complete");
+            document.finish(json!({}))
+        },
+        &[],
+    );
     let tasks = (0..CONNECTIONS).map(|seed| some(world.clone(), seed, BODIES / CONNECTIONS));
     let (mut statuses, mut problems) = (BTreeMap::<u16, u64>::new(), Vec::new());
     for (some, found) in together(tasks).await {

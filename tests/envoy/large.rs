@@ -50,12 +50,18 @@ async fn a_request_at_the_limit_is_served_and_one_byte_more_is_not() {
 }
 
 #[tokio::test]
-async fn a_request_that_grows_too_much_in_another_format_is_refused() {
+async fn a_request_that_grows_too_much_in_another_format_goes_where_it_does_not() {
     let world = shared();
     let pair = r#"{"role":"user","content":"a"},{"role":"assistant","content":"b"},"#;
     let messages = pair.repeat((31 << 20) / pair.len());
-    let body = format!(r#"{{"model":"anthropic","messages":[{messages}{{"role":"user","content":"c"}}]}}"#);
-    let request = post(&[("content-type", "application/json")], body);
-    let reply = crate::client::send(world.envoy.address, request).await;
-    assert_eq!((reply.status, reply.error()["code"].as_str()), (413, Some("request_too_large")), "{}", shown(&reply));
+    for (model, status) in [("anthropic", 413), ("both:anthropic", 200)] {
+        let body = format!(r#"{{"model":"{model}","messages":[{messages}{{"role":"user","content":"c"}}]}}"#);
+        let request = post(&[("content-type", "application/json")], body);
+        let reply = crate::client::send(world.envoy.address, request).await;
+        assert_eq!(reply.status, status, "{model}: {}", shown(&reply));
+        match status {
+            200 => assert_eq!((reply.attempts(), reply.header("x-dragoman-model")), (1, "openai")),
+            _ => assert_eq!(reply.error()["code"], "request_too_large"),
+        }
+    }
 }

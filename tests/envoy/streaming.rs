@@ -79,9 +79,10 @@ async fn an_answer_that_is_too_large_to_be_held_is_an_error_whatever_the_limit_o
         },
         &[],
     );
-    for world in [shared(), small] {
-        // Below the limit of 16 MiB, above it, and as a stream of many more bytes than its text has.
-        for (stream, length, status) in [(false, 12_000_000, 200), (false, 17_000_000, 502), (true, 1_000_000, 502)] {
+    // Around the limit of 16 MiB, and a stream of many more bytes than its text has.
+    let cases = [(false, 12_000_000, 200), (false, 17_000_000, 502), (true, 500_000, 502)];
+    for (world, cases) in [(shared(), &cases[1..]), (small, &cases[..])] {
+        for &(stream, length, status) in cases {
             let mut body = chat("openai", stream, &format!("lorem {length} {}", marker()));
             body["max_completion_tokens"] = json!(10_000_000);
             let reply = world.ask_with(&[("x-dragoman-commit", "complete")], &body).await;

@@ -53,7 +53,7 @@ pub const FAULTS: &[Fault] = &[
     fault("status=403", Shapes::Both),
     fault("status=404", Shapes::Both),
     fault("status=429", Shapes::Both),
-    fault("status=429&retry_after=3", Shapes::Both),
+    fault("status=429&retry_after=60", Shapes::Both),
     fault("status=500", Shapes::Both),
     fault("status=502", Shapes::Both),
     fault("status=503", Shapes::Both),
@@ -91,6 +91,7 @@ const OTHERS: &[&str] = &[
     "trailers",
     "bad_header&trailers",
     "retry_after=7&status=429",
+    "status=429&retry_after=1",
     "split=1",
     "error=context_length_exceeded",
     "error=rate_limit_exceeded",
@@ -112,9 +113,9 @@ pub fn route(provider: &str, fault: &str) -> String {
     format!("from:{}", model(provider, fault))
 }
 
-pub const SILENCE: Duration = Duration::from_millis(700);
+pub const SILENCE: Duration = Duration::from_secs(1);
 /// For whole answers.
-pub const LONG_SILENCE: Duration = Duration::from_millis(1400);
+pub const LONG_SILENCE: Duration = Duration::from_secs(2);
 
 fn shared_document(fakes: &Fakes) -> Value {
     let mut document = Document::new(fakes);
@@ -128,7 +129,7 @@ fn shared_document(fakes: &Fakes) -> Value {
         document.provider(&format!("{kind}-unresolved"), kind, &format!("http://does-not-exist.invalid{base}"));
     }
 
-    let quick = json!({"first_token": "700ms", "answer": "1400ms"});
+    let quick = json!({"first_token": "1s", "answer": "2s"});
     for provider in PROVIDERS {
         document.model(provider, provider, "", None);
         document.model(&format!("{provider}/quick"), provider, "", Some(&quick));
@@ -156,7 +157,14 @@ fn shared_document(fakes: &Fakes) -> Value {
             let next = if *silent { format!("{next}/quick") } else { next.to_owned() };
             document.route(&route(provider, text), &[&model(provider, text), &next], "first_token");
         }
-        for end in ["refused", "unresolved", "cut_after=3", "error_after=3", "retry_after=7&status=429"] {
+        for end in [
+            "refused",
+            "unresolved",
+            "cut_after=3",
+            "error_after=3",
+            "retry_after=7&status=429",
+            "status=429&retry_after=1",
+        ] {
             document.route(&route(provider, end), &[&model(provider, end), next], "first_token");
         }
         for end in ["cut_after=3", "error_after=3", "status=503"] {

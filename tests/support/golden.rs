@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use dragoman::attempt::{Answer, Attempt, Output};
+use dragoman::attempt::{Answer, Attempt, Output, exhausted};
 use dragoman::chat::ChatRequest;
 use dragoman::endpoint::{self, Service};
 use dragoman::headers::Headers;
+use dragoman::route::retry::Progress;
 use dragoman::route::{Plan, Router, Wishes};
 use dragoman::{config, error};
 use serde_json::{Value, json};
@@ -105,7 +106,7 @@ impl Case {
             Ok(router.plan(&chat, endpoint.path(), wishes)?.to_json())
         })();
         let plan = plan.map_err(|error| {
-            let body = endpoint.error(&error);
+            let body = endpoint.error(&error, &[]);
             let mut head = Headers::default();
             head.push("content-type", "application/json");
             response(error.status, &head, &body)
@@ -139,11 +140,11 @@ impl Asked<'_> {
             None => attempt.body(&self.case.request).expect("the route stage has seen that it can be written"),
         };
         let upstream_request = Some(request(&attempt.headers(written.len()), &written));
-        let (response, whole) = self.answer(attempt.answer(1, NOW), &body, split);
+        let (response, whole) = self.answer(&plan, attempt.answer(1, NOW), &body, split);
         Replayed { upstream_request, response, whole }
     }
 
-    fn answer(&self, mut answer: Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
+    fn answer(&self, plan: &Plan<'_>, mut answer: Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
         let given = self.case.upstream_response.as_ref().expect("the case has an upstream-response.http");
         let (status, headers, _) = parse_response(given);
         let mut pieces = split(body);
@@ -166,7 +167,9 @@ impl Asked<'_> {
                 Output::Continue(body) => sent.extend(body),
                 Output::Fail(error) => {
                     assert!(head.is_none(), "nothing fails silently once the client reads it");
-                    let (headers, body) = answer.failure(&error);
+                    let mut progress = Progress::default();
+                    progress.fail(plan, error, answer.passed_headers());
+                    let (headers, body) = exhausted(plan, &progress).expect("something has failed");
                     head = Some(headers);
                     sent.extend(body);
                 }

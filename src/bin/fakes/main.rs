@@ -162,7 +162,13 @@ fn stopped(with_stdin: bool) -> std::io::Result<impl Future<Output = ()>> {
         // A thread: tokio's standard input would keep the runtime from ending while it reads.
         std::thread::spawn(move || {
             let mut buffer = [0; 256];
-            while std::io::stdin().read(&mut buffer).is_ok_and(|read| read > 0) {}
+            loop {
+                match std::io::stdin().read(&mut buffer) {
+                    Ok(1..) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Ok(0) | Err(_) => break,
+                }
+            }
             let _ = sender.send(());
         });
     }

@@ -183,7 +183,8 @@ impl Ring {
 
 impl Record {
     fn contains(&self, text: &str) -> bool {
-        let found = |bytes: &[u8]| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        let finder = memchr::memmem::Finder::new(text);
+        let found = |bytes: &[u8]| finder.find(bytes).is_some();
         text.is_empty()
             || found(self.head.path.as_bytes())
             || self.body.get().is_some_and(|kept| found(&kept.bytes))

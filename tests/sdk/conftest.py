@@ -1,0 +1,189 @@
+"""The fake providers and an Envoy with the gateway, started once; the SDK's client for each test.
+
+What is started comes from DRAGOMAN_ENVOY, DRAGOMAN_MODULE, DRAGOMAN_COMMAND and DRAGOMAN_FAKES, or
+from where scripts/build leaves it. The SDK is as installed: nothing here changes how it behaves.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import string
+import subprocess
+import time
+import urllib.request
+
+import openai
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
+KEY = "sk-client-of-the-tests"
+
+# Everything is on this machine, whatever proxy there is to others.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1"
+
+
+def program(variable, default):
+    path = ROOT / os.environ.get(variable, default)
+    if not path.is_file():
+        pytest.exit(f"{path} is missing: run scripts/build, or set {variable}", returncode=1)
+    return str(path)
+
+
+class Fakes:
+    """The control listener of the fake providers: faults in, records out."""
+
+    def __init__(self, addresses):
+        self.addresses = addresses
+
+    def _ask(self, method, path, body=""):
+        request = urllib.request.Request(self.addresses["control"] + path, body.encode(), method=method)
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def fault(self, provider, faults):
+        """Until the end of the test, or for so many requests with `times=`."""
+        self._ask("PUT", f"/faults/{provider}", faults)
+
+    def requests(self, provider=None):
+        """What the providers were asked in this test, oldest first."""
+        return self._ask("GET", "/requests" + (f"?provider={provider}" if provider else ""))
+
+    def last_body(self, provider):
+        return json.loads(self.requests(provider)[-1]["body"])
+
+    def most_open(self, provider):
+        return self._ask("GET", "/counts")[provider]["max_open"]
+
+    def wait_until_aborted(self, provider):
+        """A client that has left is nobody to go on talking to, and tokens cost."""
+        deadline = time.monotonic() + 5
+        while not self.requests(provider)[-1]["aborted"]:
+            assert time.monotonic() < deadline, "the provider is still answering"
+            time.sleep(0.02)
+
+    def forget(self):
+        for provider in ("openai", "anthropic"):
+            self._ask("DELETE", f"/faults/{provider}")
+        self._ask("DELETE", "/requests")
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    process = subprocess.Popen(command, **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def unused_address():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{taken.getsockname()[1]}"
+
+
+@pytest.fixture(scope="session")
+def all_fakes():
+    command = [program("DRAGOMAN_FAKES", "target/dragoman-fakes"), "--stop-with-stdin"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with running(command, **pipes) as process, process.stdin, process.stdout:
+        yield Fakes(json.loads(process.stdout.readline()))
+
+
+@pytest.fixture(scope="session")
+def gateway(all_fakes, tmp_path_factory):
+    """The address of a gateway that answers."""
+    directory = tmp_path_factory.mktemp("gateway")
+    addresses = all_fakes.addresses
+    listen = unused_address()
+    config = string.Template((HERE / "gateway.yaml").read_text()).substitute(
+        LISTEN=listen, OPENAI=addresses["openai"], ANTHROPIC=addresses["anthropic"], NOWHERE=unused_address()
+    )
+    (directory / "gateway.yaml").write_text(config)
+    (directory / "keys.yaml").write_text(f"tests: {KEY}\n")
+    command = program("DRAGOMAN_COMMAND", "target/dragoman")
+    module = program("DRAGOMAN_MODULE", "target/dragoman.wasm")
+    written = [command, "envoy", directory / "gateway.yaml", "-o", directory, "--module", module]
+    subprocess.run(written, check=True, stdout=subprocess.DEVNULL)
+
+    log = directory / "envoy.log"
+    envoy = [program("DRAGOMAN_ENVOY", ".cache/envoy/bin/envoy"), "-c", directory / "envoy.yaml"]
+    # Two workers, as the tests of what they share need; no shared memory with other Envoys here.
+    envoy += ["--concurrency", "2", "--disable-hot-restart", "--log-path", log]
+    keys = {"TEST_OPENAI_KEY": addresses["openai_key"], "TEST_ANTHROPIC_KEY": addresses["anthropic_key"]}
+    with running(envoy, env={**os.environ, **keys}) as process:
+        wait_until_ready(f"http://{listen}", process, log)
+        yield f"http://{listen}"
+    # A crash of the module is no failure of a request that Envoy could repeat.
+    problems = [line for line in log.read_text().splitlines() if "[critical]" in line or "panicked" in line]
+    assert not problems, "\n".join(problems)
+
+
+def wait_until_ready(url, process, log):
+    request = urllib.request.Request(f"{url}/v1/models", headers={"authorization": f"Bearer {KEY}"})
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(request, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.05)
+    pytest.exit(f"Envoy does not answer; the end of its log:\n{log.read_text()[-4000:]}", returncode=1)
+
+
+@pytest.fixture
+def fakes(all_fakes):
+    all_fakes.forget()
+    yield all_fakes
+    all_fakes.forget()
+
+
+@pytest.fixture
+def settings(gateway, fakes):
+    """For clients of a test's own. A retry by the SDK would hide what the gateway did."""
+    return {"base_url": f"{gateway}/v1", "api_key": KEY, "max_retries": 0, "timeout": 20}
+
+
+@pytest.fixture
+def client(settings):
+    with openai.OpenAI(**settings) as client:
+        yield client
+
+
+class Served:
+    """A name that clients use, and what is known of the model that answers to it."""
+
+    def __init__(self, name, model, provider, attempts=1):
+        self.name, self.model, self.provider, self.attempts = name, model, provider, attempts
+
+    @property
+    def is_openai(self):
+        return self.provider == "openai"
+
+
+@pytest.fixture(
+    params=[
+        Served("gpt", "gpt", "openai"),
+        Served("claude", "claude", "anthropic"),
+        Served("gpt-after-claude", "gpt", "openai", attempts=2),
+        Served("claude-after-gpt", "claude", "anthropic", attempts=2),
+    ],
+    ids=lambda served: served.name,
+)
+def served(request):
+    """Each kind of provider, directly and after another that is down."""
+    return request.param
+
+
+@pytest.fixture(params=[Served("gpt", "gpt", "openai"), Served("claude", "claude", "anthropic")], ids=lambda s: s.name)
+def single(request):
+    """Each kind of provider, with nobody to fail over to."""
+    return request.param
