@@ -145,7 +145,7 @@ impl ChatStream {
                     w.end_array();
                 }
                 // Groq puts usage here (quirk B6).
-                "x_groq" => write_without_usage(w.key(key), value),
+                "x_groq" if json::type_of(value) == Type::Object => write_without_usage(w.key(key), value),
                 _ => {
                     w.key(key).raw(value.get());
                 }

@@ -89,6 +89,7 @@ const CODES: &[(&str, Meaning)] = &[
     ("rate_limit_exceeded", Meaning::RateLimit),
     ("rate_limit_error", Meaning::RateLimit),
     ("rate_limit_reached_error", Meaning::RateLimit),
+    ("resource_exhausted", Meaning::RateLimit),
     ("throttlingexception", Meaning::RateLimit),
     ("1302", Meaning::RateLimit),
     ("model_not_found", Meaning::UnknownModel),

@@ -99,7 +99,7 @@ impl<'a> WireMessage<'a> {
         };
         let in_parts = self.content.is_some_and(|content| json::type_of(content) == Type::Array);
         if in_parts || (delta.reasoning.is_none() && self.reasoning_details.is_some()) {
-            delta.reasoning = None;
+            (delta.reasoning, delta.content) = (None, None);
             for piece in self.pieces() {
                 // A reader takes a chunk's reasoning before its content.
                 let is_taken = match piece {
