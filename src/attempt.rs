@@ -257,7 +257,9 @@ impl Answer {
 
     fn whole(&mut self) -> Output {
         let State::Whole { body } = std::mem::replace(&mut self.state, State::Over) else { return Output::Hold };
-        let body = content(&body);
+        // As in a stream, what is no UTF-8 is replaced: JSON that has it elsewhere than in texts is none.
+        let body = String::from_utf8_lossy(content(&body));
+        let body = body.as_bytes();
         if body.starts_with(b"data:") || body.starts_with(b"event:") {
             // Quirk A18. Whoever ignores this much of a request may well have ignored the rest.
             return self

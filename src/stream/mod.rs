@@ -200,3 +200,33 @@ impl Sink for Output {
         self.skipped += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Endpoint;
+    use crate::endpoint::chat_completions::ChatCompletions;
+    use crate::provider::Translator;
+    use crate::provider::openai::OpenAi;
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_what_is_unknown_is_not() {
+        let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
+        let mut relay = Relay::new(OpenAi.stream(), ChatCompletions.stream(false), identity);
+        for (event, skipped) in [
+            ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
+            ("data: {\"choices\":[{\"delta\":{\"content", 1),
+            ("data: <html>", 2),
+            ("data: 7", 3),
+            ("data: {\"type\":\"ping\"}", 3),
+            (": comment", 3),
+            ("data:", 3),
+            ("data: [DONE]", 3),
+            ("data: behind it nothing is read", 3),
+        ] {
+            relay.push(format!("{event}\n\n").as_bytes()).unwrap();
+            assert_eq!(relay.skipped(), skipped, "{event}");
+        }
+        assert!(relay.is_complete());
+    }
+}

@@ -368,4 +368,33 @@ mod tests {
         normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::Stop)));
         assert!(normalizer.end().is_err());
     }
+
+    #[test]
+    fn a_call_is_told_once_it_has_a_name_and_never_without() {
+        let mut normalizer = normalizer();
+        let nameless = ToolCallDelta { name: None, ..fragment(Some(0), Some("\"a\""), "\"\"") };
+        assert_eq!(normalizer.chunk(&mut chunk(vec![nameless], None)), Verdict::Send, "the role");
+        assert!(!normalizer.has_output());
+        let mut other = chunk(vec![fragment(Some(1), Some("\"b\""), "\"{}\"")], None);
+        normalizer.chunk(&mut other);
+        assert_eq!(other.choices[0].delta.tool_calls[0].index, Some(0), "dense");
+        assert_eq!(normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::ToolCalls))), Verdict::Drop);
+        assert!(normalizer.end().is_err());
+    }
+
+    #[test]
+    fn an_id_made_up_for_every_fragment_is_no_new_call_and_another_name_is() {
+        let mut normalizer = normalizer();
+        let mut place = |id: Option<&'static str>, name: Option<&'static str>| {
+            let name = name.map(str);
+            let mut chunk = chunk(vec![ToolCallDelta { name, ..fragment(Some(0), id, "\"{}\"") }], None);
+            normalizer.chunk(&mut chunk);
+            chunk.choices[0].delta.tool_calls[0].index
+        };
+        assert_eq!(place(Some("\"a\""), Some("\"f\"")), Some(0));
+        assert_eq!(place(Some("\"b\""), None), Some(0));
+        assert_eq!(place(None, Some("\"f\"")), Some(0));
+        assert_eq!(place(None, Some("\"g\"")), Some(1));
+        assert_eq!(place(Some("\"c\""), Some("\"g\"")), Some(2));
+    }
 }
