@@ -132,7 +132,33 @@ fn presentable(message: String) -> Option<String> {
         return None;
     }
     let cut = message.get(..message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();
-    Some(cut.to_owned())
+    Some(without_account(cut))
+}
+
+/// Providers name keys, organizations and projects in their messages: those are ours, not the client's
+/// to know.
+fn without_account(message: &str) -> String {
+    const PREFIXES: &[&str] = &["sk-", "org-", "proj_"];
+    let is_part = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '*' | '.');
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(start) = rest.find(is_part) {
+        let (between, tail) = rest.split_at(start);
+        let end = tail.find(|char| !is_part(char)).unwrap_or(tail.len());
+        let (word, tail) = tail.split_at(end);
+        out.push_str(between);
+        match PREFIXES.iter().find(|prefix| word.starts_with(**prefix) && word.len() > prefix.len()) {
+            Some(prefix) => {
+                out.push_str(prefix);
+                out.push('…');
+                out.push_str(if word.ends_with('.') { "." } else { "" });
+            }
+            None => out.push_str(word),
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The class of an error and the status a client is given for it, told by the provider's status alone
@@ -259,6 +285,19 @@ mod tests {
             assert_eq!(is_report(body.as_bytes()), !is_plain || body.contains("error\""), "{quirk} {body}");
         }
         assert_eq!(said(500, "é".repeat(3000).as_bytes()).message.unwrap().len(), MAX_MESSAGE);
+    }
+
+    #[test]
+    fn our_keys_and_organizations_are_not_for_the_client() {
+        for (message, expected) in [
+            ("Incorrect key: sk-abc***xyz. See", "Incorrect key: sk-…. See"),
+            ("Limit in organization org-A1b2 on requests", "Limit in organization org-… on requests"),
+            ("(proj_9, \"sk-proj-1_2\")", "(proj_…, \"sk-…\")"),
+            ("an org- or a task-1 for sk", "an org- or a task-1 for sk"),
+            ("wörld … 你好", "wörld … 你好"),
+        ] {
+            assert_eq!(without_account(message), expected);
+        }
     }
 
     #[test]
