@@ -36,11 +36,12 @@ fn whole(text: &[u8]) -> Vec<u8> {
         for part in ["delta", "message"] {
             let calls = choice.get_mut(part).and_then(|part| part.get_mut("tool_calls")).and_then(Value::as_array_mut);
             for call in calls.into_iter().flatten() {
+                // They are an object once all fragments are put together.
                 let arguments = if call["id"].is_null() { "" } else { "{}" };
-                if let Some(said) = call.get_mut("function").and_then(|function| function.get_mut("arguments"))
-                    && said.is_string()
+                if let Some(function) = call.get_mut("function").and_then(Value::as_object_mut)
+                    && function.get("arguments").is_none_or(Value::is_string)
                 {
-                    *said = arguments.into();
+                    function.insert("arguments".to_owned(), arguments.into());
                 }
             }
         }

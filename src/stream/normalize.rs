@@ -14,6 +14,10 @@ use crate::json::Str;
 const MAX_CHOICES: usize = 128;
 const MAX_TOOL_CALLS: usize = 1024;
 
+/// Every chunk of a stream repeats the id and the model: longer ones, which nobody gives, would multiply
+/// what the client is sent.
+const MAX_NAME: usize = 256;
+
 /// What all chunks of a stream have in common; `id` and `model` are JSON strings.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -128,8 +132,9 @@ impl Normalizer {
 
     /// The first id, model and time hold for the whole stream. Tells whether the chunk has just these.
     fn pin_identity(&mut self, chunk: &ChatChunk<'_>) -> bool {
-        let id = chunk.id.filter(|id| !id.is_empty());
-        let model = chunk.model.filter(|model| !model.is_empty());
+        let is_name = |text: &Str<'_>| !text.is_empty() && text.raw().len() <= MAX_NAME;
+        let id = chunk.id.filter(is_name);
+        let model = chunk.model.filter(is_name);
         if !self.begun && (id.is_some() || !chunk.choices.is_empty()) {
             self.begun = true;
             if let Some(id) = id {
@@ -295,7 +300,7 @@ impl Choice {
 mod tests {
     use super::*;
     use crate::chat::Delta;
-    use crate::json::{RawValue, Str};
+    use crate::json::RawValue;
 
     fn str(text: &'static str) -> Str<'static> {
         Str::new(serde_json::from_str::<&RawValue>(text).unwrap()).unwrap()
@@ -396,5 +401,15 @@ mod tests {
         assert_eq!(place(None, Some("\"f\"")), Some(0));
         assert_eq!(place(None, Some("\"g\"")), Some(1));
         assert_eq!(place(Some("\"c\""), Some("\"g\"")), Some(2));
+    }
+
+    #[test]
+    fn an_id_too_long_to_be_repeated_is_replaced_by_ours() {
+        let long = format!("\"{}\"", "i".repeat(MAX_NAME));
+        let long = Str::new(serde_json::from_str(&long).unwrap()).unwrap();
+        let mut normalizer = normalizer();
+        let mut chunk = ChatChunk { id: Some(long), model: Some(long), ..chunk(Vec::new(), None) };
+        normalizer.chunk(&mut chunk);
+        assert_eq!((normalizer.identity().id.as_str(), normalizer.identity().model.as_str()), ("\"x\"", "\"m\""));
     }
 }
