@@ -14,8 +14,8 @@ use crate::json::{self, Edits};
 use crate::provider::{Body, Kind, Target};
 use crate::route::retry::Progress;
 use crate::route::{Candidate, Plan, wait};
-use crate::stream::Relay;
 use crate::stream::normalize::Identity;
+use crate::stream::{self, Relay};
 
 /// On every answer that an attempt gives; by its absence the route stage knows Envoy's own replies.
 pub const MODEL_HEADER: &str = "x-dragoman-model";
@@ -98,6 +98,7 @@ impl<'a> Attempt<'a> {
             now,
             head: Headers::default(),
             retry_after: None,
+            skipped: 0,
             state: State::Head,
         }
     }
@@ -118,12 +119,17 @@ pub struct Answer {
     head: Headers,
     /// How long the provider asks to wait.
     retry_after: Option<Duration>,
+    /// How many of the stream's events could not be read.
+    skipped: usize,
     state: State,
 }
 
 enum State {
     /// Nothing has come yet.
     Head,
+    /// A success, of which nothing but white space has come yet: whether it is a stream is told by what
+    /// it begins with, as labels are not to be trusted (quirk A17, and errors labelled as streams).
+    Unread { bytes: Vec<u8> },
     /// An error answer, collected until it can be read.
     Error { status: u16, body: Vec<u8> },
     /// A whole answer, collected.
@@ -164,16 +170,7 @@ impl Answer {
             200..=299 if content_type.eq_ignore_ascii_case("text/html") => {
                 return self.fail(UpstreamError::malformed("The provider answered with an HTML page."));
             }
-            200..=299 if self.stream && content_type.eq_ignore_ascii_case("text/event-stream") => {
-                let identity = Identity {
-                    id: json::escape(&format!("chatcmpl-{:x}", self.now.as_nanos())),
-                    model: json::escape(&self.id),
-                    created: self.now.as_secs(),
-                };
-                let render = self.endpoint.stream(self.include_usage);
-                let relay = Box::new(Relay::new(self.kind.translator.stream(), render, identity));
-                State::Held { relay }
-            }
+            200..=299 if self.stream => State::Unread { bytes: Vec::new() },
             200..=299 => State::Whole { body: Vec::new() },
             status => State::Error { status, body: Vec::new() },
         };
@@ -183,6 +180,21 @@ impl Answer {
     /// The next bytes of the answer's body, and whether they are the last.
     pub fn body(&mut self, bytes: &[u8], end: bool) -> Output {
         match &mut self.state {
+            State::Unread { bytes: read } => {
+                read.extend_from_slice(bytes);
+                let first = content(read).first().copied();
+                if first.is_none() && !end {
+                    // Blank lines may come for minutes (quirk A19); a part of a byte order mark is kept.
+                    read.truncate(BYTE_ORDER_MARK.len());
+                    return Output::Hold;
+                }
+                let read = std::mem::take(read);
+                self.state = match first {
+                    Some(b'{' | b'[' | b'<') => State::Whole { body: Vec::new() },
+                    _ => State::Held { relay: Box::new(self.relay()) },
+                };
+                self.body(&read, end)
+            }
             State::Error { body, .. } => {
                 let room = MAX_ERROR_BODY.saturating_sub(body.len());
                 body.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
@@ -206,12 +218,31 @@ impl Answer {
                     relay.error(&error.reply);
                 }
                 let ready = relay.take();
+                self.skipped = relay.skipped();
                 if end {
                     self.state = State::Over;
                 }
                 Output::Continue(ready)
             }
             State::Head | State::Over => Output::Continue(Vec::new()),
+        }
+    }
+
+    /// How many of the stream's events could not be read and were left out.
+    pub fn skipped(&self) -> usize {
+        self.skipped
+    }
+
+    fn relay(&self) -> Relay {
+        Relay::new(self.kind.translator.stream(), self.endpoint.stream(self.include_usage), self.identity())
+    }
+
+    /// What stands in for what the provider does not say.
+    fn identity(&self) -> Identity {
+        Identity {
+            id: json::escape(&format!("chatcmpl-{:x}", self.now.as_nanos())),
+            model: json::escape(&self.id),
+            created: self.now.as_secs(),
         }
     }
 
@@ -226,18 +257,29 @@ impl Answer {
 
     fn whole(&mut self) -> Output {
         let State::Whole { body } = std::mem::replace(&mut self.state, State::Over) else { return Output::Hold };
-        match self.kind.translator.response(&body) {
-            Err(error) => Output::Fail(in_band(error)),
-            Ok(_) if self.stream => {
-                Output::Fail(UpstreamError::malformed("The provider answered a streamed request without a stream."))
+        // As in a stream, what is no UTF-8 is replaced: JSON that has it elsewhere than in texts is none.
+        let body = String::from_utf8_lossy(content(&body));
+        let body = body.as_bytes();
+        if body.starts_with(b"data:") || body.starts_with(b"event:") {
+            // Quirk A18. Whoever ignores this much of a request may well have ignored the rest.
+            return self
+                .fail(UpstreamError::malformed("The provider answered with a stream, which was not asked for."));
+        }
+        let answer = match self.kind.translator.response(body) {
+            Ok(answer) => answer,
+            Err(error) => return Output::Fail(in_band(error)),
+        };
+        if !self.stream {
+            let body = self.endpoint.response(&answer, &self.identity());
+            if body.len() > MAX_HELD {
+                return self.fail(too_large());
             }
-            Ok(answer) => {
-                let body = self.endpoint.response(&answer, self.now.as_secs());
-                if body.len() > MAX_HELD {
-                    return self.fail(too_large());
-                }
-                Output::Begin { headers: self.json_headers(200, body.len()), body }
-            }
+            return Output::Begin { headers: self.json_headers(200, body.len()), body };
+        }
+        match stream::tell(&answer, self.endpoint.stream(self.include_usage), self.identity()) {
+            Ok(body) if body.len() > MAX_HELD => self.fail(too_large()),
+            Ok(body) => Output::Begin { headers: self.stream_headers(), body },
+            Err(error) => self.fail(error),
         }
     }
 
@@ -247,6 +289,7 @@ impl Answer {
         if end && read.is_ok() {
             read = relay.end();
         }
+        self.skipped = relay.skipped();
         let committed = if self.hold { relay.is_complete() } else { relay.has_output() || relay.is_complete() };
         match read {
             _ if relay.ready() > MAX_HELD => self.fail(too_large()),
@@ -260,10 +303,7 @@ impl Answer {
                     relay.error(&error.reply);
                 }
                 let body = relay.take();
-                let mut headers = self.labelled(200);
-                headers.push("content-type", "text/event-stream; charset=utf-8");
-                headers.push("cache-control", "no-cache");
-                headers.push("x-accel-buffering", "no");
+                let headers = self.stream_headers();
                 if !end {
                     self.state = State::Open { relay };
                 }
@@ -287,6 +327,14 @@ impl Answer {
         let mut headers = self.labelled(status);
         headers.push("content-type", "application/json");
         headers.push("content-length", length.to_string());
+        headers
+    }
+
+    fn stream_headers(&self) -> Headers {
+        let mut headers = self.labelled(200);
+        headers.push("content-type", "text/event-stream; charset=utf-8");
+        headers.push("cache-control", "no-cache");
+        headers.push("x-accel-buffering", "no");
         headers
     }
 
@@ -357,6 +405,15 @@ pub fn exhausted(plan: &Plan<'_>, progress: &Progress) -> Option<(Headers, Vec<u
     headers.push("content-type", "application/json");
     headers.push("content-length", body.len().to_string());
     Some((headers, body))
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// A body from its first byte that says something: without a byte order mark (quirk A12), and without the
+/// blank lines that keep a connection open (A19).
+fn content(body: &[u8]) -> &[u8] {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if BYTE_ORDER_MARK.starts_with(body) { &[] } else { body.trim_ascii_start() }
 }
 
 fn too_large() -> UpstreamError {

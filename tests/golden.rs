@@ -9,6 +9,10 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
 use support::folders;
 use support::golden::in_one_piece;
 
@@ -21,4 +25,34 @@ fn every_conversation_goes_as_recorded() {
         .flat_map(|folder| folders::compare(folder, &folders::read(folder).replay(&in_one_piece)))
         .collect();
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// The known deviations of streams and answers, by their numbers: A is framing, B what chunks say, C
+/// errors, D reasoning. Each is named by a conversation that shows how it is survived.
+#[test]
+fn every_known_quirk_has_a_conversation_or_a_reason_for_none() {
+    const NONE: &[(&str, &str)] = &[
+        ("A16", "JSON lists, NDJSON and binary frames come with the providers that speak them"),
+        ("A21", "silence is for the shell to bridge: a conversation has no time"),
+        ("C15", "a block without candidates is Gemini's, and comes with it"),
+        ("C18", "trailers and resets behind a whole answer are HTTP/2's: Envoy's business"),
+    ];
+    let mut named = BTreeSet::new();
+    for folder in folders::all() {
+        let about: Value = serde_json::from_slice(&fs::read(folder.join("case.json")).unwrap()).unwrap();
+        let why = about["why"].as_str().unwrap().replace("section D", "D");
+        let words = why.split(|c: char| !c.is_ascii_alphanumeric());
+        named.extend(words.filter(|word| is_quirk(word)).map(str::to_owned));
+    }
+    let all = [("A", 23), ("B", 30), ("C", 18)].into_iter();
+    let all = all.flat_map(|(letter, last)| (1..=last).map(move |n| format!("{letter}{n}"))).chain(["D".to_owned()]);
+    let without = |quirk: &str| NONE.iter().any(|(known, _)| *known == quirk);
+    for quirk in all {
+        assert!(named.contains(&quirk) != without(&quirk), "{quirk}: named {}", named.contains(&quirk));
+    }
+}
+
+fn is_quirk(word: &str) -> bool {
+    let number = word.strip_prefix(['A', 'B', 'C']);
+    word == "D" || number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -9,9 +9,18 @@
 
 mod support;
 
+use serde_json::Value;
 use support::folders;
-use support::golden::{Case, in_one_piece, parse_response};
+use support::golden::{Asked, Case, in_one_piece, parse_response};
 use support::reader;
+
+/// How many places of a body are tried: all of a short one, and of a long one some at even distances,
+/// which come to lie anywhere in its lines. A bound on time, in a build without optimisation.
+const PLACES: usize = 200;
+
+fn places(body: &[u8], count: usize) -> impl Iterator<Item = usize> {
+    (0..body.len()).step_by(body.len().div_ceil(count).max(1))
+}
 
 fn for_each_case(check: impl Fn(&str, &Case)) {
     let folders = folders::all();
@@ -21,32 +30,38 @@ fn for_each_case(check: impl Fn(&str, &Case)) {
     }
 }
 
-#[test]
-fn any_split_gives_the_same_answer() {
+/// Every conversation in which a provider answers, with the answer's body.
+fn for_each_answer(check: impl Fn(&str, &Case, &Asked<'_>, &[u8])) {
     for_each_case(|name, case| {
-        let whole = case.replay(&in_one_piece);
-        let bytes = |body: &[u8]| body.chunks(1).map(<[u8]>::to_vec).collect();
-        assert!(case.replay(&bytes) == whole, "{name}: byte by byte");
         let Some(given) = &case.upstream_response else { return };
         let (_, _, body) = parse_response(given);
-        for at in 1..body.len() {
+        check(name, case, &case.asked(), &body);
+    });
+}
+
+#[test]
+fn any_split_gives_the_same_answer() {
+    for_each_answer(|name, _, asked, body| {
+        let whole = asked.replay(&in_one_piece);
+        let bytes = |body: &[u8]| body.chunks(1).map(<[u8]>::to_vec).collect();
+        assert!(asked.replay(&bytes) == whole, "{name}: byte by byte");
+        for at in places(body, PLACES) {
             let two = |body: &[u8]| vec![body[..at].to_vec(), body[at..].to_vec()];
-            assert!(case.replay(&two) == whole, "{name}: cut at {at}");
+            assert!(asked.replay(&two) == whole, "{name}: cut at {at}");
         }
     });
 }
 
 #[test]
 fn a_stream_that_ends_early_never_looks_whole() {
-    for_each_case(|name, case| {
-        let Some(given) = &case.upstream_response else { return };
-        let whole = case.replay(&in_one_piece);
-        let (_, headers, body) = parse_response(given);
+    for_each_answer(|name, case, asked, body| {
+        let whole = asked.replay(&in_one_piece);
+        let (_, headers, _) = parse_response(case.upstream_response.as_deref().unwrap_or_default());
         if headers.content_type() != Some("text/event-stream") || !whole.whole {
             return;
         }
-        for at in 0..body.len() {
-            let cut = case.replay(&|body: &[u8]| vec![body[..at].to_vec()]);
+        for at in places(body, PLACES) {
+            let cut = asked.replay(&|body: &[u8]| vec![body[..at].to_vec()]);
             let text = String::from_utf8_lossy(&cut.response);
             if cut.whole && text.starts_with("HTTP/1.1 200") {
                 // What is missing can only be what comes behind the finish reason.
@@ -82,4 +97,99 @@ fn translating_twice_gives_the_same_bytes() {
         assert!(case.replay(&in_one_piece) == case.replay(&in_one_piece), "{name}");
         assert_eq!(case.request, request, "{name}: the original is untouched");
     });
+}
+
+#[test]
+fn a_changed_byte_breaks_nothing_but_what_it_says() {
+    for_each_answer(|name, _, asked, body| {
+        let mut random = Random(name.len() as u64 + 1);
+        for at in places(body, PLACES / 2) {
+            for _ in 0..3 {
+                let mut changed = body.to_vec();
+                changed[at] = random.byte(body[at]);
+                let replayed = asked.replay_with(changed, &in_one_piece);
+                let (status, headers, body) = parse_response(&replayed.response);
+                if let Err(problem) = reader::read_grammar(status, &headers, &body) {
+                    panic!("{name}, byte {at}: {problem}\n{}", String::from_utf8_lossy(&replayed.response));
+                }
+            }
+        }
+    });
+}
+
+/// Pseudo-random and the same every time (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 32) as usize
+    }
+
+    /// Another byte than this: any, or one of those that mean something.
+    fn byte(&mut self, than: u8) -> u8 {
+        const MEANING: &[u8] = b"\"\\{}[],:0e-n \r\n\xEF";
+        loop {
+            let byte =
+                if self.next().is_multiple_of(2) { self.next() as u8 } else { MEANING[self.next() % MEANING.len()] };
+            if byte != than {
+                return byte;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_unknown_event_or_field_changes_nothing_else() {
+    const EVENTS: &[&str] = &[
+        ": unheard of\n\n",
+        "event: unheard_of\ndata: {\"type\":\"unheard_of\",\"unheard_of\":{\"a\":[1.0]}}\n\n",
+        "id: 7\nretry: 1\n\n",
+    ];
+    for_each_answer(|name, _, asked, body| {
+        let whole = told(&asked.replay(&in_one_piece).response);
+        let insert = |at: usize, text: &str| {
+            let changed = [&body[..at], text.as_bytes(), &body[at..]].concat();
+            let actual = asked.replay_with(changed, &in_one_piece).response;
+            assert_eq!(told(&actual), whole, "{name}: {text} at {at}");
+        };
+        let ends = |pattern: &'static [u8]| {
+            let windows = body.windows(pattern.len()).enumerate();
+            windows.filter(move |(_, window)| *window == pattern).map(move |(at, _)| at + pattern.len())
+        };
+        for at in ends(b"}\n\n").filter(|at| *at < body.len()) {
+            EVENTS.iter().for_each(|event| insert(at, event));
+        }
+        // Objects that are an event's own, a choice, a delta or a message.
+        for pattern in [&b"data: {\""[..], b"data:{\"", b"\"choices\":[{\"", b"\"delta\":{\"", b"\"message\":{\""] {
+            ends(pattern).for_each(|at| insert(at - 1, "\"unheard_of\":{\"a\":[1.0]},"));
+        }
+    });
+}
+
+/// An answer without the fields that nobody has heard of: each of its lines, and as JSON where it is JSON.
+fn told(response: &[u8]) -> Vec<Result<Value, String>> {
+    let text = String::from_utf8_lossy(response);
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with("content-length"));
+    let told = lines.map(|line| match serde_json::from_str(line.strip_prefix("data: ").unwrap_or(line)) {
+        Ok(mut json) => {
+            forget(&mut json);
+            Ok(json)
+        }
+        Err(_) => Err(line.to_owned()),
+    });
+    told.collect()
+}
+
+fn forget(json: &mut Value) {
+    match json {
+        Value::Object(fields) => {
+            fields.remove("unheard_of");
+            fields.values_mut().for_each(forget);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget),
+        _ => {}
+    }
 }

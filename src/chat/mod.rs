@@ -61,13 +61,34 @@ pub struct Usage {
     pub reasoning: Option<u64>,
 }
 
+impl Usage {
+    /// Whether `json` says this as OpenAI would: whole numbers, and their sum (quirk B27).
+    pub fn is_written_as(&self, json: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Plain {
+            prompt_tokens: u64,
+            completion_tokens: u64,
+            total_tokens: u64,
+        }
+
+        serde_json::from_str::<Plain>(json).is_ok_and(|plain| {
+            let sum = plain.prompt_tokens.checked_add(plain.completion_tokens);
+            sum == Some(plain.total_tokens)
+                && (plain.prompt_tokens, plain.completion_tokens) == (self.input, self.output)
+        })
+    }
+}
+
 /// A whole answer.
 #[derive(Debug)]
 pub struct ChatResponse<'a> {
     /// The answer as it came, if it came in the hub's own shape.
     pub source: Option<&'a [u8]>,
+    /// Whether the source is written as OpenAI writes it, so that it may be relayed.
+    pub exact: bool,
+    /// Empty if the provider does not say.
     pub id: Str<'a>,
-    /// The model that the provider says has answered.
+    /// The model that the provider says has answered; empty if it does not.
     pub model: Str<'a>,
     /// Unix seconds; `None` if the provider does not say.
     pub created: Option<u64>,
@@ -78,6 +99,8 @@ pub struct ChatResponse<'a> {
 #[derive(Debug)]
 pub struct Choice<'a> {
     pub index: u32,
+    /// Its place in the source's list of choices.
+    pub place: Option<usize>,
     pub message: Message<'a>,
     pub finish_reason: FinishReason,
 }
@@ -89,12 +112,15 @@ pub struct Message<'a> {
     pub refusal: Option<Str<'a>>,
     pub reasoning: Vec<Str<'a>>,
     pub tool_calls: Vec<ToolCall<'a>>,
+    /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
+    pub other: bool,
 }
 
 impl Message<'_> {
     /// Whether it says anything at all.
     pub fn is_empty(&self) -> bool {
-        self.tool_calls.is_empty()
+        !self.other
+            && self.tool_calls.is_empty()
             && self.refusal.is_none_or(Str::is_empty)
             && self.content.iter().chain(&self.reasoning).all(|text| text.is_empty())
     }
@@ -102,6 +128,9 @@ impl Message<'_> {
 
 #[derive(Debug)]
 pub struct ToolCall<'a> {
+    /// Its place in the source's list of calls.
+    pub place: Option<usize>,
+    /// Empty if the provider gave none.
     pub id: Str<'a>,
     pub name: Str<'a>,
     pub arguments: Arguments<'a>,
@@ -140,6 +169,8 @@ pub struct Source<'a> {
 #[derive(Debug, Default)]
 pub struct ChunkChoice<'a> {
     pub index: u32,
+    /// Its place in the source's list of choices.
+    pub place: Option<usize>,
     pub delta: Delta<'a>,
     pub finish_reason: Option<FinishReason>,
 }
@@ -167,6 +198,8 @@ impl Delta<'_> {
 /// A piece of a tool call. `id` and `name` come once, `arguments` are concatenated.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ToolCallDelta<'a> {
+    /// Its place in the source's list of calls.
+    pub place: Option<usize>,
     /// As the provider gave it, `None` if it gave none; dense and always there once normalized.
     pub index: Option<u32>,
     pub id: Option<Str<'a>>,

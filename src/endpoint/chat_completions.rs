@@ -4,9 +4,11 @@
 //! strict is rewritten around its unknown fields; everything else is written from the typed fields.
 
 use super::{Endpoint, Render};
-use crate::chat::{Arguments, ChatChunk, ChatRequest, ChatResponse, ChunkChoice, Delta, Source, ToolCallDelta, Usage};
+use crate::chat::{
+    Arguments, ChatChunk, ChatRequest, ChatResponse, Choice, ChunkChoice, Delta, Source, ToolCallDelta, Usage,
+};
 use crate::error::{ErrorReply, Rejection, Told};
-use crate::json::{self, Edits, Object, RawValue, Str, Writer};
+use crate::json::{self, Edits, Object, RawValue, Str, Type, Writer};
 use crate::stream::normalize::{FinalUsage, Identity, UsageSource};
 use crate::stream::sse;
 
@@ -21,10 +23,11 @@ impl Endpoint for ChatCompletions {
         ChatRequest::parse(body)
     }
 
-    fn response(&self, answer: &ChatResponse<'_>, now: u64) -> Vec<u8> {
+    fn response(&self, answer: &ChatResponse<'_>, identity: &Identity) -> Vec<u8> {
         match answer.source {
-            Some(source) => source.to_vec(),
-            None => write_response(answer, now),
+            Some(source) if answer.exact => source.to_vec(),
+            Some(source) => write_response(answer, identity, &Object::parse(source).unwrap_or_default()),
+            None => write_response(answer, identity, &Object::default()),
         }
     }
 
@@ -61,11 +64,11 @@ struct ChatStream {
 impl Render for ChatStream {
     fn chunk(&mut self, identity: &Identity, chunk: &ChatChunk<'_>, out: &mut Vec<u8>) {
         match chunk.source {
-            Some(source) if source.exact => match self.usage_edit(source) {
+            Some(source) => match self.usage_edits(source).filter(|_| source.exact) {
+                Some(edits) if edits.is_empty() => sse::write(out, source.text.as_bytes()),
                 Some(edits) => sse::write(out, &edits.apply(source.text.as_bytes())),
-                None => sse::write(out, source.text.as_bytes()),
+                None => sse::write(out, &self.rewrite(identity, chunk, source)),
             },
-            Some(source) => sse::write(out, &self.rewrite(identity, chunk, source)),
             None => sse::write(out, &self.write(identity, chunk)),
         }
     }
@@ -89,18 +92,18 @@ impl Render for ChatStream {
 
 impl ChatStream {
     /// Usage is told at the end, to those who asked: the key is `null` for them until then, and not
-    /// there for the others.
-    fn usage_edit(&self, source: Source<'_>) -> Option<Edits> {
-        let usage = source.usage?;
+    /// there for the others. `None` if the key is written so that it cannot be cut out.
+    fn usage_edits(&self, source: Source<'_>) -> Option<Edits> {
+        let mut edits = Edits::default();
+        let Some(usage) = source.usage else { return Some(edits) };
         let text = source.text.as_bytes();
         let value = json::span(text, usage)?;
-        let mut edits = Edits::default();
         if !self.include_usage {
-            edits.replace(json::pair_span(text, "usage", value.clone()).unwrap_or(value), "");
+            edits.replace(json::pair_span(text, "usage", value)?, "");
         } else if usage != "null" {
             edits.replace(value, "null");
         }
-        (!edits.is_empty()).then_some(edits)
+        Some(edits)
     }
 
     /// The chunk from its typed fields alone.
@@ -132,16 +135,17 @@ impl ChatStream {
         write_identity(&mut w, identity);
         for (key, value) in fields.iter() {
             match key {
-                "id" | "object" | "created" | "model" | "usage" => {}
+                "id" | "object" | "created" | "model" | "usage" | "error" => {}
                 "choices" => {
                     let sources = json::elements(value).unwrap_or_default();
                     w.key("choices").begin_array();
-                    for (at, choice) in chunk.choices.iter().enumerate() {
-                        let source = sources.get(at).copied().map(parse).unwrap_or_default();
-                        rewrite_choice(&mut w, identity, choice, &source);
+                    for choice in &chunk.choices {
+                        rewrite_choice(&mut w, identity, choice, &placed(&sources, choice.place));
                     }
                     w.end_array();
                 }
+                // Groq puts usage here (quirk B6).
+                "x_groq" if json::type_of(value) == Type::Object => write_without_usage(w.key(key), value),
                 _ => {
                     w.key(key).raw(value.get());
                 }
@@ -159,6 +163,19 @@ fn parse(value: &RawValue) -> Object<'_> {
     Object::parse(value.get().as_bytes()).unwrap_or_default()
 }
 
+/// What stands at its place in a list of the source.
+fn placed<'a>(sources: &[&'a RawValue], place: Option<usize>) -> Object<'a> {
+    place.and_then(|place| sources.get(place)).map(|source| parse(source)).unwrap_or_default()
+}
+
+fn write_without_usage(w: &mut Writer, value: &RawValue) {
+    w.begin_object();
+    for (key, value) in parse(value).iter().filter(|(key, _)| *key != "usage") {
+        w.key(key).raw(value.get());
+    }
+    w.end_object();
+}
+
 fn write_identity(w: &mut Writer, identity: &Identity) {
     w.key("id").raw(&identity.id).key("object").string("chat.completion.chunk");
     w.key("created").number(identity.created).key("model").raw(&identity.model);
@@ -170,13 +187,36 @@ fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>,
     w.key("delta");
     write_delta(w, identity, choice, &delta);
     for (key, value) in source.iter() {
-        // Some put usage here (quirk B6); it is told at the end.
-        if !matches!(key, "index" | "delta" | "finish_reason" | "usage") {
-            w.key(key).raw(value.get());
+        match key {
+            // Some put usage here (quirk B6); it is told at the end.
+            "index" | "delta" | "finish_reason" | "usage" => {}
+            "logprobs" => write_logprobs(w.key(key), value),
+            _ => {
+                w.key(key).raw(value.get());
+            }
         }
     }
     write_finish_reason(w, choice);
     w.end_object();
+}
+
+/// Log probabilities in OpenAI's shape. The old completions had lists side by side (quirk B29); a bare
+/// number (Together's chunks) belongs to no token that is named.
+fn write_logprobs(w: &mut Writer, value: &RawValue) {
+    let fields = parse(value);
+    let list = |key| fields.get(key).and_then(json::elements);
+    let (Some(tokens), Some(logprobs)) = (list("tokens"), list("token_logprobs")) else {
+        let value = if json::type_of(value) == Type::Object { value.get() } else { "null" };
+        w.raw(value);
+        return;
+    };
+    w.begin_object().key("content").begin_array();
+    for (token, logprob) in tokens.into_iter().zip(logprobs) {
+        let (Some(token), Type::Number) = (Str::new(token), json::type_of(logprob)) else { continue };
+        w.begin_object().key("token").str(token).key("logprob").raw(logprob.get());
+        w.key("bytes").null().key("top_logprobs").begin_array().end_array().end_object();
+    }
+    w.end_array().key("refusal").null().end_object();
 }
 
 fn write_finish_reason(w: &mut Writer, choice: &ChunkChoice<'_>) {
@@ -199,21 +239,21 @@ fn write_delta(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, so
             w.key(key).str(text);
         }
     }
-    // The name that most clients read; a source has its own.
-    if let Some(text) = delta.reasoning.filter(|_| source.is_empty()) {
+    // Under the name that most clients read, whichever the provider has for it.
+    if let Some(text) = delta.reasoning {
         w.key("reasoning_content").str(text);
     }
     if !delta.tool_calls.is_empty() {
         let sources = source.get("tool_calls").and_then(json::elements).unwrap_or_default();
         w.key("tool_calls").begin_array();
-        for (at, call) in delta.tool_calls.iter().enumerate() {
-            write_tool_call(w, identity, choice.index, call, &sources.get(at).copied().map(parse).unwrap_or_default());
+        for call in &delta.tool_calls {
+            write_tool_call(w, identity, choice.index, call, &placed(&sources, call.place));
         }
         w.end_array();
     }
     if !is_blank(delta) {
         for (key, value) in source.iter() {
-            if !matches!(key, "role" | "content" | "refusal" | "tool_calls") {
+            if !matches!(key, "role" | "content" | "refusal" | "reasoning" | "reasoning_content" | "tool_calls") {
                 w.key(key).raw(value.get());
             }
         }
@@ -233,10 +273,8 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
         Some(id) => {
             w.key("id").str(id);
         }
-        // Without an id the client could not answer the call; this one is the same on every reading.
         None if call.begins => {
-            let stream: String = identity.id.chars().filter(char::is_ascii_alphanumeric).collect();
-            w.key("id").string(&format!("call_{stream}_{choice}_{index}"));
+            w.key("id").string(&call_id(identity, choice, index));
         }
         None => {}
     }
@@ -248,7 +286,9 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
         w.key("name").str(name);
     }
     match call.arguments {
-        Some(arguments) => write_arguments(w.key("arguments"), arguments),
+        Some(arguments) => {
+            write_arguments(w.key("arguments"), arguments);
+        }
         None if call.begins => {
             w.key("arguments").str(Str::EMPTY);
         }
@@ -263,11 +303,17 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
     w.end_object();
 }
 
-fn write_arguments(w: &mut Writer, arguments: Arguments<'_>) {
+/// Without an id the client could not answer the call; this one is the same on every reading.
+fn call_id(identity: &Identity, choice: u32, index: u32) -> String {
+    let answer: String = identity.id.chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("call_{answer}_{choice}_{index}")
+}
+
+fn write_arguments<'w>(w: &'w mut Writer, arguments: Arguments<'_>) -> &'w mut Writer {
     match arguments {
         Arguments::Text(text) => w.str(text),
         Arguments::Json(json) => w.string(json),
-    };
+    }
 }
 
 /// Usage as a chunk of its own, with what `source`, the value of a `usage` key, says beyond the counts.
@@ -285,7 +331,7 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>) {
     let total = usage.input.saturating_add(usage.output);
     w.begin_object().key("prompt_tokens").number(usage.input).key("completion_tokens").number(usage.output);
     w.key("total_tokens").number(total);
-    let has = |key: &str| source.get(key).is_some();
+    let has = |key: &str| source.get(key).is_some_and(|value| json::type_of(value) == Type::Object);
     if !has("prompt_tokens_details") && (usage.cached_input.is_some() || usage.cache_write.is_some()) {
         w.key("prompt_tokens_details").begin_object().key("cached_tokens").number(usage.cached_input.unwrap_or(0));
         if let Some(written) = usage.cache_write {
@@ -297,49 +343,106 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>) {
         w.key("completion_tokens_details").begin_object().key("reasoning_tokens").number(reasoning).end_object();
     }
     for (key, value) in source.iter() {
-        if !matches!(key, "prompt_tokens" | "completion_tokens" | "total_tokens") {
+        let is_told = match key {
+            "prompt_tokens" | "completion_tokens" | "total_tokens" | "input_tokens" | "output_tokens" => true,
+            "prompt_tokens_details" | "completion_tokens_details" => !has(key),
+            _ => false,
+        };
+        if !is_told {
             w.key(key).raw(value.get());
         }
     }
     w.end_object();
 }
 
-fn write_response(answer: &ChatResponse<'_>, now: u64) -> Vec<u8> {
+/// The answer from its typed fields, with all unknown fields of its source.
+fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Object<'_>) -> Vec<u8> {
     let mut w = Writer::with_capacity(1024);
-    w.begin_object().key("id").str(answer.id).key("object").string("chat.completion");
-    w.key("created").number(answer.created.unwrap_or(now)).key("model").str(answer.model);
+    let mut identity = identity.clone();
+    for (said, place) in [(answer.id, &mut identity.id), (answer.model, &mut identity.model)] {
+        if !said.is_empty() {
+            said.raw().clone_into(place);
+        }
+    }
+    w.begin_object().key("id").raw(&identity.id).key("object").string("chat.completion");
+    w.key("created").number(answer.created.unwrap_or(identity.created)).key("model").raw(&identity.model);
     w.key("choices").begin_array();
+    let sources = source.get("choices").and_then(json::elements).unwrap_or_default();
     for choice in &answer.choices {
-        let message = &choice.message;
-        w.begin_object().key("index").number(choice.index.into());
-        w.key("message").begin_object().key("role").string("assistant");
-        optional_texts(w.key("content"), &message.content);
-        match message.refusal {
-            Some(refusal) => w.key("refusal").str(refusal),
-            None => w.key("refusal").null(),
-        };
-        if !message.reasoning.is_empty() {
-            optional_texts(w.key("reasoning_content"), &message.reasoning);
-        }
-        if !message.tool_calls.is_empty() {
-            w.key("tool_calls").begin_array();
-            for call in &message.tool_calls {
-                w.begin_object().key("id").str(call.id).key("type").string("function");
-                w.key("function").begin_object().key("name").str(call.name);
-                write_arguments(w.key("arguments"), call.arguments);
-                w.end_object().end_object();
+        let source = placed(&sources, choice.place);
+        w.begin_object().key("index").number(choice.index.into()).key("message");
+        write_message(&mut w, &identity, choice, &source.get("message").map(parse).unwrap_or_default());
+        match source.get("logprobs") {
+            Some(logprobs) => write_logprobs(w.key("logprobs"), logprobs),
+            None => {
+                w.key("logprobs").null();
             }
-            w.end_array();
         }
-        w.end_object().key("logprobs").null();
-        w.key("finish_reason").string(choice.finish_reason.as_str()).end_object();
+        w.key("finish_reason").string(choice.finish_reason.as_str());
+        for (key, value) in source.iter() {
+            if !matches!(key, "index" | "message" | "logprobs" | "finish_reason" | "usage") {
+                w.key(key).raw(value.get());
+            }
+        }
+        w.end_object();
     }
     w.end_array();
     if let Some(usage) = &answer.usage {
-        write_usage(w.key("usage"), usage, &Object::default());
+        write_usage(w.key("usage"), usage, &source.get("usage").map(parse).unwrap_or_default());
+    }
+    for (key, value) in source.iter() {
+        if !matches!(key, "id" | "object" | "created" | "model" | "choices" | "usage" | "error") {
+            w.key(key).raw(value.get());
+        }
     }
     w.end_object();
     w.into_bytes()
+}
+
+fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, source: &Object<'_>) {
+    let message = &choice.message;
+    w.begin_object().key("role").string("assistant");
+    optional_texts(w.key("content"), &message.content);
+    match message.refusal {
+        Some(refusal) => w.key("refusal").str(refusal),
+        None => w.key("refusal").null(),
+    };
+    if !message.reasoning.is_empty() {
+        optional_texts(w.key("reasoning_content"), &message.reasoning);
+    }
+    if !message.tool_calls.is_empty() {
+        let sources = source.get("tool_calls").and_then(json::elements).unwrap_or_default();
+        w.key("tool_calls").begin_array();
+        for (index, call) in message.tool_calls.iter().enumerate() {
+            w.begin_object().key("id");
+            if call.id.is_empty() {
+                w.string(&call_id(identity, choice.index, index as u32));
+            } else {
+                w.str(call.id);
+            }
+            w.key("type").string("function").key("function").begin_object().key("name").str(call.name);
+            match call.arguments {
+                // Nothing is no JSON.
+                Arguments::Text(text) if text.is_empty() => w.key("arguments").string("{}"),
+                arguments => write_arguments(w.key("arguments"), arguments),
+            };
+            w.end_object();
+            for (key, value) in placed(&sources, call.place).iter() {
+                if !matches!(key, "id" | "type" | "function" | "index") {
+                    w.key(key).raw(value.get());
+                }
+            }
+            w.end_object();
+        }
+        w.end_array();
+    }
+    for (key, value) in source.iter() {
+        let is_typed = matches!(key, "role" | "content" | "refusal" | "tool_calls");
+        if !is_typed && !matches!(key, "reasoning" | "reasoning_content") {
+            w.key(key).raw(value.get());
+        }
+    }
+    w.end_object();
 }
 
 /// Pieces of text as one string; `null` if there are none.

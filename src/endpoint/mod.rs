@@ -18,8 +18,8 @@ pub trait Endpoint: Sync {
 
     fn parse<'a>(&self, body: &'a [u8]) -> Result<ChatRequest<'a>, Rejection>;
 
-    /// A whole answer; `now` in Unix seconds stands in for a time that the provider does not say.
-    fn response(&self, answer: &ChatResponse<'_>, now: u64) -> Vec<u8>;
+    /// A whole answer; `identity` stands in for what the provider does not say.
+    fn response(&self, answer: &ChatResponse<'_>, identity: &Identity) -> Vec<u8>;
 
     /// A writer of one streamed answer. `include_usage`: the client asked for usage.
     fn stream(&self, include_usage: bool) -> Box<dyn Render>;

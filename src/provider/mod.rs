@@ -6,7 +6,9 @@
 
 pub mod anthropic;
 mod failure;
+mod meaning;
 pub mod openai;
+mod tolerant;
 
 use std::borrow::Cow;
 
@@ -135,8 +137,8 @@ pub trait Translator: Sync {
 
 /// Reads the frames of one streamed answer.
 pub trait StreamTranslator {
-    /// Tolerant: unknown events are skipped, any plausible form is taken. An error is a failure that
-    /// the provider reports within the stream.
+    /// Tolerant: unknown events are passed over, any plausible form is taken, and what cannot be read
+    /// is [`Sink::skipped`]. An error is a failure that the provider reports within the stream.
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError>;
 }
 
@@ -146,4 +148,8 @@ pub trait Sink {
 
     /// The provider's own mark that the answer is complete (`[DONE]`, `message_stop`).
     fn done(&mut self);
+
+    /// An event that cannot be read: it is left out and counted. The end of the stream tells whether
+    /// anything is missing.
+    fn skipped(&mut self);
 }

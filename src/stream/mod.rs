@@ -6,7 +6,7 @@
 pub mod normalize;
 pub mod sse;
 
-use crate::chat::ChatChunk;
+use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
 use crate::provider::{Sink, StreamTranslator};
@@ -32,6 +32,7 @@ struct Output {
     render: Box<dyn Render>,
     bytes: Vec<u8>,
     phase: Phase,
+    skipped: usize,
 }
 
 enum Phase {
@@ -44,8 +45,7 @@ enum Phase {
 
 impl Relay {
     pub fn new(translator: Box<dyn StreamTranslator>, render: Box<dyn Render>, identity: Identity) -> Self {
-        let normalizer = Normalizer::new(identity);
-        let output = Output { normalizer, render, bytes: Vec::new(), phase: Phase::Open };
+        let output = Output::new(render, identity);
         Relay { parser: sse::Parser::default(), translator, output }
     }
 
@@ -70,7 +70,7 @@ impl Relay {
 
     /// The provider's answer has ended.
     pub fn end(&mut self) -> Result<(), UpstreamError> {
-        if matches!(self.output.phase, Phase::Open)
+        while matches!(self.output.phase, Phase::Open)
             && let Some(frame) = self.parser.finish()
         {
             self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
@@ -91,6 +91,11 @@ impl Relay {
         matches!(self.output.phase, Phase::Complete)
     }
 
+    /// How many events could not be read and were left out.
+    pub fn skipped(&self) -> usize {
+        self.output.skipped
+    }
+
     /// How many bytes are ready for the client.
     pub fn ready(&self) -> usize {
         self.output.bytes.len()
@@ -108,7 +113,56 @@ impl Relay {
     }
 }
 
+/// Tells a whole answer as a stream, for clients that asked for one and a provider that did not listen
+/// (quirk A17).
+pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identity) -> Result<Vec<u8>, UpstreamError> {
+    let mut output = Output::new(render, identity);
+    let chunk = || ChatChunk {
+        id: Some(answer.id),
+        model: Some(answer.model),
+        created: answer.created,
+        ..ChatChunk::default()
+    };
+    for choice in &answer.choices {
+        let message = &choice.message;
+        let mut tell = |delta, finish_reason| {
+            let choice = ChunkChoice { index: choice.index, place: None, delta, finish_reason };
+            output.chunk(ChatChunk { choices: vec![choice], ..chunk() });
+        };
+        tell(Delta { role: true, ..Delta::default() }, None);
+        for text in &message.reasoning {
+            tell(Delta { reasoning: Some(*text), ..Delta::default() }, None);
+        }
+        for text in &message.content {
+            tell(Delta { content: Some(*text), ..Delta::default() }, None);
+        }
+        if message.refusal.is_some() {
+            tell(Delta { refusal: message.refusal, ..Delta::default() }, None);
+        }
+        for (index, call) in message.tool_calls.iter().enumerate() {
+            let call = ToolCallDelta {
+                index: u32::try_from(index).ok(),
+                id: Some(call.id).filter(|id| !id.is_empty()),
+                name: Some(call.name),
+                arguments: Some(call.arguments),
+                ..ToolCallDelta::default()
+            };
+            tell(Delta { tool_calls: vec![call], ..Delta::default() }, None);
+        }
+        tell(Delta::default(), Some(choice.finish_reason));
+    }
+    output.chunk(ChatChunk { usage: answer.usage, ..chunk() });
+    output.done();
+    output.verdict()?;
+    Ok(output.bytes)
+}
+
 impl Output {
+    fn new(render: Box<dyn Render>, identity: Identity) -> Self {
+        let normalizer = Normalizer::new(identity);
+        Output { normalizer, render, bytes: Vec::new(), phase: Phase::Open, skipped: 0 }
+    }
+
     fn fail(&mut self, error: UpstreamError) -> UpstreamError {
         self.phase = Phase::Failed(None);
         error
@@ -140,5 +194,39 @@ impl Sink for Output {
             }
             Err(error) => Phase::Failed(Some(error)),
         };
+    }
+
+    fn skipped(&mut self) {
+        self.skipped += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Endpoint;
+    use crate::endpoint::chat_completions::ChatCompletions;
+    use crate::provider::Translator;
+    use crate::provider::openai::OpenAi;
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_what_is_unknown_is_not() {
+        let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
+        let mut relay = Relay::new(OpenAi.stream(), ChatCompletions.stream(false), identity);
+        for (event, skipped) in [
+            ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
+            ("data: {\"choices\":[{\"delta\":{\"content", 1),
+            ("data: <html>", 2),
+            ("data: 7", 3),
+            ("data: {\"type\":\"ping\"}", 3),
+            (": comment", 3),
+            ("data:", 3),
+            ("data: [DONE]", 3),
+            ("data: behind it nothing is read", 3),
+        ] {
+            relay.push(format!("{event}\n\n").as_bytes()).unwrap();
+            assert_eq!(relay.skipped(), skipped, "{event}");
+        }
+        assert!(relay.is_complete());
     }
 }

@@ -59,8 +59,10 @@ struct Choice {
 
 struct Call {
     id: Option<String>,
+    name: Option<String>,
     upstream_index: Option<u32>,
-    has_name: bool,
+    /// Its number among the calls that the client knows of. A call is told once it has a name.
+    index: Option<u32>,
     has_arguments: bool,
 }
 
@@ -92,6 +94,9 @@ impl Normalizer {
     /// Makes a chunk strict, or says that nothing of it is to be sent.
     pub fn chunk(&mut self, chunk: &mut ChatChunk<'_>) -> Verdict {
         let mut exact = self.pin_identity(chunk);
+        if let Some(source) = &mut chunk.source {
+            source.exact &= exact;
+        }
         self.take_usage(chunk);
         for choice in &mut chunk.choices {
             exact &= self.choice(choice);
@@ -103,13 +108,13 @@ impl Normalizer {
             }
             None => false,
         };
-        let says =
-            |choice: &ChunkChoice<'_>| choice.delta.role || choice.delta.has_output() || choice.finish_reason.is_some();
-        if chunk.choices.iter().any(says) || (source_is_exact && !chunk.choices.is_empty()) {
-            Verdict::Send
-        } else {
-            Verdict::Drop
+        if !source_is_exact {
+            let says = |choice: &ChunkChoice<'_>| {
+                choice.delta.role || choice.delta.has_output() || choice.finish_reason.is_some()
+            };
+            chunk.choices.retain(says);
         }
+        if chunk.choices.is_empty() { Verdict::Drop } else { Verdict::Send }
     }
 
     /// The end of the provider's answer: an error if it is not a whole one.
@@ -117,7 +122,9 @@ impl Normalizer {
         if self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none()) {
             return Err(UpstreamError::malformed("The provider's stream ended before the answer was complete."));
         }
-        if !self.has_output && self.choices.iter().all(|choice| choice.finish == Some(FinishReason::Stop)) {
+        let wants_output =
+            |choice: &Choice| matches!(choice.finish, Some(FinishReason::Stop | FinishReason::ToolCalls));
+        if !self.has_output && self.choices.iter().all(wants_output) {
             return Err(UpstreamError::malformed("The provider's answer is empty."));
         }
         Ok(())
@@ -149,7 +156,7 @@ impl Normalizer {
     fn take_usage(&mut self, chunk: &mut ChatChunk<'_>) {
         let Some(usage) = chunk.usage.take() else { return };
         let source = chunk.source.and_then(|source| match source.usage {
-            Some(value) if chunk.choices.is_empty() && source.exact && is_plain(value, usage) => {
+            Some(value) if chunk.choices.is_empty() && source.exact && usage.is_written_as(value) => {
                 Some(UsageSource::Chunk(source.text.to_owned()))
             }
             Some(value) => Some(UsageSource::Value(value.to_owned())),
@@ -183,16 +190,18 @@ impl Normalizer {
         for call in &mut choice.delta.tool_calls {
             exact &= state.call(call);
         }
+        choice.delta.tool_calls.retain(|call| call.index.is_some());
         self.has_output |= choice.delta.has_output();
+        // A call that has no name to the end is none that a client could run: the answer is not whole.
+        if choice.finish_reason.is_some() && state.calls.iter().any(|call| call.index.is_none()) {
+            choice.finish_reason = None;
+            return false;
+        }
         if let Some(reason) = choice.finish_reason {
-            for (index, call) in state.calls.iter_mut().enumerate().filter(|(_, call)| !call.has_arguments) {
+            for call in state.calls.iter_mut().filter(|call| !call.has_arguments) {
                 call.has_arguments = true;
                 let arguments = Some(Arguments::Json("{}"));
-                choice.delta.tool_calls.push(ToolCallDelta {
-                    index: Some(index as u32),
-                    arguments,
-                    ..Default::default()
-                });
+                choice.delta.tool_calls.push(ToolCallDelta { index: call.index, arguments, ..Default::default() });
                 exact = false;
             }
             // Some say `stop` when they have called tools (quirk B19); clients would not run them.
@@ -206,79 +215,83 @@ impl Normalizer {
     }
 }
 
-/// Whether usage is written as OpenAI writes it: whole numbers, and their sum (quirk B27).
-fn is_plain(value: &str, usage: Usage) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Plain {
-        prompt_tokens: u64,
-        completion_tokens: u64,
-        total_tokens: u64,
-    }
-
-    serde_json::from_str::<Plain>(value).is_ok_and(|plain| {
-        let sum = plain.prompt_tokens.checked_add(plain.completion_tokens);
-        sum == Some(plain.total_tokens) && (plain.prompt_tokens, plain.completion_tokens) == (usage.input, usage.output)
-    })
-}
-
 impl Choice {
-    /// Gives a fragment its place among the calls and takes away what was sent before.
+    /// Gives a fragment its place among the calls and takes away what was sent before. Tells whether
+    /// nothing had to be changed.
     fn call(&mut self, fragment: &mut ToolCallDelta<'_>) -> bool {
         let at = match self.slot(fragment) {
             Some(at) => at,
             None => {
                 self.calls.push(Call {
                     id: fragment.id.map(|id| id.raw().to_owned()),
+                    name: None,
                     upstream_index: fragment.index,
-                    has_name: false,
+                    index: None,
                     has_arguments: false,
                 });
                 self.calls.len() - 1
             }
         };
-        let is_new = at + 1 == self.calls.len() && self.calls.last().is_some_and(|call| !call.has_name);
+        let known = self.calls.iter().filter(|call| call.index.is_some()).count() as u32;
         let Some(call) = self.calls.get_mut(at).filter(|_| at < MAX_TOOL_CALLS) else {
             self.calls.truncate(MAX_TOOL_CALLS);
             *fragment = ToolCallDelta::default();
             return false;
         };
-        let index = Some(at as u32);
-        let mut exact = fragment.index == index;
-        fragment.index = index;
-        if call.has_name {
-            exact &= fragment.id.is_none() && fragment.name.is_none();
+        let given = fragment.index;
+        let exact = if call.index.is_some() {
+            let exact = fragment.id.is_none() && fragment.name.is_none();
             fragment.id = None;
             fragment.name = None;
+            exact
+        } else if let Some(name) = fragment.name {
+            call.name = Some(name.raw().to_owned());
+            call.index = Some(known);
+            fragment.begins = true;
+            fragment.id.is_some()
         } else {
-            fragment.begins = is_new;
-            exact &= fragment.id.is_some() && fragment.name.is_some();
-            call.has_name = true;
-        }
+            // Its id alone: the renderer makes one up when the name comes, which nobody has been seen to do.
+            *fragment = ToolCallDelta::default();
+            return false;
+        };
+        fragment.index = call.index;
         call.has_arguments |= match fragment.arguments {
             Some(Arguments::Text(text)) => !text.is_empty(),
             Some(Arguments::Json(_)) => true,
             None => false,
         };
-        exact
+        exact && fragment.index == given
     }
 
     /// The call that a fragment belongs to, `None` for a new one. Indices are missing with some
-    /// providers and all zero with others (quirks B12, B13); ids are repeated or blanked (B15).
+    /// providers and all zero with others (quirks B12, B13); ids are repeated, blanked, or made up for
+    /// every fragment (B15).
     fn slot(&self, fragment: &ToolCallDelta<'_>) -> Option<usize> {
+        let last_at = |index| self.calls.iter().rposition(|call| call.upstream_index == index);
+        let is_named = |at: usize, name: Str<'_>| {
+            self.calls.get(at).is_some_and(|call| call.name.as_deref().is_none_or(|known| known == name.raw()))
+        };
         if let Some(id) = fragment.id {
             let known = self.calls.iter().position(|call| call.id.as_deref() == Some(id.raw()));
             if known.is_some() {
                 return known;
             }
-            // A new id at the index of a call that had none yet is that call's own.
-            let unnamed =
-                |call: &Call| call.id.is_none() && fragment.index.is_some() && call.upstream_index == fragment.index;
-            return self.calls.iter().rposition(unnamed);
+            // A new id at the index of a call that has no name yet is that call's own.
+            let unnamed = |call: &Call| call.name.is_none() && call.upstream_index == fragment.index;
+            if let Some(at) = self.calls.iter().rposition(unnamed) {
+                return Some(at);
+            }
         }
-        match fragment.index {
-            Some(_) => self.calls.iter().rposition(|call| call.upstream_index == fragment.index),
-            None if fragment.name.is_some() => None,
-            None => self.calls.len().checked_sub(1),
+        match (fragment.index, fragment.id, fragment.name) {
+            (_, Some(_), Some(_)) => None,
+            // The same name once more is the same call.
+            (Some(_), None, Some(name)) => last_at(fragment.index).filter(|at| is_named(*at, name)),
+            (None, None, Some(_)) => {
+                let last = self.calls.len().checked_sub(1);
+                last.filter(|at| self.calls.get(*at).is_some_and(|call| call.name.is_none()))
+            }
+            (Some(_), _, None) => last_at(fragment.index),
+            (None, _, None) => self.calls.len().checked_sub(1),
         }
     }
 }
@@ -309,7 +322,7 @@ mod tests {
 
     fn chunk(tool_calls: Vec<ToolCallDelta<'static>>, finish_reason: Option<FinishReason>) -> ChatChunk<'static> {
         let delta = Delta { tool_calls, ..Default::default() };
-        ChatChunk { choices: vec![ChunkChoice { index: 0, delta, finish_reason }], ..Default::default() }
+        ChatChunk { choices: vec![ChunkChoice { index: 0, place: None, delta, finish_reason }], ..Default::default() }
     }
 
     #[test]
@@ -343,7 +356,7 @@ mod tests {
         let mut normalizer = normalizer();
         let text = |content| Delta { content: Some(str(content)), ..Default::default() };
         let mut first = ChatChunk {
-            choices: vec![ChunkChoice { index: 0, delta: text("\"hi\""), finish_reason: None }],
+            choices: vec![ChunkChoice { index: 0, place: None, delta: text("\"hi\""), finish_reason: None }],
             ..Default::default()
         };
         assert_eq!(normalizer.chunk(&mut first), Verdict::Send);
@@ -369,5 +382,34 @@ mod tests {
         let mut chunk = ChatChunk { id: Some(long), model: Some(long), ..chunk(Vec::new(), None) };
         normalizer.chunk(&mut chunk);
         assert_eq!((normalizer.identity().id.as_str(), normalizer.identity().model.as_str()), ("\"x\"", "\"m\""));
+    }
+
+    #[test]
+    fn a_call_is_told_once_it_has_a_name_and_never_without() {
+        let mut normalizer = normalizer();
+        let nameless = ToolCallDelta { name: None, ..fragment(Some(0), Some("\"a\""), "\"\"") };
+        assert_eq!(normalizer.chunk(&mut chunk(vec![nameless], None)), Verdict::Send, "the role");
+        assert!(!normalizer.has_output());
+        let mut other = chunk(vec![fragment(Some(1), Some("\"b\""), "\"{}\"")], None);
+        normalizer.chunk(&mut other);
+        assert_eq!(other.choices[0].delta.tool_calls[0].index, Some(0), "dense");
+        assert_eq!(normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::ToolCalls))), Verdict::Drop);
+        assert!(normalizer.end().is_err());
+    }
+
+    #[test]
+    fn an_id_made_up_for_every_fragment_is_no_new_call_and_another_name_is() {
+        let mut normalizer = normalizer();
+        let mut place = |id: Option<&'static str>, name: Option<&'static str>| {
+            let name = name.map(str);
+            let mut chunk = chunk(vec![ToolCallDelta { name, ..fragment(Some(0), id, "\"{}\"") }], None);
+            normalizer.chunk(&mut chunk);
+            chunk.choices[0].delta.tool_calls[0].index
+        };
+        assert_eq!(place(Some("\"a\""), Some("\"f\"")), Some(0));
+        assert_eq!(place(Some("\"b\""), None), Some(0));
+        assert_eq!(place(None, Some("\"f\"")), Some(0));
+        assert_eq!(place(None, Some("\"g\"")), Some(1));
+        assert_eq!(place(Some("\"c\""), Some("\"g\"")), Some(2));
     }
 }

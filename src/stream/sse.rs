@@ -1,11 +1,13 @@
 //! Server-sent events by the WHATWG rules (HTML Standard, section 9.2.6), incrementally.
 //!
 //! Bytes go in as they arrive, cut anywhere; events come out. Each byte is searched once and an event
-//! of one `data` line is a slice of the buffer. JSON, `[DONE]` and vendors are unknown here.
+//! of one `data` line is a slice of the buffer. What events say is unknown here, except where servers
+//! leave out the blank line between two of them: then a whole JSON value is the end of one (quirk A23).
 
 use std::ops::Range;
 
 use super::Frame;
+use crate::json;
 
 /// The longest event that is taken, in bytes. Images that models generate come as one event of
 /// base64, several megabytes each; nobody sends text like that. What is held per stream is bounded by it.
@@ -25,6 +27,8 @@ pub struct Parser {
     /// The event so far.
     data: Data,
     event: String,
+    /// A name that came behind the data: this event's, or the next one's if more data follows.
+    late_name: Option<String>,
     /// Data that is no slice of the buffer: joined lines, repaired UTF-8.
     text: String,
     /// The event has been handed out; the next call begins a new one.
@@ -64,18 +68,23 @@ impl Parser {
     /// The next whole event, or `None` if more bytes are needed.
     #[expect(clippy::should_implement_trait, reason = "an event borrows from the parser")]
     pub fn next(&mut self) -> Option<Frame<'_>> {
-        if std::mem::take(&mut self.dispatched) {
-            self.event.clear();
-        }
+        self.begin_event();
         if !self.begun {
             self.skip_byte_order_mark();
         }
         while let Some(line) = self.next_line() {
             if line.is_empty() {
                 if !matches!(self.data, Data::None) {
+                    self.event = self.late_name.take().unwrap_or(std::mem::take(&mut self.event));
                     return Some(self.dispatch());
                 }
                 self.event.clear();
+            } else if self.is_of_next_event(&line) {
+                // It is read again, for the event it belongs to.
+                self.line = line.start;
+                self.searched = line.start;
+                self.after_cr = false;
+                return Some(self.dispatch());
             } else {
                 self.field(line);
             }
@@ -83,15 +92,36 @@ impl Parser {
         None
     }
 
-    /// The last event, where the blank line behind it is missing (quirk A13).
+    /// What there is behind the last blank line (quirk A13). Once more until there is nothing.
     pub fn finish(&mut self) -> Option<Frame<'_>> {
+        self.begin_event();
         let rest = self.line..self.buffer.len();
-        self.line = rest.end;
-        self.searched = rest.end;
-        if !rest.is_empty() {
-            self.field(rest);
+        if !self.is_of_next_event(&rest) {
+            self.line = rest.end;
+            self.searched = rest.end;
+            if !rest.is_empty() {
+                self.field(rest);
+            }
+            self.event = self.late_name.take().unwrap_or(std::mem::take(&mut self.event));
         }
         (!matches!(self.data, Data::None)).then(|| self.dispatch())
+    }
+
+    fn begin_event(&mut self) {
+        if std::mem::take(&mut self.dispatched) {
+            self.event = self.late_name.take().unwrap_or_default();
+        }
+    }
+
+    /// Whether a line begins another event although no blank line has ended the one before: what that
+    /// one says is complete, and more JSON or the mark of the end follows.
+    fn is_of_next_event(&self, line: &Range<usize>) -> bool {
+        let Data::Line(data) = &self.data else { return false };
+        let line = self.buffer.get(line.clone()).unwrap_or_default();
+        let Some(value) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii_start) else { return false };
+        let data = self.buffer.get(data.clone()).unwrap_or_default();
+        (value.starts_with(b"{") || value.starts_with(b"[DONE]"))
+            && (data.starts_with(b"[DONE]") || json::is_valid(data))
     }
 
     fn skip_byte_order_mark(&mut self) {
@@ -154,8 +184,11 @@ impl Parser {
                 };
             }
             b"event" => {
-                let name = self.buffer.get(value).unwrap_or_default();
-                self.event = String::from_utf8_lossy(name).into_owned();
+                let name = String::from_utf8_lossy(self.buffer.get(value).unwrap_or_default()).into_owned();
+                match self.data {
+                    Data::None => self.event = name,
+                    Data::Line(_) | Data::Joined(_) => self.late_name = Some(name),
+                }
             }
             // Comments, `id`, `retry`, and what nobody has heard of.
             _ => {}
@@ -231,7 +264,7 @@ mod tests {
                 events.push((frame.event.to_owned(), frame.data.to_owned()));
             }
         }
-        if let Some(frame) = parser.finish() {
+        while let Some(frame) = parser.finish() {
             events.push((frame.event.to_owned(), frame.data.to_owned()));
         }
         events
@@ -257,6 +290,10 @@ mod tests {
         (b"data: \xFF!\n\ndata: d\n\n", &[("", "\u{fffd}!"), ("", "d")]),
         (b"data: a\ndata: \xFF\n\ndata: d\n\n", &[("", "a\n\u{fffd}"), ("", "d")]),
         (b"data\n\n", &[("", "")]),
+        (b"data: {}\ndata: {\ndata: }\n\n", &[("", "{}"), ("", "{\n}")]),
+        (b"data:{}\r\ndata:{}\r\ndata: [DONE]\r\ndata: {}", &[("", "{}"), ("", "{}"), ("", "[DONE]"), ("", "{}")]),
+        (b"event: a\ndata: {}\nid: 1\nevent: b\ndata: {}\n", &[("a", "{}"), ("b", "{}")]),
+        (b"data: {}\nevent: a\n\ndata: {\nevent: b\ndata: {}}\n\n", &[("a", "{}"), ("b", "{\n{}}")]),
         (b"", &[]),
         (b"\n\n\n", &[]),
     ];

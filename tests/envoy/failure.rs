@@ -6,7 +6,7 @@ use crate::world::{World, none, shared, shown, together};
 
 /// Words by which Envoy's own texts are known.
 const ENVOYS: &[&str] =
-    &["upstream connect", "no healthy upstream", "upstream request timeout", "reset reason", "envoy"];
+    &["upstream connect", "no healthy upstream", "upstream request timeout", "reset reason", "envoy", "fake-secret"];
 
 async fn ask(world: &World, model: &str, stream: bool) -> Reply {
     let reply = world.ask(&chat(model, stream, "hello")).await;

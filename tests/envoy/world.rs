@@ -113,9 +113,9 @@ pub fn route(provider: &str, fault: &str) -> String {
     format!("from:{}", model(provider, fault))
 }
 
-pub const SILENCE: Duration = Duration::from_secs(1);
+pub const SILENCE: Duration = Duration::from_secs(2);
 /// For whole answers.
-pub const LONG_SILENCE: Duration = Duration::from_secs(2);
+pub const LONG_SILENCE: Duration = Duration::from_secs(3);
 
 fn shared_document(fakes: &Fakes) -> Value {
     let mut document = Document::new(fakes);
@@ -129,7 +129,8 @@ fn shared_document(fakes: &Fakes) -> Value {
         document.provider(&format!("{kind}-unresolved"), kind, &format!("http://does-not-exist.invalid{base}"));
     }
 
-    let quick = json!({"first_token": "1s", "answer": "2s"});
+    let seconds = |limit: Duration| format!("{}s", limit.as_secs());
+    let quick = json!({"first_token": seconds(SILENCE), "answer": seconds(LONG_SILENCE)});
     for provider in PROVIDERS {
         document.model(provider, provider, "", None);
         document.model(&format!("{provider}/quick"), provider, "", Some(&quick));

@@ -32,11 +32,16 @@ def program(variable, default):
     return str(path)
 
 
+def fakes_program():
+    return program("DRAGOMAN_FAKES", "target/dragoman-fakes")
+
+
 class Fakes:
     """The control listener of the fake providers: faults in, records out."""
 
     def __init__(self, addresses):
         self.addresses = addresses
+        self.providers = [name[: -len("_key")] for name in addresses if name.endswith("_key")]
 
     def _ask(self, method, path, body=""):
         request = urllib.request.Request(self.addresses["control"] + path, body.encode(), method=method)
@@ -54,6 +59,15 @@ class Fakes:
     def last_body(self, provider):
         return json.loads(self.requests(provider)[-1]["body"])
 
+    def known_faults(self):
+        """The form of each fault's value, by provider and name."""
+        listed = subprocess.run([fakes_program(), "--faults"], check=True, stdout=subprocess.PIPE)
+        return json.loads(listed.stdout)
+
+    def open(self):
+        """How many requests the providers are answering."""
+        return sum(counts["open"] for counts in self._ask("GET", "/counts").values())
+
     def most_open(self, provider):
         return self._ask("GET", "/counts")[provider]["max_open"]
 
@@ -65,7 +79,7 @@ class Fakes:
             time.sleep(0.02)
 
     def forget(self):
-        for provider in ("openai", "anthropic"):
+        for provider in self.providers:
             self._ask("DELETE", f"/faults/{provider}")
         self._ask("DELETE", "/requests")
 
@@ -92,7 +106,7 @@ def unused_address():
 
 @pytest.fixture(scope="session")
 def all_fakes():
-    command = [program("DRAGOMAN_FAKES", "target/dragoman-fakes"), "--stop-with-stdin"]
+    command = [fakes_program(), "--stop-with-stdin"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with running(command, **pipes) as process, process.stdin, process.stdout:
         yield Fakes(json.loads(process.stdout.readline()))
@@ -101,13 +115,20 @@ def all_fakes():
 @pytest.fixture(scope="session")
 def gateway(all_fakes, tmp_path_factory):
     """The address of a gateway that answers."""
-    directory = tmp_path_factory.mktemp("gateway")
+    addresses = all_fakes.addresses
+    config = string.Template((HERE / "gateway.yaml").read_text()).safe_substitute(
+        OPENAI=addresses["openai"], ANTHROPIC=addresses["anthropic"], NOWHERE=unused_address()
+    )
+    with serving(all_fakes, config, tmp_path_factory.mktemp("gateway")) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(all_fakes, config, directory):
+    """An Envoy with a gateway.yaml, in which $LISTEN stands for its address."""
     addresses = all_fakes.addresses
     listen = unused_address()
-    config = string.Template((HERE / "gateway.yaml").read_text()).substitute(
-        LISTEN=listen, OPENAI=addresses["openai"], ANTHROPIC=addresses["anthropic"], NOWHERE=unused_address()
-    )
-    (directory / "gateway.yaml").write_text(config)
+    (directory / "gateway.yaml").write_text(config.replace("$LISTEN", listen))
     (directory / "keys.yaml").write_text(f"tests: {KEY}\n")
     command = program("DRAGOMAN_COMMAND", "target/dragoman")
     module = program("DRAGOMAN_MODULE", "target/dragoman.wasm")
@@ -118,7 +139,7 @@ def gateway(all_fakes, tmp_path_factory):
     envoy = [program("DRAGOMAN_ENVOY", ".cache/envoy/bin/envoy"), "-c", directory / "envoy.yaml"]
     # Two workers, as the tests of what they share need; no shared memory with other Envoys here.
     envoy += ["--concurrency", "2", "--disable-hot-restart", "--log-path", log]
-    keys = {"TEST_OPENAI_KEY": addresses["openai_key"], "TEST_ANTHROPIC_KEY": addresses["anthropic_key"]}
+    keys = {f"TEST_{name.upper()}": key for name, key in addresses.items() if name.endswith("_key")}
     with running(envoy, env={**os.environ, **keys}) as process:
         wait_until_ready(f"http://{listen}", process, log)
         yield f"http://{listen}"

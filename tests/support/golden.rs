@@ -86,6 +86,11 @@ impl Case {
     }
 
     pub fn replay(&self, split: Split<'_>) -> Replayed {
+        self.asked().replay(split)
+    }
+
+    /// The conversation up to the provider's answer, which can then be replayed in many ways.
+    pub fn asked(&self) -> Asked<'_> {
         let router = self.router();
         let endpoint = match endpoint::find("POST", "/v1/chat/completions") {
             Ok(Service::Chat(endpoint)) => endpoint,
@@ -95,39 +100,54 @@ impl Case {
         for (name, value) in self.headers() {
             headers.push(&name, value);
         }
-        let planned = (|| -> Result<Vec<u8>, error::ErrorReply> {
+        let plan = (|| -> Result<Vec<u8>, error::ErrorReply> {
             let wishes = Wishes::read(&headers).map_err(|no| no.reply())?;
             let chat: ChatRequest<'_> = endpoint.parse(&self.request).map_err(|no| no.reply())?;
             Ok(router.plan(&chat, endpoint.path(), wishes)?.to_json())
         })();
-        let plan = match planned {
-            Ok(plan) => plan,
-            Err(error) => {
-                let body = endpoint.error(&error, &[]);
-                let mut head = Headers::default();
-                head.push("content-type", "application/json");
-                return Replayed {
-                    upstream_request: None,
-                    response: response(error.status, &head, &body),
-                    whole: true,
-                };
-            }
+        let plan = plan.map_err(|error| {
+            let body = endpoint.error(&error, &[]);
+            let mut head = Headers::default();
+            head.push("content-type", "application/json");
+            response(error.status, &head, &body)
+        });
+        Asked { case: self, plan }
+    }
+}
+
+/// A conversation of which everything but the answer has happened.
+pub struct Asked<'a> {
+    case: &'a Case,
+    /// Or the refusal that the client reads instead.
+    plan: Result<Vec<u8>, Vec<u8>>,
+}
+
+impl Asked<'_> {
+    pub fn replay(&self, split: Split<'_>) -> Replayed {
+        let given = self.case.upstream_response.as_ref();
+        self.replay_with(given.map(|given| parse_response(given).2).unwrap_or_default(), split)
+    }
+
+    /// The same with another body in the provider's answer.
+    pub fn replay_with(&self, body: Vec<u8>, split: Split<'_>) -> Replayed {
+        let plan = match &self.plan {
+            Ok(plan) => Plan::from_json(plan).expect("a plan reads back"),
+            Err(refusal) => return Replayed { upstream_request: None, response: refusal.clone(), whole: true },
         };
-        let plan = Plan::from_json(&plan).expect("a plan reads back");
         let attempt = Attempt::new(&plan, 0).expect("the plan has a candidate");
-        let body = match attempt.edits() {
-            Some(edits) => edits.apply(&self.request),
-            None => attempt.body(&self.request).expect("the route stage has seen that it can be written"),
+        let written = match attempt.edits() {
+            Some(edits) => edits.apply(&self.case.request),
+            None => attempt.body(&self.case.request).expect("the route stage has seen that it can be written"),
         };
-        let upstream_request = Some(request(&attempt.headers(body.len()), &body));
-        let (response, whole) = self.answer(&plan, attempt.answer(1, NOW), split);
+        let upstream_request = Some(request(&attempt.headers(written.len()), &written));
+        let (response, whole) = self.answer(&plan, attempt.answer(1, NOW), &body, split);
         Replayed { upstream_request, response, whole }
     }
 
-    fn answer(&self, plan: &Plan<'_>, mut answer: Answer, split: Split<'_>) -> (Vec<u8>, bool) {
-        let given = self.upstream_response.as_ref().expect("the case has an upstream-response.http");
-        let (status, headers, body) = parse_response(given);
-        let mut pieces = split(&body);
+    fn answer(&self, plan: &Plan<'_>, mut answer: Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
+        let given = self.case.upstream_response.as_ref().expect("the case has an upstream-response.http");
+        let (status, headers, _) = parse_response(given);
+        let mut pieces = split(body);
         let mut outputs = Vec::new();
         outputs.push(answer.head(status, &headers, pieces.is_empty()));
         if let Some(last) = pieces.pop() {

@@ -9,9 +9,18 @@ use serde_json::Value;
 type Read = Result<(), String>;
 
 pub fn read(status: u16, headers: &Headers, body: &[u8]) -> Read {
+    read_with(status, headers, body, true)
+}
+
+/// The same, except that the arguments of calls may be anything: a model's own words, which nobody repairs.
+pub fn read_grammar(status: u16, headers: &Headers, body: &[u8]) -> Read {
+    read_with(status, headers, body, false)
+}
+
+fn read_with(status: u16, headers: &Headers, body: &[u8], with_arguments: bool) -> Read {
     match headers.content_type() {
-        Some("text/event-stream") => stream(body),
-        Some("application/json") if status == 200 => completion(&json(body)?),
+        Some("text/event-stream") => stream(body, with_arguments),
+        Some("application/json") if status == 200 => completion(&json(body)?, with_arguments),
         Some("application/json") => error(&json(body)?),
         other => Err(format!("content-type {other:?}")),
     }
@@ -37,7 +46,7 @@ fn error(value: &Value) -> Read {
 
 const FINISH_REASONS: &[&str] = &["stop", "length", "tool_calls", "content_filter", "function_call"];
 
-fn completion(value: &Value) -> Read {
+fn completion(value: &Value, with_arguments: bool) -> Read {
     check(value["object"] == "chat.completion", "object")?;
     check(value["id"].is_string() && value["model"].is_string() && value["created"].is_u64(), "id, model, created")?;
     let choices = value["choices"].as_array().ok_or("choices")?;
@@ -57,7 +66,10 @@ fn completion(value: &Value) -> Read {
         for call in message["tool_calls"].as_array().into_iter().flatten() {
             check(call["id"].as_str().is_some_and(|id| !id.is_empty()), "a call has an id")?;
             check(call["function"]["name"].is_string(), "a call has a name")?;
-            arguments(call["function"]["arguments"].as_str().unwrap_or_default())?;
+            let text = call["function"]["arguments"].as_str().ok_or("a call has arguments")?;
+            if with_arguments {
+                arguments(text)?;
+            }
         }
     }
     usage(&value["usage"])
@@ -82,7 +94,7 @@ struct Choice {
     calls: Vec<String>,
 }
 
-fn stream(body: &[u8]) -> Read {
+fn stream(body: &[u8], with_arguments: bool) -> Read {
     let text = std::str::from_utf8(body).map_err(|_| "a stream is UTF-8")?;
     let text = text.strip_suffix("\n\n").ok_or("the last event has its blank line")?;
     let mut choices: BTreeMap<u64, Choice> = BTreeMap::new();
@@ -118,13 +130,13 @@ fn stream(body: &[u8]) -> Read {
         check(chunk.get("usage").is_none_or(Value::is_null), "usage has a chunk of its own")?;
         for choice in list {
             let state = choices.entry(choice["index"].as_u64().ok_or("index")?).or_default();
-            delta(choice, state)?;
+            delta(choice, state, with_arguments)?;
         }
     }
     check(done || failed, "a stream ends with [DONE] or an error")
 }
 
-fn delta(choice: &Value, state: &mut Choice) -> Read {
+fn delta(choice: &Value, state: &mut Choice, with_arguments: bool) -> Read {
     check(!state.finish, "nothing follows the finish reason")?;
     let delta = choice["delta"].as_object().ok_or("delta")?;
     if let Some(role) = delta.get("role") {
@@ -132,6 +144,9 @@ fn delta(choice: &Value, state: &mut Choice) -> Read {
         state.role = true;
     }
     check(state.role, "the role comes first")?;
+    for key in ["content", "refusal", "reasoning_content"] {
+        check(delta.get(key).is_none_or(|text| text.is_string() || text.is_null()), "texts are text")?;
+    }
     check(
         delta.get("tool_calls").is_none_or(|calls| calls.as_array().is_some_and(|calls| !calls.is_empty())),
         "tool_calls",
@@ -141,7 +156,11 @@ fn delta(choice: &Value, state: &mut Choice) -> Read {
         check(index <= state.calls.len(), "indices are dense")?;
         if index == state.calls.len() {
             check(call["id"].as_str().is_some_and(|id| !id.is_empty()), "a call begins with its id")?;
-            check(call["function"]["name"].is_string(), "a call begins with its name")?;
+            check(
+                call["function"]["name"].as_str().is_some_and(|name| !name.is_empty()),
+                "a call begins with its name",
+            )?;
+            check(call["type"] == "function", "a call begins with its type")?;
             state.calls.push(String::new());
         } else {
             check(call.get("id").is_none() && call["function"].get("name").is_none(), "ids and names come once")?;
@@ -153,7 +172,7 @@ fn delta(choice: &Value, state: &mut Choice) -> Read {
         check(FINISH_REASONS.contains(&reason), "finish_reason")?;
         state.finish = true;
         // Cut off at the token limit, a call's arguments may be half written.
-        for call in state.calls.iter().filter(|_| reason == "tool_calls") {
+        for call in state.calls.iter().filter(|_| with_arguments && reason == "tool_calls") {
             arguments(call)?;
         }
     }

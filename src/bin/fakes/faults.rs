@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value, json};
+
 #[derive(Clone, Copy)]
 enum Form {
     Flag,
@@ -132,6 +134,22 @@ impl Faults {
     }
 }
 
+/// What may be asked of a provider's fake: the form of each fault's value, by the fault's name.
+pub fn known(provider: &str) -> Value {
+    let rows = FAULTS.iter().filter(|row| row.only.is_none_or(|only| only == provider));
+    let rows = rows.map(|row| {
+        let form = match row.form {
+            Form::Flag => json!("flag"),
+            Form::Number => json!("number"),
+            Form::Status => json!("status"),
+            Form::Name => json!("name"),
+            Form::OneOf(words) => json!(words),
+        };
+        (row.name.to_owned(), form)
+    });
+    Value::Object(rows.collect::<Map<_, _>>())
+}
+
 #[derive(Debug)]
 pub struct Unknown {
     part: String,
@@ -175,5 +193,12 @@ mod tests {
         }
         assert!(Faults::parse("anthropic", "done=nospace").is_err());
         assert!(Faults::parse("anthropic", "null_delta").is_err());
+    }
+
+    #[test]
+    fn known_faults_are_those_of_the_provider() {
+        let (openai, anthropic) = (known("openai"), known("anthropic"));
+        assert_eq!((&openai["null_delta"], &anthropic["null_delta"]), (&json!("flag"), &Value::Null));
+        assert_eq!(anthropic["done"], json!(["missing", "twice", "then_data"]));
     }
 }

@@ -47,6 +47,8 @@ use crate::provider::Fake;
 use crate::record::Records;
 use crate::serve::serve;
 
+const FAKES: &[&dyn Fake] = &[&openai::OpenAi, &anthropic::Anthropic];
+
 /// Fake LLM providers on loopback. Prints one line of JSON with their addresses when all of them listen.
 #[derive(Parser)]
 #[command(name = "dragoman-fakes")]
@@ -78,6 +80,9 @@ struct Arguments {
     /// Count requests, keep none.
     #[arg(long)]
     no_record: bool,
+    /// Print the faults that each provider knows, as JSON, and serve nothing.
+    #[arg(long)]
+    faults: bool,
     /// Stop when the standard input ends, as it does when the program that started this dies.
     #[arg(long)]
     stop_with_stdin: bool,
@@ -92,6 +97,11 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    if arguments.faults {
+        let known = FAKES.iter().map(|fake| (fake.name().to_owned(), faults::known(fake.name())));
+        writeln!(std::io::stdout(), "{}", Value::Object(known.collect()))?;
+        return Ok(());
+    }
     let stopped = stopped(arguments.stop_with_stdin)?;
     let addresses = start(arguments).await?;
     let mut stdout = std::io::stdout().lock();

@@ -2,6 +2,7 @@
 
 use crate::error::{Class, UpstreamError};
 use crate::provider::failure::{self, Said};
+use crate::provider::meaning;
 
 /// Reads an error answer, or an error within an answer of status 200.
 pub fn read(status: u16, body: &[u8]) -> UpstreamError {
@@ -23,31 +24,23 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
         _ if status >= 400 => status,
         _ => 500,
     };
-    let message = said.message.as_deref().unwrap_or_default();
-    let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
-    let (class, reply_status) = match status {
-        400 if says(&["prompt is too long", "exceed context limit"]) => (Class::TooLarge, 400),
-        // 32 MB for a request.
-        413 => (Class::TooLarge, 413),
-        // Spending limits and empty accounts are reported as 400, 403 or 429: waiting does not help.
-        400 | 403 | 429 if says(&["credit balance is too low", "usage limit", "spend limit", "spending limit"]) => {
-            (Class::Quota, 429)
-        }
-        status => failure::class_of(status),
-    };
+    // Type and code are OpenAI's words from here on; only the message remains the provider's.
+    let said = Said { message: said.message, ..Said::default() };
+    // Spending limits and empty accounts are reported as 400, 403 or 429, a full context as 400.
+    if let Some(meaning) = meaning::of(status, &said) {
+        return failure::meant(meaning, status, said);
+    }
+    let (class, reply_status) = failure::class_of(status);
     let code = match (class, status) {
-        (Class::TooLarge, 400) => Some("context_length_exceeded"),
+        // 32 MB for a request.
         (Class::TooLarge, _) => Some("request_too_large"),
         (Class::RateLimited, _) => Some("rate_limit_exceeded"),
-        (Class::Rejected, _) if says(&["content filtering policy"]) => Some("content_filter"),
         (Class::Unreachable, 503 | 529) => Some("overloaded"),
         (Class::Unreachable, 504) => Some("timeout"),
         (Class::Unreachable | Class::Transient, _) => Some("server_error"),
         _ => None,
     };
-    // Type and code are OpenAI's words from here on; only the message remains the provider's.
-    let said = Said { message: said.message, kind: None, code: code.map(str::to_owned), param: None };
-    failure::tell(class, reply_status, said)
+    failure::tell(class, reply_status, Said { code: code.map(str::to_owned), ..said })
 }
 
 #[cfg(test)]

@@ -6,19 +6,28 @@ use super::error;
 use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCall, Usage};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
+use crate::provider::failure;
+use crate::provider::tolerant::{self, List, Maybe};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = serde_json::from_slice(body)
-        .map_err(|error| UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")))?;
-    if answer.kind.is_some_and(|kind| kind.get() == "\"error\"") || answer.error.is_some() {
+    let answer: Answer<'_> = match serde_json::from_slice(body) {
+        Ok(answer) => answer,
+        // A list with an error in it (quirk C6).
+        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(error) => {
+            return Err(UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")));
+        }
+    };
+    let is_error = answer.error.is_some_and(failure::is_something);
+    if is_error || (!answer.content.is_list && failure::is_report(body)) {
         return Err(error::read(200, body));
     }
-    let Some(blocks) = answer.content else {
+    if !answer.content.is_list {
         return Err(UpstreamError::malformed("The provider's answer has no content."));
-    };
+    }
     let mut message = Message::default();
-    for block in blocks {
+    for (_, block) in answer.content.into_placed() {
         block.append_to(&mut message);
     }
     let said = text(answer.stop_reason).map(Str::decode);
@@ -34,24 +43,23 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
     Ok(ChatResponse {
         source: None,
+        exact: false,
         id: text(answer.id).unwrap_or(Str::EMPTY),
         model: text(answer.model).unwrap_or(Str::EMPTY),
         created: None,
-        choices: vec![Choice { index: 0, message, finish_reason }],
+        choices: vec![Choice { index: 0, place: None, message, finish_reason }],
         usage,
     })
 }
 
 #[derive(Deserialize)]
 struct Answer<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
     model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<Vec<Block<'a>>>,
+    #[serde(default, borrow)]
+    content: List<Block<'a>>,
     #[serde(borrow)]
     stop_reason: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -86,6 +94,7 @@ impl<'a> Block<'a> {
             // Newer models leave the text empty unless asked for a summary.
             Some("thinking") => message.reasoning.extend(text(self.thinking).filter(not_empty)),
             Some("tool_use") => message.tool_calls.extend(text(self.name).map(|name| ToolCall {
+                place: None,
                 id: text(self.id).unwrap_or(Str::EMPTY),
                 name,
                 arguments: Arguments::Json(object_or_empty(self.input)),
@@ -147,8 +156,8 @@ impl Tokens {
             cache_creation_input_tokens: Option<&'a RawValue>,
             #[serde(borrow)]
             output_tokens: Option<&'a RawValue>,
-            #[serde(borrow)]
-            output_tokens_details: Option<Details<'a>>,
+            #[serde(default, borrow)]
+            output_tokens_details: Maybe<Details<'a>>,
         }
 
         #[derive(Deserialize)]
@@ -161,13 +170,13 @@ impl Tokens {
             return false;
         }
         let Ok(wire) = serde_json::from_str::<Wire<'_>>(usage.get()) else { return false };
-        let count = |value: Option<&RawValue>| value.and_then(json::whole_number);
+        let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
         self.input = self.input.max(count(wire.input_tokens).unwrap_or(0));
         self.output = self.output.max(count(wire.output_tokens).unwrap_or(0));
         self.cache_read = self.cache_read.max(count(wire.cache_read_input_tokens));
         self.cache_creation = self.cache_creation.max(count(wire.cache_creation_input_tokens));
         self.thinking =
-            self.thinking.max(wire.output_tokens_details.and_then(|details| count(details.thinking_tokens)));
+            self.thinking.max(wire.output_tokens_details.0.and_then(|details| count(details.thinking_tokens)));
         true
     }
 

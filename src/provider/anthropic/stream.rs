@@ -7,7 +7,8 @@ use super::response::{Block, Tokens, finish_reason, finish_with, object_or_empty
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, Usage};
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
-use crate::provider::{Sink, StreamTranslator};
+use crate::provider::tolerant::{self, Maybe};
+use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
 /// What has to be known of earlier events to read the next.
@@ -31,7 +32,17 @@ struct OpenCall {
 
 impl StreamTranslator for AnthropicStream {
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
-        let Ok(event) = serde_json::from_str::<Event<'_>>(frame.data) else { return Ok(()) };
+        let Ok(event) = serde_json::from_str::<Event<'_>>(frame.data) else {
+            let data = frame.data.trim();
+            if frame.event == "error" || failure::is_report(data.as_bytes()) {
+                return Err(error::read(200, data.as_bytes()));
+            }
+            // Relays for OpenAI's format end every stream with its mark.
+            if !data.is_empty() && !data.starts_with("[DONE]") {
+                out.skipped();
+            }
+            return Ok(());
+        };
         // The type repeats the event's name, which relays tend to lose.
         let kind = text(event.kind).map(Str::decode);
         match kind.as_deref().unwrap_or(frame.event) {
@@ -45,7 +56,9 @@ impl StreamTranslator for AnthropicStream {
                 out.done();
             }
             "error" => return Err(error::read(200, frame.data.as_bytes())),
-            "" | "message" if event.error.is_some() => return Err(error::read(200, frame.data.as_bytes())),
+            "" | "message" if event.error.is_some_and(failure::is_something) => {
+                return Err(error::read(200, frame.data.as_bytes()));
+            }
             // `ping`, and whatever may come with a later version: "handle unknown event types gracefully".
             _ => {}
         }
@@ -55,7 +68,7 @@ impl StreamTranslator for AnthropicStream {
 
 impl AnthropicStream {
     fn message_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
-        let message = event.message.unwrap_or_default();
+        let message = event.message.0.unwrap_or_default();
         let usage = message.usage.filter(|usage| self.tokens.update_input(usage)).map(|_| self.tokens.usage());
         out.chunk(ChatChunk {
             id: text(message.id),
@@ -66,7 +79,7 @@ impl AnthropicStream {
     }
 
     fn block_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
-        let Some(block) = event.content_block else { return };
+        let Some(block) = event.content_block.0 else { return };
         let not_empty = |text: &Str<'_>| !text.is_empty();
         match text(block.kind).map(Str::decode).as_deref() {
             Some("text") => emit_content(text(block.text).filter(not_empty), out),
@@ -75,14 +88,14 @@ impl AnthropicStream {
                 let index = self.calls;
                 self.calls = self.calls.saturating_add(1);
                 let input = Some(object_or_empty(block.input).to_owned());
-                self.open.push(OpenCall { block: event.index.unwrap_or(0), index, input });
+                self.open.push(OpenCall { block: block_number(event.index), index, input });
                 emit_call(
                     ToolCallDelta {
                         index: Some(index),
                         id: text(block.id).filter(not_empty),
                         name: text(block.name),
                         arguments: Some(Arguments::Text(Str::EMPTY)),
-                        begins: false,
+                        ..ToolCallDelta::default()
                     },
                     out,
                 );
@@ -92,14 +105,14 @@ impl AnthropicStream {
     }
 
     fn delta(&mut self, event: Event<'_>, out: &mut dyn Sink) {
-        let Some(delta) = event.delta else { return };
+        let Some(delta) = event.delta.0 else { return };
         match text(delta.kind).map(Str::decode).as_deref() {
             Some("text_delta") => emit_content(text(delta.text), out),
             Some("thinking_delta") => emit_reasoning(text(delta.thinking), out),
             Some("input_json_delta") => {
                 let Some(arguments) = text(delta.partial_json).filter(|text| !text.is_empty()) else { return };
                 let arguments = Some(Arguments::Text(arguments));
-                let block = event.index.unwrap_or(0);
+                let block = block_number(event.index);
                 let Some(call) = self.open.iter_mut().rev().find(|call| call.block == block) else { return };
                 call.input = None;
                 let index = Some(call.index);
@@ -112,7 +125,7 @@ impl AnthropicStream {
 
     fn message_delta(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         let usage = event.usage.filter(|usage| self.tokens.update(usage)).map(|_| self.tokens.usage());
-        let Some(reason) = event.delta.and_then(|delta| text(delta.stop_reason)) else {
+        let Some(reason) = event.delta.0.and_then(|delta| text(delta.stop_reason)) else {
             if usage.is_some() {
                 out.chunk(ChatChunk { usage, ..ChatChunk::default() });
             }
@@ -124,8 +137,8 @@ impl AnthropicStream {
     }
 
     /// A block has stopped. A call that never got a fragment still has arguments: mostly `{}`.
-    fn close(&mut self, block: Option<u64>, out: &mut dyn Sink) {
-        let block = block.unwrap_or(0);
+    fn close(&mut self, block: Option<&RawValue>, out: &mut dyn Sink) {
+        let block = block_number(block);
         if let Some(place) = self.open.iter().rposition(|call| call.block == block) {
             self.open.remove(place).complete(out);
         }
@@ -137,6 +150,10 @@ impl AnthropicStream {
             call.complete(out);
         }
     }
+}
+
+fn block_number(index: Option<&RawValue>) -> u64 {
+    index.and_then(tolerant::count).unwrap_or(0)
 }
 
 impl OpenCall {
@@ -168,7 +185,7 @@ fn finish(reason: FinishReason, usage: Option<Usage>, out: &mut dyn Sink) {
 }
 
 fn chunk<'a>(delta: Delta<'a>, finish_reason: Option<FinishReason>) -> ChatChunk<'a> {
-    ChatChunk { choices: vec![ChunkChoice { index: 0, delta, finish_reason }], ..ChatChunk::default() }
+    ChatChunk { choices: vec![ChunkChoice { index: 0, place: None, delta, finish_reason }], ..ChatChunk::default() }
 }
 
 /// Any event: the fields of all of them.
@@ -176,13 +193,14 @@ fn chunk<'a>(delta: Delta<'a>, finish_reason: Option<FinishReason>) -> ChatChunk
 struct Event<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
-    index: Option<u64>,
     #[serde(borrow)]
-    delta: Option<WireDelta<'a>>,
-    #[serde(borrow)]
-    content_block: Option<Block<'a>>,
-    #[serde(borrow)]
-    message: Option<WireMessage<'a>>,
+    index: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    delta: Maybe<WireDelta<'a>>,
+    #[serde(default, borrow)]
+    content_block: Maybe<Block<'a>>,
+    #[serde(default, borrow)]
+    message: Maybe<WireMessage<'a>>,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -258,6 +276,10 @@ mod tests {
 
         fn done(&mut self) {
             self.0.push("done".into());
+        }
+
+        fn skipped(&mut self) {
+            self.0.push("skipped".into());
         }
     }
 

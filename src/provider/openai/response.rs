@@ -1,0 +1,121 @@
+//! Whole answers.
+
+use serde::Deserialize;
+
+use super::reported;
+use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, text, usage};
+use crate::chat::{ChatResponse, Choice, FinishReason};
+use crate::error::UpstreamError;
+use crate::json::{self, RawValue, Str};
+use crate::provider::failure;
+use crate::provider::tolerant::{self, List, Maybe};
+
+#[derive(Deserialize)]
+struct WireResponse<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    choices: List<WireChoice<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireChoice<'a> {
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    message: Maybe<WireMessage<'a>>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+/// Reads an answer to a request that was not streamed.
+pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: WireResponse<'_> = match serde_json::from_slice(body) {
+        Ok(answer) => answer,
+        // A list with an error in it (quirk C6).
+        Err(_) if failure::is_report(body) => return Err(reported(body)),
+        Err(error) => {
+            let message = format!("The provider's answer is not a chat completion: {error}.");
+            return Err(UpstreamError::malformed(message));
+        }
+    };
+    let has_error = answer.error.is_some_and(failure::is_something);
+    if has_error || (answer.choices.items.is_empty() && failure::is_report(body)) {
+        return Err(reported(body));
+    }
+    let mut is_exact = answer.is_exact();
+    // Moonshot's place for it (quirk B6).
+    let in_choice = answer.choices.items.iter().flatten().find_map(|choice| choice.usage);
+    let usage = answer.usage.or(in_choice).and_then(usage);
+    is_exact &= match (answer.usage, usage) {
+        (Some(value), Some(usage)) => usage.is_written_as(value.get()),
+        (value, _) => value.is_none(),
+    };
+    let mut choices = Vec::with_capacity(answer.choices.items.len());
+    for (place, choice) in answer.choices.into_placed() {
+        let Some(message) = choice.message.0 else { continue };
+        let message = message.message();
+        let said = finish_reason(choice.finish_reason)?.unwrap_or(FinishReason::Stop);
+        // Clients run the calls only if they are told to (quirk B19).
+        let has_calls = !message.tool_calls.is_empty();
+        let finish_reason = if said == FinishReason::Stop && has_calls { FinishReason::ToolCalls } else { said };
+        is_exact &= finish_reason == said;
+        let index = choice.index.and_then(tolerant::index).unwrap_or(place as u32);
+        choices.push(Choice { index, place: Some(place), message, finish_reason });
+    }
+    let says_nothing = |choice: &Choice<'_>| {
+        let finished = matches!(choice.finish_reason, FinishReason::Stop | FinishReason::ToolCalls);
+        finished && choice.message.is_empty()
+    };
+    if choices.iter().all(says_nothing) {
+        return Err(UpstreamError::malformed("The provider's answer is empty."));
+    }
+    Ok(ChatResponse {
+        source: Some(body),
+        exact: is_exact,
+        id: text(answer.id).unwrap_or(Str::EMPTY),
+        model: text(answer.model).unwrap_or(Str::EMPTY),
+        created: answer.created.and_then(tolerant::seconds),
+        choices,
+        usage,
+    })
+}
+
+impl WireResponse<'_> {
+    /// Whether it is written as OpenAI writes it, usage apart, so that it may be relayed.
+    fn is_exact(&self) -> bool {
+        let is_word = |value| text(value).is_some_and(|text| !text.is_empty());
+        is_word(self.id)
+            && is_word(self.model)
+            && self.object.is_some_and(|object| object.get() == "\"chat.completion\"")
+            && self.created.is_some_and(tolerant::is_plain_time)
+            && self.error.is_none()
+            && self.choices.is_exact
+            && self.choices.items.iter().flatten().all(WireChoice::is_exact)
+    }
+}
+
+impl WireChoice<'_> {
+    fn is_exact(&self) -> bool {
+        self.index.is_some_and(tolerant::is_plain_index)
+            && self.message.0.as_ref().is_some_and(WireMessage::is_exact_message)
+            && self.finish_reason.is_some()
+            && is_plain_reason(self.finish_reason)
+            && has_plain_logprobs(self.logprobs)
+            && self.usage.is_none()
+    }
+}

@@ -1,0 +1,158 @@
+//! Streamed answers: a chunk an event, and every way there is to end.
+
+use serde::Deserialize;
+
+use super::reported;
+use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, usage};
+use crate::chat::{ChatChunk, ChunkChoice, Source};
+use crate::error::UpstreamError;
+use crate::json::{self, RawValue, Str, Type};
+use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::{Sink, StreamTranslator, failure};
+use crate::stream::Frame;
+
+pub struct OpenAiStream;
+
+#[derive(Deserialize)]
+struct WireChunk<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    choices: List<WireChoice<'a>>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    usage: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    x_groq: Maybe<Groq<'a>>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireChoice<'a> {
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    delta: Maybe<WireMessage<'a>>,
+    #[serde(borrow)]
+    logprobs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    usage: Option<&'a RawValue>,
+}
+
+/// What Groq puts beside the chunk.
+#[derive(Deserialize)]
+struct Groq<'a> {
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl StreamTranslator for OpenAiStream {
+    fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
+        let data = frame.data.trim();
+        if frame.event.eq_ignore_ascii_case("error") {
+            return Err(reported(data.as_bytes()));
+        }
+        // As an event's name (quirk A3).
+        let is_last = frame.event.eq_ignore_ascii_case("done");
+        if is_done(data) {
+            out.done();
+            return Ok(());
+        }
+        match serde_json::from_str::<WireChunk<'_>>(data) {
+            Ok(chunk) => chunk.read(data, out)?,
+            // A list with an error in it (quirk C6).
+            Err(_) if failure::is_report(data.as_bytes()) => return Err(reported(data.as_bytes())),
+            Err(_) => match data.strip_suffix("[DONE]") {
+                // Glued to the last chunk.
+                Some(rest) => {
+                    self.frame(Frame { data: rest, ..frame }, out)?;
+                    out.done();
+                }
+                // An empty event is somebody's way to keep the connection open.
+                None if data.is_empty() || is_last => {}
+                None => out.skipped(),
+            },
+        }
+        if is_last {
+            out.done();
+        }
+        Ok(())
+    }
+}
+
+/// `[DONE]`, with whatever is around or behind it, also as a JSON string (quirks A2, A3).
+fn is_done(data: &str) -> bool {
+    data.strip_prefix('"').unwrap_or(data).trim_start().starts_with("[DONE]")
+}
+
+impl<'a> WireChunk<'a> {
+    fn read(self, text: &'a str, out: &mut dyn Sink) -> Result<(), UpstreamError> {
+        let is = |value: Option<&RawValue>, text: &str| value.is_some_and(|value| value.get() == text);
+        let groq = self.x_groq.0;
+        let has_failed = self.error.is_some_and(failure::is_something) || is(self.object, "\"error\"");
+        if has_failed || (self.choices.items.is_empty() && failure_without_choices(text, self.usage)) {
+            return Err(reported(text.as_bytes()));
+        }
+        if let Some(error) = groq.as_ref().and_then(|groq| groq.error).filter(|error| failure::is_something(error)) {
+            return Err(reported(format!("{{\"error\":{}}}", error.get()).as_bytes()));
+        }
+        let in_groq = groq.and_then(|groq| groq.usage);
+        let in_choice = self.choices.items.iter().flatten().find_map(|choice| choice.usage);
+        // The list is there, however empty; what else might be told in other words is where it belongs.
+        let is_exact = self.choices.is_exact
+            && self.choices.items.iter().flatten().all(WireChoice::is_exact)
+            && is(self.object, "\"chat.completion.chunk\"")
+            && self.created.is_some_and(tolerant::is_plain_time)
+            && self.error.is_none()
+            && in_groq.is_none();
+        let elsewhere = in_groq.or(in_choice).and_then(usage);
+        let mut chunk = ChatChunk {
+            source: Some(Source { text, usage: self.usage.map(RawValue::get), exact: is_exact }),
+            id: self.id.and_then(Str::new),
+            model: self.model.and_then(Str::new),
+            created: self.created.and_then(tolerant::seconds),
+            choices: Vec::with_capacity(self.choices.items.len()),
+            usage: self.usage.and_then(usage).or(elsewhere),
+        };
+        for (place, choice) in self.choices.into_placed() {
+            let mut before = Vec::new();
+            let index = choice.index.and_then(tolerant::index).unwrap_or(place as u32);
+            let delta = choice.delta.0.unwrap_or_default().delta(&mut before);
+            for delta in before {
+                let choice = ChunkChoice { index, place: None, delta, finish_reason: None };
+                let ChatChunk { id, model, created, .. } = chunk;
+                out.chunk(ChatChunk { id, model, created, choices: vec![choice], ..ChatChunk::default() });
+            }
+            let finish_reason = finish_reason(choice.finish_reason)?;
+            chunk.choices.push(ChunkChoice { index, place: Some(place), delta, finish_reason });
+        }
+        out.chunk(chunk);
+        Ok(())
+    }
+}
+
+impl WireChoice<'_> {
+    /// Whether it is written as OpenAI writes it, so that its text may stand for what was read.
+    fn is_exact(&self) -> bool {
+        self.index.is_some_and(tolerant::is_plain_index)
+            && self.delta.0.as_ref().is_some_and(WireMessage::is_exact_delta)
+            && is_plain_reason(self.finish_reason)
+            && has_plain_logprobs(self.logprobs)
+            && self.usage.is_none()
+    }
+}
+
+/// Whether a chunk without choices is the report of an error rather than of usage.
+fn failure_without_choices(text: &str, usage: Option<&RawValue>) -> bool {
+    usage.is_none_or(|usage| json::type_of(usage) != Type::Object) && failure::is_report(text.as_bytes())
+}

@@ -1,0 +1,378 @@
+//! Messages and deltas as they come: what OpenAI writes, and what everybody else makes of it.
+//!
+//! Each shape can be read, and can be asked whether it is written exactly as OpenAI writes it: only
+//! then its text may be relayed instead of being written anew. Quirks are those of section B and D.
+
+use serde::Deserialize;
+
+use crate::chat::{Arguments, Delta, FinishReason, Message, ToolCall, ToolCallDelta, Usage};
+use crate::error::{Class, UpstreamError};
+use crate::json::{self, RawValue, Str, Type};
+use crate::provider::tolerant::{self, List, Maybe};
+
+/// A message, or a delta of one.
+#[derive(Deserialize, Default)]
+pub struct WireMessage<'a> {
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    role: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_details: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    tool_calls: List<WireToolCall<'a>>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireToolCall<'a> {
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    id: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "json::present", rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    function: Maybe<WireFunction<'a>>,
+    #[serde(borrow)]
+    custom: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct WireFunction<'a> {
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    name: Option<&'a RawValue>,
+    #[serde(default, borrow, deserialize_with = "json::present")]
+    arguments: Option<&'a RawValue>,
+}
+
+impl<'a> WireMessage<'a> {
+    /// Whether a delta is written as OpenAI writes it.
+    pub fn is_exact_delta(&self) -> bool {
+        let calls = &self.tool_calls;
+        self.role.is_none_or(is_assistant)
+            && self.has_exact_texts()
+            && (!calls.is_given || calls.is_exact && calls.items.iter().flatten().all(WireToolCall::is_exact_delta))
+            && (!calls.is_given || !calls.items.is_empty())
+    }
+
+    /// Whether a whole message is written as OpenAI writes it.
+    pub fn is_exact_message(&self) -> bool {
+        let calls = &self.tool_calls;
+        self.role.is_some_and(is_assistant)
+            && self.content.is_some()
+            && self.has_exact_texts()
+            && (!calls.is_given || calls.is_exact && calls.items.iter().flatten().all(WireToolCall::is_exact_call))
+            && (!calls.is_given || !calls.items.is_empty())
+    }
+
+    /// Strings where strings are expected, and the reasoning, if there is any, where most clients look.
+    fn has_exact_texts(&self) -> bool {
+        let is_text = |value: Option<&RawValue>| value.is_none_or(|value| json::type_of(value) == Type::String);
+        let content = self.content.filter(|content| content.get() != "null");
+        is_text(content)
+            && is_text(self.refusal)
+            && is_text(self.reasoning_content)
+            && self.reasoning.is_none()
+            && (self.reasoning_content.is_some() || self.reasoning_details.is_none_or(|details| details.get() == "[]"))
+    }
+
+    /// The delta. Of content in parts (quirk B23) all but the last piece come first, as deltas of
+    /// their own in `before`.
+    pub fn delta(self, before: &mut Vec<Delta<'a>>) -> Delta<'a> {
+        let mut delta = Delta {
+            role: text(self.role).is_some_and(|role| !role.is_empty()),
+            content: text(self.content),
+            refusal: text(self.refusal),
+            reasoning: self.plain_reasoning(),
+            other: self.has_other(),
+            ..Delta::default()
+        };
+        let in_parts = self.content.is_some_and(|content| json::type_of(content) == Type::Array);
+        if in_parts || (delta.reasoning.is_none() && self.reasoning_details.is_some()) {
+            (delta.reasoning, delta.content) = (None, None);
+            for piece in self.pieces() {
+                // A reader takes a chunk's reasoning before its content.
+                let is_taken = match piece {
+                    Piece::Reasoning(_) => delta.reasoning.is_some() || delta.content.is_some(),
+                    Piece::Content(_) => delta.content.is_some(),
+                };
+                if is_taken {
+                    let (content, reasoning) = (delta.content.take(), delta.reasoning.take());
+                    before.push(Delta { content, reasoning, ..Delta::default() });
+                }
+                match piece {
+                    Piece::Reasoning(text) => delta.reasoning = Some(text),
+                    Piece::Content(text) => delta.content = Some(text),
+                }
+            }
+        }
+        delta.tool_calls = self.tool_calls.into_placed().map(|(place, call)| call.delta(place)).collect();
+        delta
+    }
+
+    pub fn message(self) -> Message<'a> {
+        let mut message = Message { refusal: text(self.refusal), other: self.has_other(), ..Message::default() };
+        for piece in self.pieces() {
+            match piece {
+                Piece::Reasoning(text) => message.reasoning.push(text),
+                Piece::Content(text) => message.content.push(text),
+            }
+        }
+        message.other |= self.tool_calls.items.iter().flatten().any(|call| call.custom.is_some());
+        message.tool_calls = self.tool_calls.into_placed().filter_map(|(place, call)| call.call(place)).collect();
+        message
+    }
+
+    fn has_other(&self) -> bool {
+        self.audio.is_some()
+            || self.function_call.is_some()
+            || self.reasoning_details.is_some_and(|details| details.get() != "[]")
+    }
+
+    /// Reasoning where it is one string: the first of its names that has one. Who sends two names says
+    /// the same under both (section D).
+    fn plain_reasoning(&self) -> Option<Str<'a>> {
+        let given = text(self.reasoning_content).filter(|text| !text.is_empty());
+        given.or_else(|| text(self.reasoning)).or_else(|| text(self.reasoning_content))
+    }
+
+    fn pieces(&self) -> Vec<Piece<'a>> {
+        let mut pieces: Vec<_> = self.plain_reasoning().map(Piece::Reasoning).into_iter().collect();
+        let parts = self.content.filter(|content| json::type_of(content) == Type::Array);
+        if pieces.is_empty() {
+            let details = self.reasoning_details.and_then(json::elements).unwrap_or_default();
+            pieces.extend(details.into_iter().filter_map(detail).map(Piece::Reasoning));
+        }
+        // Told already, it is not told once more by the parts.
+        let has_reasoning = !pieces.is_empty();
+        pieces.extend(text(self.content).map(Piece::Content));
+        for part in parts.and_then(json::elements).unwrap_or_default() {
+            let told = parts_of(part);
+            pieces.extend(told.into_iter().filter(|piece| !has_reasoning || matches!(piece, Piece::Content(_))));
+        }
+        pieces
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Piece<'a> {
+    Reasoning(Str<'a>),
+    Content(Str<'a>),
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    summary: Option<&'a RawValue>,
+}
+
+/// A part of a message: `{"type":"text","text":…}` (also without its type: DashScope), a bare string, or
+/// `{"type":"thinking","thinking":[{"type":"text","text":…}]}` (Mistral). Others have no place in an answer.
+fn parts_of(part: &RawValue) -> Vec<Piece<'_>> {
+    if let Some(text) = Str::new(part) {
+        return vec![Piece::Content(text)];
+    }
+    let Ok(part) = serde_json::from_str::<Part<'_>>(part.get()) else { return Vec::new() };
+    let Some(thinking) = part.thinking else {
+        return text(part.text).map(Piece::Content).into_iter().collect();
+    };
+    let inner = json::elements(thinking).unwrap_or_default().into_iter().filter_map(detail);
+    text(Some(thinking)).into_iter().chain(inner).map(Piece::Reasoning).collect()
+}
+
+/// An element of `reasoning_details` (OpenRouter). What is encrypted has no text.
+fn detail(value: &RawValue) -> Option<Str<'_>> {
+    let part: Part<'_> = serde_json::from_str(value.get()).ok()?;
+    text(part.text).or_else(|| text(part.summary))
+}
+
+impl<'a> WireToolCall<'a> {
+    fn is_exact_delta(&self) -> bool {
+        // Id, type and name come together, and once.
+        let begins = self.id.is_some();
+        self.index.is_some_and(tolerant::is_plain_index)
+            && self.id.is_none_or(is_word)
+            && self.kind.map_or(!begins, is_function)
+            && self.function.0.as_ref().is_some_and(|function| {
+                function.name.is_none_or(is_word) && function.arguments.is_none_or(|text| Str::new(text).is_some())
+            })
+    }
+
+    fn is_exact_call(&self) -> bool {
+        if self.custom.is_some() {
+            return self.id.is_some_and(is_word);
+        }
+        self.id.is_some_and(is_word)
+            && self.kind.is_some_and(is_function)
+            && self
+                .function
+                .0
+                .as_ref()
+                .is_some_and(|function| function.name.is_some_and(is_word) && function.arguments.is_some_and(is_word))
+    }
+
+    /// Without a name nobody could run it.
+    fn call(self, place: usize) -> Option<ToolCall<'a>> {
+        let function = self.function.0?;
+        Some(ToolCall {
+            place: Some(place),
+            id: text(self.id).unwrap_or(Str::EMPTY),
+            name: text(function.name).filter(|name| !name.is_empty())?,
+            arguments: arguments(function.arguments).unwrap_or(Arguments::Json("{}")),
+        })
+    }
+
+    fn delta(self, place: usize) -> ToolCallDelta<'a> {
+        let function = self.function.0.unwrap_or_default();
+        let not_empty = |text: &Str<'_>| !text.is_empty();
+        ToolCallDelta {
+            place: Some(place),
+            index: self.index.and_then(tolerant::index),
+            id: text(self.id).filter(not_empty),
+            name: text(function.name).filter(not_empty),
+            arguments: arguments(function.arguments),
+            begins: false,
+        }
+    }
+}
+
+fn is_assistant(role: &RawValue) -> bool {
+    role.get() == "\"assistant\""
+}
+
+fn is_function(kind: &RawValue) -> bool {
+    kind.get() == "\"function\""
+}
+
+fn is_word(value: &RawValue) -> bool {
+    Str::new(value).is_some_and(|text| !text.is_empty())
+}
+
+/// A string, or from some the object itself, or nothing (quirk B16).
+fn arguments(value: Option<&RawValue>) -> Option<Arguments<'_>> {
+    let value = value.filter(|value| value.get() != "null")?;
+    Some(Str::new(value).map_or(Arguments::Json(value.get()), Arguments::Text))
+}
+
+pub fn text<'a>(value: Option<&'a RawValue>) -> Option<Str<'a>> {
+    value.and_then(Str::new)
+}
+
+/// Whether log probabilities have OpenAI's shape, rather than that of the old completions (quirk B29).
+pub fn has_plain_logprobs(logprobs: Option<&RawValue>) -> bool {
+    logprobs.is_none_or(|logprobs| {
+        json::type_of(logprobs) == Type::Object && !logprobs.get().contains("\"token_logprobs\"")
+    })
+}
+
+/// Whether a finish reason is one that clients know, or none.
+pub fn is_plain_reason(reason: Option<&RawValue>) -> bool {
+    reason.is_none_or(|reason| Str::new(reason).is_some_and(|text| FinishReason::parse(text.escaped()).is_some()))
+}
+
+/// `""` and `"null"` are none (quirk B20), and what nobody has heard of counts as `stop` (B21). Those that
+/// say that the provider gave up are failures.
+pub fn finish_reason(value: Option<&RawValue>) -> Result<Option<FinishReason>, UpstreamError> {
+    let Some(text) = text(value) else { return Ok(None) };
+    if let Some(reason) = FinishReason::parse(text.escaped()) {
+        return Ok(Some(reason));
+    }
+    let given = text.decode();
+    let reason = match given.to_ascii_lowercase().as_str() {
+        "" | "null" | "none" => return Ok(None),
+        "error" | "network_error" | "abort" | "cancelled" | "timeout" => {
+            let message = "The provider broke the answer off.";
+            return Err(UpstreamError::new(Class::Unreachable, 502, "server_error", "server_error", message));
+        }
+        "insufficient_system_resource" => {
+            let message = "The provider broke the answer off, because it is overloaded.";
+            return Err(UpstreamError::new(Class::Unreachable, 503, "server_error", "overloaded", message));
+        }
+        "length" | "model_length" | "max_tokens" | "time_limit" | "model_context_window_exceeded" => {
+            FinishReason::Length
+        }
+        "tool_calls" | "tool_call" | "tool_use" => FinishReason::ToolCalls,
+        "content_filter" | "sensitive" | "safety" | "refusal" | "content_filtered" => FinishReason::ContentFilter,
+        _ => FinishReason::Stop,
+    };
+    Ok(Some(reason))
+}
+
+/// Usage under all its names; `None` if nothing is counted.
+pub fn usage(value: &RawValue) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(borrow)]
+        prompt_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        completion_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        input_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        output_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        total_tokens: Option<&'a RawValue>,
+        #[serde(default, borrow)]
+        prompt_tokens_details: Maybe<Details<'a>>,
+        #[serde(default, borrow)]
+        completion_tokens_details: Maybe<Details<'a>>,
+        /// DeepSeek, before it had details.
+        #[serde(borrow)]
+        prompt_cache_hit_tokens: Option<&'a RawValue>,
+        /// Moonshot.
+        #[serde(borrow)]
+        cached_tokens: Option<&'a RawValue>,
+    }
+
+    #[derive(Deserialize, Default)]
+    struct Details<'a> {
+        #[serde(borrow)]
+        cached_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        cache_write_tokens: Option<&'a RawValue>,
+        #[serde(borrow)]
+        reasoning_tokens: Option<&'a RawValue>,
+    }
+
+    if json::type_of(value) != Type::Object {
+        return None;
+    }
+    let wire: Wire<'_> = serde_json::from_str(value.get()).ok()?;
+    let count = |names: &[Option<&RawValue>]| names.iter().copied().flatten().find_map(tolerant::count);
+    let input = count(&[wire.prompt_tokens, wire.input_tokens]);
+    let output = count(&[wire.completion_tokens, wire.output_tokens]);
+    if input.is_none() && output.is_none() {
+        return None;
+    }
+    let (input, mut output) = (input.unwrap_or(0), output.unwrap_or(0));
+    let of_input = wire.prompt_tokens_details.0.unwrap_or_default();
+    let of_output = wire.completion_tokens_details.0.unwrap_or_default();
+    let reasoning = count(&[of_output.reasoning_tokens]);
+    // xAI counts reasoning beside the completion, and in the total.
+    if let Some(reasoning) = reasoning.filter(|reasoning| *reasoning > 0)
+        && count(&[wire.total_tokens]) == Some(input + output + reasoning)
+    {
+        output += reasoning;
+    }
+    Some(Usage {
+        input,
+        output,
+        cached_input: count(&[of_input.cached_tokens, wire.prompt_cache_hit_tokens, wire.cached_tokens]),
+        cache_write: count(&[of_input.cache_write_tokens]),
+        reasoning,
+    })
+}

@@ -1,0 +1,219 @@
+//! What is asked, and what has to come of it: each request knows every word of its answer beforehand.
+//!
+//! One request in ten meets a fault or is given up by its client. Which, follows from its number alone, so that
+//! a run can be repeated.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::client::{self, Reply};
+
+/// Between two tokens: with 500 streams 10,000 tokens a second, which two cores can carry.
+pub const PACE_MS: u64 = 50;
+/// A fault after the commit point comes after so many tokens.
+const SAID: usize = 5;
+/// The fakes repeat so many characters of a question.
+const ECHO: usize = 200;
+
+pub const PROVIDERS: [&str; 2] = ["openai", "anthropic"];
+
+/// Before the first token: the other provider answers.
+const BEFORE: &[&str] =
+    &["status=503", "status=500", "status=429", "reset", "html", "empty_body", "cut_after=0", "headers_then_silence"];
+const BEFORE_STREAM: &[&str] = &["error_in_stream", "error_after=0", "end_after=0", "stall_after=0"];
+/// After it: the client is told, or with `complete` the other provider answers.
+const AFTER: &[&str] = &["error_after=5", "end_after=5", "cut_after=5", "no_finish", "stall_after=5"];
+
+/// gateway.yaml: each fault as a route that goes on to the other provider.
+pub fn document(listen: &str, fakes: &Value) -> Value {
+    let (mut providers, mut models, mut routes) = (json!({}), json!({}), json!({}));
+    for provider in PROVIDERS {
+        let family = if provider == "openai" { "gpt" } else { "claude" };
+        let key = format!("SOAK_{}_KEY", provider.to_uppercase());
+        providers[provider] = json!({"url": fakes[provider], "credential": {"env": key}});
+        models[provider] = json!({"provider": provider, "id": format!("{family}-fake"), "max_output": 64000});
+        routes[format!("both:{provider}")] = json!({"targets": [provider, other(provider)]});
+        for fault in BEFORE.iter().chain(BEFORE_STREAM).chain(AFTER) {
+            let id = format!("{family}-fake?{fault}");
+            models[name(provider, fault)] = json!({"provider": provider, "id": id, "max_output": 64000});
+            let targets = json!([name(provider, fault), other(provider)]);
+            routes[format!("from:{}", name(provider, fault))] = json!({"targets": targets});
+        }
+    }
+    routes["none"] = json!({"targets": [name("openai", "status=503"), name("anthropic", "reset")]});
+    // A busy machine must not turn a healthy answer into a late one.
+    let limits = json!({"first_token": "8s", "answer": "30s", "idle": "3s"});
+    json!({"version": "soak", "listen": listen, "providers": providers, "models": models, "routes": routes,
+        "limits": limits})
+}
+
+fn other(provider: &str) -> &'static str {
+    if provider == "openai" { "anthropic" } else { "openai" }
+}
+
+fn name(provider: &str, fault: &str) -> String {
+    format!("{provider}/{}", fault.replace('=', "-"))
+}
+
+/// One request, before it is sent.
+pub struct Question {
+    pub model: String,
+    pub stream: bool,
+    pub complete: bool,
+    text: String,
+    pub end: End,
+}
+
+pub enum End {
+    /// A whole answer by this provider, after this many attempts at least and at most.
+    Whole { by: &'static str, attempts: (u64, u64) },
+    /// The first words of the answer of this provider, and then no clean end.
+    Broken { by: &'static str },
+    /// An error with this status after this many attempts.
+    Told { status: u16, attempts: u64 },
+    /// The client leaves after so many pieces of the body; at once for none.
+    Leaves { after: usize },
+}
+
+impl End {
+    pub fn name(&self) -> &'static str {
+        match self {
+            End::Whole { attempts: (1, _), .. } => "answered",
+            End::Whole { .. } => "answered by the next target",
+            End::Broken { .. } => "broken off visibly",
+            End::Told { .. } => "told an error",
+            End::Leaves { .. } => "left by the client",
+        }
+    }
+}
+
+impl Question {
+    pub fn number(number: u64) -> Self {
+        let mut dice = Dice(number);
+        let stream = !dice.one_in(6);
+        let text = if dice.one_in(2) { format!("count {}", 40 + dice.below(100)) } else { words(number, &mut dice) };
+        let first = PROVIDERS[dice.below(2)];
+        let model = if dice.one_in(2) { first.to_owned() } else { format!("both:{first}") };
+        let whole = End::Whole { by: first, attempts: (1, 1) };
+        let healthy = Question { model, stream, complete: dice.one_in(10), text, end: whole };
+        if !dice.one_in(10) {
+            return healthy;
+        }
+        let from = |fault: &str| format!("from:{}", name(first, fault));
+        // A provider that fails for a moment is asked again, once.
+        let next = End::Whole { by: other(first), attempts: (2, 3) };
+        match dice.below(10) {
+            0..4 => {
+                let extra = if stream { BEFORE_STREAM.len() } else { 0 };
+                let place = dice.below(BEFORE.len() + extra);
+                let fault = BEFORE.iter().chain(BEFORE_STREAM).nth(place).unwrap();
+                // All of Envoy's patience for a whole answer is longer than a soak is worth.
+                let fault = if stream || *fault != "headers_then_silence" { fault } else { "reset" };
+                let complete = healthy.complete && !fault.contains("stall") && !fault.contains("silence");
+                Question { model: from(fault), complete, end: next, ..healthy }
+            }
+            4 | 5 => {
+                let fault = AFTER[dice.below(AFTER.len())];
+                Question {
+                    model: from(fault),
+                    stream: true,
+                    complete: false,
+                    end: End::Broken { by: first },
+                    ..healthy
+                }
+            }
+            6 => {
+                let fault = AFTER[dice.below(AFTER.len() - 1)];
+                Question { model: from(fault), stream: true, complete: true, end: next, ..healthy }
+            }
+            7 => Question { model: "none".to_owned(), end: End::Told { status: 503, attempts: 2 }, ..healthy },
+            _ => Question { end: End::Leaves { after: dice.below(20) }, ..healthy },
+        }
+    }
+
+    pub fn body(&self) -> Value {
+        client::chat(&self.model, self.stream, &self.text)
+    }
+
+    /// What a provider's fake says to it.
+    fn answer(&self, by: &str) -> String {
+        match self.text.strip_prefix("count ").and_then(|count| count.parse::<usize>().ok()) {
+            Some(count) => (1..=count).map(|number| number.to_string()).collect::<Vec<_>>().join(" "),
+            None => format!("{by} fake: you said \"{}\"", self.text),
+        }
+    }
+
+    /// Says what is wrong with an answer.
+    pub fn judge(&self, reply: &Reply) -> Result<(), String> {
+        let (text, finished) = if self.stream { streamed(&reply.body()) } else { (String::new(), false) };
+        match &self.end {
+            End::Whole { by, attempts } => {
+                reply.well_formed()?;
+                check(reply.status == 200, "the status is not 200")?;
+                check(reply.text() == self.answer(by), "the words are not those of the answer")?;
+                let least_to_most = attempts.0..=attempts.1;
+                check(least_to_most.contains(&reply.attempts()), "x-dragoman-attempts is not the number of tries")?;
+                check(reply.header("x-dragoman-model") == *by, "x-dragoman-model is not who answered")
+            }
+            End::Broken { by } => {
+                check(reply.status == 200 && reply.attempts() == 1, "it is not the first target's answer")?;
+                check(!finished && !reply.is_done(), "half an answer ends as a whole one")?;
+                let begins = !text.is_empty() && self.answer(by).starts_with(&text);
+                check(begins, "the words are not the first of the answer")?;
+                let said = text.split(' ').count();
+                check(said <= SAID || self.model.ends_with("no_finish"), "more words than were said")
+            }
+            End::Told { status, attempts } => {
+                reply.well_formed()?;
+                check(reply.status == *status, "the status is another")?;
+                check(reply.attempts() >= *attempts, "not all targets were asked")
+            }
+            End::Leaves { .. } => Ok(()),
+        }
+    }
+}
+
+fn check(holds: bool, problem: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem.to_owned()) }
+}
+
+/// The text of a stream that may break off anywhere, and whether it has a finish reason.
+fn streamed(body: &[u8]) -> (String, bool) {
+    let body = String::from_utf8_lossy(body);
+    let (mut text, mut finished) = (String::new(), false);
+    for line in body.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
+        let chunk = line.strip_prefix("data: ").and_then(|data| serde_json::from_str::<Value>(data).ok());
+        let Some(choice) = chunk.as_ref().and_then(|chunk| chunk.pointer("/choices/0")) else { continue };
+        text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+        finished |= choice["finish_reason"].is_string();
+    }
+    (text, finished)
+}
+
+/// Words that no other request has, so that answers that are mixed up are found.
+fn words(number: u64, dice: &mut Dice) -> String {
+    let mut text = format!("q{number}");
+    let most = 60 + dice.below(ECHO - 70);
+    while text.len() < most {
+        // Writing to a String cannot fail.
+        let _ = write!(text, " {:x}", dice.below(4096));
+    }
+    text
+}
+
+/// Chance without a source of it (splitmix64).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn below(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
+    }
+
+    pub fn one_in(&mut self, sides: usize) -> bool {
+        self.below(sides) == 0
+    }
+}

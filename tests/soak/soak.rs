@@ -1,0 +1,346 @@
+//! The gateway under 500 streams at once for minutes: nothing hangs, no word is lost, repeated or another
+//! client's, and memory stays where it is. `scripts/soak` runs it.
+//!
+//! Real connections, a real Envoy with two workers, the fake providers. Everything is on loopback, ends by
+//! itself, and takes what it started with it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::print_stdout, reason = "the table is what it is for")]
+#![allow(dead_code, reason = "the client is that of the lane against Envoy, which needs more of it")]
+
+#[path = "../envoy/client.rs"]
+mod client;
+mod load;
+mod memory;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use client::{Connection, Reply, post};
+use load::{Dice, End, PACE_MS, Question};
+use memory::{Growth, Sample, resident};
+
+const STREAMS: u64 = 500;
+/// However fast the answers come.
+const MOST_REQUESTS: u64 = 1_000_000;
+/// The longest that any request may take: a first token that never comes (8 s) twice, and the longest answer.
+const HUNG: Duration = Duration::from_secs(40);
+const EVERY: Duration = Duration::from_secs(5);
+/// Within which providers learn that nobody listens any more.
+const QUIET: Duration = Duration::from_secs(20);
+/// Words that Envoy or a panic hook log when the module has crashed, and nothing else does.
+const CRASHES: &[&str] = &["panicked", "Function: proxy_", "in-VM backtrace", "[critical]", "VM failed"];
+
+#[derive(Default)]
+struct Tally {
+    next: AtomicU64,
+    open: AtomicU64,
+    ended: AtomicU64,
+    attempts: AtomicU64,
+    hung: AtomicU64,
+    by_end: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+/// Stops when this is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let seconds = std::env::args().nth(1).map_or(Ok(180), |text| text.parse::<u64>());
+    let Ok(seconds @ 20..=3600) = seconds else {
+        println!("usage: soak [SECONDS], 20 to 3600");
+        return ExitCode::from(2);
+    };
+    let directory = Path::new("target/soak");
+    let _ = std::fs::remove_dir_all(directory);
+    std::fs::create_dir_all(directory).unwrap();
+    let (fakes, said) = start_fakes();
+    let (mut envoy, address) = start_envoy(directory, &said).await;
+
+    let tally = Arc::new(Tally::default());
+    let began = Instant::now();
+    let until = began + Duration::from_secs(seconds);
+    println!("{STREAMS} streams for {seconds} s at {address}, Envoy is process {}", envoy.0.id());
+    let workers: Vec<_> =
+        (0..STREAMS).map(|worker| tokio::spawn(work(worker, address, until, Arc::clone(&tally)))).collect();
+    let (samples, least_open) = watch(envoy.0.id(), began, until, &tally).await;
+    for worker in workers {
+        if let Err(failed) = worker.await {
+            tally.wrong.lock().unwrap().push(format!("the load itself failed: {failed}"));
+        }
+    }
+    let control = said["control"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
+    let (seen, left_open) = providers(control).await;
+    let ended = envoy.0.try_wait().unwrap();
+    drop((envoy, fakes));
+
+    let log = std::fs::read_to_string(directory.join("envoy.log")).unwrap_or_default();
+    let crashes = log.lines().filter(|line| CRASHES.iter().any(|word| line.contains(word))).count();
+    let mut verdict = Verdict::default();
+    verdict.table(&tally, least_open);
+    verdict.providers(&tally, seen, left_open);
+    verdict.must("Envoy has ended", u64::from(ended.is_some()));
+    verdict.must("crashes in Envoy's log", crashes as u64);
+    verdict.memory(&samples);
+    for problem in tally.wrong.lock().unwrap().iter().take(20) {
+        println!("{problem}");
+    }
+    println!("{}", if verdict.failed { "FAILED" } else { "ok" });
+    ExitCode::from(u8::from(verdict.failed))
+}
+
+/// One client: a request after the other, mostly over the same connection.
+async fn work(worker: u64, address: SocketAddr, until: Instant, tally: Arc<Tally>) {
+    // Not all in the same instant, which no machine sees.
+    sleep(Duration::from_millis(worker * 4)).await;
+    let mut connection = None;
+    while Instant::now() < until {
+        let number = tally.next.fetch_add(1, Relaxed);
+        if number >= MOST_REQUESTS {
+            break;
+        }
+        let question = Question::number(number);
+        if Dice(!number).one_in(10) {
+            connection = None;
+        }
+        tally.open.fetch_add(u64::from(question.stream), Relaxed);
+        let result = timeout(HUNG, ask(&question, &mut connection, address)).await;
+        tally.open.fetch_sub(u64::from(question.stream), Relaxed);
+        tally.ended.fetch_add(1, Relaxed);
+        let shape = if question.stream { "stream" } else { "JSON" };
+        let problem = match result {
+            Err(_) => {
+                connection = None;
+                tally.hung.fetch_add(1, Relaxed);
+                *tally.by_end.lock().unwrap().entry(("hung", shape)).or_default() += 1;
+                continue;
+            }
+            Ok(Err(error)) => Some(format!("no answer: {error}")),
+            Ok(Ok(None)) => None,
+            Ok(Ok(Some(reply))) => {
+                tally.attempts.fetch_add(reply.attempts(), Relaxed);
+                if reply.broken.is_some() {
+                    connection = None;
+                }
+                let problem = question.judge(&reply).err();
+                problem.map(|problem| format!("{problem}: {} {:?} {:?}", reply.status, reply.headers, reply.broken))
+            }
+        };
+        let end = match problem {
+            Some(problem) => {
+                connection = None;
+                let Question { model, stream, complete, .. } = &question;
+                let text = format!("request {number}, {model} stream={stream} complete={complete}: {problem}");
+                tally.wrong.lock().unwrap().push(text);
+                "wrong"
+            }
+            None => question.end.name(),
+        };
+        *tally.by_end.lock().unwrap().entry((end, shape)).or_default() += 1;
+    }
+}
+
+/// The answer, or none of a client that left.
+async fn ask(
+    question: &Question,
+    connection: &mut Option<Connection>,
+    address: SocketAddr,
+) -> Result<Option<Reply>, hyper::Error> {
+    let commit = if question.complete { "complete" } else { "first_token" };
+    let headers = [("content-type", "application/json"), ("x-dragoman-commit", commit)];
+    let request = post(&headers, question.body().to_string());
+    let mut open = match connection.take() {
+        Some(open) => open,
+        None => Connection::open(address).await,
+    };
+    if let End::Leaves { after } = question.end {
+        if after == 0 {
+            let _ = timeout(Duration::from_millis(5), open.begin(request)).await;
+            return Ok(None);
+        }
+        let mut response = open.begin(request).await?;
+        for _ in 0..after {
+            let _ = http_body_util::BodyExt::frame(response.body_mut()).await;
+        }
+        return Ok(None);
+    }
+    let reply = open.send(request).await?;
+    *connection = Some(open);
+    Ok(Some(reply))
+}
+
+/// Samples until the end; also the fewest streams that were under way between ramp-up and end.
+async fn watch(process: u32, began: Instant, until: Instant, tally: &Tally) -> (Vec<Sample>, u64) {
+    let (mut samples, mut least_open) = (Vec::new(), u64::MAX);
+    let mut next = began + EVERY;
+    while next <= until {
+        sleep_until(next).await;
+        next += EVERY;
+        let requests = tally.ended.load(Relaxed);
+        let open = tally.open.load(Relaxed);
+        least_open = least_open.min(open);
+        let Some(bytes) = resident(process) else { break };
+        samples.push(Sample { at: began.elapsed(), bytes, requests });
+        let wrong = tally.wrong.lock().unwrap().len();
+        println!(
+            "{:4} s  {requests:7} requests  {open:4} streams open  {} MiB  {wrong} wrong",
+            began.elapsed().as_secs(),
+            bytes >> 20
+        );
+    }
+    (samples, least_open)
+}
+
+/// How many requests the providers have seen, and how many they are still answering.
+async fn providers(control: SocketAddr) -> (u64, u64) {
+    let began = Instant::now();
+    loop {
+        let counts = client::send(control, client::request("GET", "/counts", &[], "")).await.json();
+        let sum = |key: &str| counts.as_object().unwrap().values().filter_map(|count| count[key].as_u64()).sum::<u64>();
+        if sum("open") == 0 || began.elapsed() > QUIET {
+            return (sum("requests"), sum("open"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[derive(Default)]
+struct Verdict {
+    failed: bool,
+}
+
+impl Verdict {
+    /// A line for something of which there must be none.
+    fn must(&mut self, what: &str, count: u64) {
+        self.failed |= count > 0;
+        println!("{what:34} {count:>9}   must be 0");
+    }
+
+    fn table(&mut self, tally: &Tally, least_open: u64) {
+        let by_end = tally.by_end.lock().unwrap();
+        println!("\n{:34} {:>9} {:>9} {:>9}", "requests", "stream", "JSON", "all");
+        let mut ends: Vec<_> = by_end.keys().map(|(end, _)| *end).collect();
+        ends.dedup();
+        let count = |end: &str, shape: &str| {
+            by_end.iter().filter(|((e, s), _)| *e == end && *s == shape).map(|(_, n)| n).sum::<u64>()
+        };
+        for end in ends {
+            let (streams, jsons) = (count(end, "stream"), count(end, "JSON"));
+            println!("{end:34} {streams:>9} {jsons:>9} {:>9}", streams + jsons);
+        }
+        println!("{:34} {:>9}", "all", tally.ended.load(Relaxed));
+        println!("{:34} {least_open:>9}   of {STREAMS} clients", "fewest streams open at a sample");
+        self.must("wrong answers", tally.wrong.lock().unwrap().len() as u64);
+        self.must("hung", tally.hung.load(Relaxed));
+    }
+
+    /// Every attempt that a client was told of has been made, and none besides; of those who left, one at most.
+    fn providers(&mut self, tally: &Tally, seen: u64, left_open: u64) {
+        let told = tally.attempts.load(Relaxed);
+        let left: u64 =
+            tally.by_end.lock().unwrap().iter().filter(|((end, _), _)| end.starts_with("left")).map(|(_, n)| n).sum();
+        println!("{:34} {told:>9}", "attempts that clients were told of");
+        println!("{:34} {seen:>9}", "requests that providers have seen");
+        self.must("too few or too many of them", told.saturating_sub(seen) + seen.saturating_sub(told + left));
+        self.must("still open at the providers", left_open);
+    }
+
+    fn memory(&mut self, samples: &[Sample]) {
+        let at = |percent: usize| samples.get((samples.len() * percent / 100).saturating_sub(1));
+        let mib = |bytes: f64| bytes / f64::from(1 << 20);
+        let shown = [20, 60, 100].map(|percent| {
+            let bytes = at(percent).map_or(0, |sample| sample.bytes);
+            format!("{percent} %: {:.1} MiB", mib(bytes as f64))
+        });
+        println!("{:34} {}", "memory of Envoy after", shown.join("   "));
+        let Some(growth) = Growth::of_last_half(samples) else {
+            self.failed = true;
+            return println!("no samples of Envoy's memory");
+        };
+        self.failed |= growth.bytes > growth.bound();
+        println!(
+            "{:34} {:+.1} MiB in {:.1} min ({:+.0} bytes a request), at most {:+.1} MiB",
+            "growth in the last half",
+            mib(growth.bytes),
+            growth.minutes,
+            growth.bytes / growth.requests.max(1) as f64,
+            mib(growth.bound())
+        );
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "where scripts/soak has put what is tested")]
+fn found(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run scripts/soak"))
+}
+
+fn start_fakes() -> (Process, Value) {
+    let mut process = Command::new(found("DRAGOMAN_FAKES"))
+        .args(["--stop-with-stdin", "--no-record", "--pace", &PACE_MS.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the fakes start");
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    (Process(process), serde_json::from_str(&line).expect("the fakes say where they are"))
+}
+
+async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // JSON is YAML.
+    let gateway = directory.join("gateway.yaml");
+    std::fs::write(&gateway, load::document(&address.to_string(), fakes).to_string()).unwrap();
+    let generated = Command::new(found("DRAGOMAN_COMMAND"))
+        .arg("envoy")
+        .arg(&gateway)
+        .args(["--module", &found("DRAGOMAN_MODULE"), "-o"])
+        .arg(directory)
+        .stdout(Stdio::null())
+        .status();
+    assert!(generated.unwrap().success(), "the bootstrap is generated");
+    let key = |name: &str| fakes[name].as_str().unwrap().to_owned();
+    // Its parent's death is its own: whatever ends the soak, no Envoy is left behind.
+    let process = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "--", &found("DRAGOMAN_ENVOY")])
+        .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "--log-path"])
+        .arg(directory.join("envoy.log"))
+        .arg("--config-path")
+        .arg(directory.join("envoy.yaml"))
+        .env("SOAK_OPENAI_KEY", key("openai_key"))
+        .env("SOAK_ANTHROPIC_KEY", key("anthropic_key"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("Envoy starts");
+    let envoy = Process(process);
+    let began = Instant::now();
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "Envoy does not listen: see {}/envoy.log",
+            directory.display()
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+    (envoy, address)
+}
