@@ -375,6 +375,16 @@ mod tests {
     }
 
     #[test]
+    fn an_id_too_long_to_be_repeated_is_replaced_by_ours() {
+        let long = format!("\"{}\"", "i".repeat(MAX_NAME));
+        let long = Str::new(serde_json::from_str(&long).unwrap()).unwrap();
+        let mut normalizer = normalizer();
+        let mut chunk = ChatChunk { id: Some(long), model: Some(long), ..chunk(Vec::new(), None) };
+        normalizer.chunk(&mut chunk);
+        assert_eq!((normalizer.identity().id.as_str(), normalizer.identity().model.as_str()), ("\"x\"", "\"m\""));
+    }
+
+    #[test]
     fn a_call_is_told_once_it_has_a_name_and_never_without() {
         let mut normalizer = normalizer();
         let nameless = ToolCallDelta { name: None, ..fragment(Some(0), Some("\"a\""), "\"\"") };
@@ -401,15 +411,5 @@ mod tests {
         assert_eq!(place(None, Some("\"f\"")), Some(0));
         assert_eq!(place(None, Some("\"g\"")), Some(1));
         assert_eq!(place(Some("\"c\""), Some("\"g\"")), Some(2));
-    }
-
-    #[test]
-    fn an_id_too_long_to_be_repeated_is_replaced_by_ours() {
-        let long = format!("\"{}\"", "i".repeat(MAX_NAME));
-        let long = Str::new(serde_json::from_str(&long).unwrap()).unwrap();
-        let mut normalizer = normalizer();
-        let mut chunk = ChatChunk { id: Some(long), model: Some(long), ..chunk(Vec::new(), None) };
-        normalizer.chunk(&mut chunk);
-        assert_eq!((normalizer.identity().id.as_str(), normalizer.identity().model.as_str()), ("\"x\"", "\"m\""));
     }
 }
