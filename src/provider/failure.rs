@@ -223,6 +223,7 @@ pub fn tell(class: Class, status: u16, said: Said) -> UpstreamError {
         }
         Class::Misconfigured => ("invalid_request_error".into(), Some("model_not_found".into())),
         Class::Quota => ("insufficient_quota".into(), Some("insufficient_quota".into())),
+        Class::TooLarge if status == 413 => ("invalid_request_error".into(), Some("request_too_large".into())),
         _ => (
             said.kind.filter(|kind| !kind.is_empty()).map_or_else(|| default_kind(status).into(), Cow::Owned),
             said.code.map(Cow::Owned),

@@ -132,7 +132,7 @@ def of_status(name, status):
     typed = TYPED.get(name)
     if typed and status not in typed:
         status = 400 if status < 500 else 500
-    if status == 413 and typed:
+    if status == 413:
         return Fails("too large", 413, "request_too_large")
     kind = STATUSES.get(status, "rejected" if 400 <= status < 500 else "transient")
     if kind == "rejected" or status == 504:
@@ -190,7 +190,7 @@ FAULTS = {
         both("a stream without events", "empty_stream", MALFORMED),
         Fault("a stream that ends before the first token", "end_after=0", FINE, MALFORMED),
         Fault("half a JSON", "truncate_json", MALFORMED, FINE),
-        Fault("JSON for a stream", "json_for_stream", FINE, MALFORMED),
+        both("JSON for a stream", "json_for_stream", FINE),
         Fault("a stream for JSON", "stream_for_json", MALFORMED, FINE),
     ],
     "The answer breaks off": [

@@ -16,6 +16,7 @@ mod memory;
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -29,7 +30,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use client::{Connection, Reply, post};
 use load::{Dice, End, PACE_MS, Question};
-use memory::{Growth, Sample, resident};
+use memory::{BOUNDS, Growth, Sample, resident};
 
 const STREAMS: u64 = 500;
 /// However fast the answers come.
@@ -74,7 +75,7 @@ async fn main() -> ExitCode {
     let _ = std::fs::remove_dir_all(directory);
     std::fs::create_dir_all(directory).unwrap();
     let (fakes, said) = start_fakes();
-    let (mut envoy, address) = start_envoy(directory, &said).await;
+    let (mut envoy, address, admin) = start_envoy(directory, &said).await;
 
     let tally = Arc::new(Tally::default());
     let began = Instant::now();
@@ -82,7 +83,7 @@ async fn main() -> ExitCode {
     println!("{STREAMS} streams for {seconds} s at {address}, Envoy is process {}", envoy.0.id());
     let workers: Vec<_> =
         (0..STREAMS).map(|worker| tokio::spawn(work(worker, address, until, Arc::clone(&tally)))).collect();
-    let (samples, least_open) = watch(envoy.0.id(), began, until, &tally).await;
+    let (samples, least_open) = watch(envoy.0.id(), admin, began, until, &tally).await;
     for worker in workers {
         if let Err(failed) = worker.await {
             tally.wrong.lock().unwrap().push(format!("the load itself failed: {failed}"));
@@ -91,6 +92,7 @@ async fn main() -> ExitCode {
     let control = said["control"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
     let (seen, left_open) = providers(control).await;
     let ended = envoy.0.try_wait().unwrap();
+    let reloads = reloads(admin).await;
     drop((envoy, fakes));
 
     let log = std::fs::read_to_string(directory.join("envoy.log")).unwrap_or_default();
@@ -100,6 +102,7 @@ async fn main() -> ExitCode {
     verdict.providers(&tally, seen, left_open);
     verdict.must("Envoy has ended", u64::from(ended.is_some()));
     verdict.must("crashes in Envoy's log", crashes as u64);
+    verdict.must("wasm VMs that were made anew", reloads);
     verdict.memory(&samples);
     for problem in tally.wrong.lock().unwrap().iter().take(20) {
         println!("{problem}");
@@ -189,7 +192,7 @@ async fn ask(
 }
 
 /// Samples until the end; also the fewest streams that were under way between ramp-up and end.
-async fn watch(process: u32, began: Instant, until: Instant, tally: &Tally) -> (Vec<Sample>, u64) {
+async fn watch(process: u32, admin: SocketAddr, began: Instant, until: Instant, tally: &Tally) -> (Vec<Sample>, u64) {
     let (mut samples, mut least_open) = (Vec::new(), u64::MAX);
     let mut next = began + EVERY;
     while next <= until {
@@ -198,13 +201,16 @@ async fn watch(process: u32, began: Instant, until: Instant, tally: &Tally) -> (
         let requests = tally.ended.load(Relaxed);
         let open = tally.open.load(Relaxed);
         least_open = least_open.min(open);
-        let Some(bytes) = resident(process) else { break };
-        samples.push(Sample { at: began.elapsed(), bytes, requests });
+        let Some(resident) = resident(process) else { break };
+        let memory = client::send(admin, client::request("GET", "/memory", &[], "")).await.json();
+        let allocated = memory["allocated"].as_str().and_then(|bytes| bytes.parse().ok()).expect("Envoy's own figure");
+        samples.push(Sample { at: began.elapsed(), resident, allocated, requests });
         let wrong = tally.wrong.lock().unwrap().len();
         println!(
-            "{:4} s  {requests:7} requests  {open:4} streams open  {} MiB  {wrong} wrong",
+            "{:4} s  {requests:7} requests  {open:4} streams open  {:6.1} MiB resident, {:6.1} allocated  {wrong} wrong",
             began.elapsed().as_secs(),
-            bytes >> 20
+            mib(resident as f64),
+            mib(allocated as f64),
         );
     }
     (samples, least_open)
@@ -221,6 +227,15 @@ async fn providers(control: SocketAddr) -> (u64, u64) {
         }
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// How often Envoy has replaced a wasm VM, as it does after a trap.
+async fn reloads(admin: SocketAddr) -> u64 {
+    let reply = client::send(admin, client::request("GET", "/stats?filter=vm_reload", &[], "")).await;
+    let text = String::from_utf8_lossy(&reply.body()).into_owned();
+    let counts: Vec<u64> = text.lines().map(|line| line.rsplit(": ").next().unwrap().parse().unwrap()).collect();
+    assert!(!counts.is_empty(), "Envoy counts its VMs");
+    counts.iter().sum()
 }
 
 #[derive(Default)]
@@ -265,27 +280,31 @@ impl Verdict {
     }
 
     fn memory(&mut self, samples: &[Sample]) {
-        let at = |percent: usize| samples.get((samples.len() * percent / 100).saturating_sub(1));
-        let mib = |bytes: f64| bytes / f64::from(1 << 20);
-        let shown = [20, 60, 100].map(|percent| {
-            let bytes = at(percent).map_or(0, |sample| sample.bytes);
-            format!("{percent} %: {:.1} MiB", mib(bytes as f64))
-        });
-        println!("{:34} {}", "memory of Envoy after", shown.join("   "));
-        let Some(growth) = Growth::of_last_half(samples) else {
-            self.failed = true;
-            return println!("no samples of Envoy's memory");
-        };
-        self.failed |= growth.bytes > growth.bound();
-        println!(
-            "{:34} {:+.1} MiB in {:.1} min ({:+.0} bytes a request), at most {:+.1} MiB",
-            "growth in the last half",
-            mib(growth.bytes),
-            growth.minutes,
-            growth.bytes / growth.requests.max(1) as f64,
-            mib(growth.bound())
-        );
+        for bound in BOUNDS {
+            let at =
+                |percent: usize| samples.get((samples.len() * percent / 100).saturating_sub(1)).map_or(0, bound.of);
+            let shown = [20, 60, 100].map(|percent| format!("{percent} %: {:.1} MiB", mib(at(percent) as f64)));
+            println!("{:34} {}", format!("memory {}, after", bound.name), shown.join("   "));
+            let Some(growth) = Growth::of_last_half(samples, bound) else {
+                self.failed = true;
+                println!("too few samples of Envoy's memory");
+                continue;
+            };
+            self.failed |= growth.bytes > growth.at_most;
+            println!(
+                "{:34} {:+.1} MiB in {:.1} min, {:+.0} bytes a request; at most {:+.1} MiB",
+                "  growth in the last half",
+                mib(growth.bytes),
+                growth.minutes,
+                growth.bytes / growth.requests.max(1) as f64,
+                mib(growth.at_most)
+            );
+        }
     }
+}
+
+fn mib(bytes: f64) -> f64 {
+    bytes / f64::from(1 << 20)
 }
 
 #[expect(clippy::disallowed_methods, reason = "where scripts/soak has put what is tested")]
@@ -305,7 +324,7 @@ fn start_fakes() -> (Process, Value) {
     (Process(process), serde_json::from_str(&line).expect("the fakes say where they are"))
 }
 
-async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr) {
+async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr, SocketAddr) {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     // JSON is YAML.
     let gateway = directory.join("gateway.yaml");
@@ -318,6 +337,13 @@ async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr) {
         .stdout(Stdio::null())
         .status();
     assert!(generated.unwrap().success(), "the bootstrap is generated");
+    // For its memory and its VMs; the generated bootstrap has none.
+    let bootstrap = directory.join("envoy.yaml");
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut text = std::fs::read_to_string(&bootstrap).unwrap();
+    let socket = format!("{{socket_address: {{address: {}, port_value: {}}}}}", admin.ip(), admin.port());
+    let _ = writeln!(text, "admin: {{address: {socket}}}");
+    std::fs::write(&bootstrap, text).unwrap();
     let key = |name: &str| fakes[name].as_str().unwrap().to_owned();
     // Its parent's death is its own: whatever ends the soak, no Envoy is left behind.
     let process = Command::new("setpriv")
@@ -325,7 +351,7 @@ async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr) {
         .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "--log-path"])
         .arg(directory.join("envoy.log"))
         .arg("--config-path")
-        .arg(directory.join("envoy.yaml"))
+        .arg(bootstrap)
         .env("SOAK_OPENAI_KEY", key("openai_key"))
         .env("SOAK_ANTHROPIC_KEY", key("anthropic_key"))
         .stdout(Stdio::null())
@@ -342,5 +368,5 @@ async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr) {
         );
         sleep(Duration::from_millis(50)).await;
     }
-    (envoy, address)
+    (envoy, address, admin)
 }
