@@ -71,7 +71,6 @@ pub const FAULTS: &[Fault] = &[
     fault("garbage", Shapes::Both),
     fault("truncate_json", Shapes::Json),
     fault("gzip_header", Shapes::Both),
-    fault("json_for_stream", Shapes::Stream),
     fault("stream_for_json", Shapes::Json),
     fault("cut_after=0", Shapes::Both),
     fault("end_after=0", Shapes::Stream),
