@@ -196,6 +196,7 @@ pub fn meant(meaning: Meaning, status: u16, mut said: Said) -> UpstreamError {
     // Where several of OpenAI's own codes have one meaning, the one that was given is kept.
     let is_kept = match meaning {
         Meaning::ContentFilter => said.code.as_deref() == Some("content_policy_violation"),
+        Meaning::Overloaded => said.code.as_deref() == Some("slow_down"),
         Meaning::RateLimit => said.code.as_deref().is_some_and(|code| code != "null"),
         _ => false,
     };
