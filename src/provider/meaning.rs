@@ -219,7 +219,7 @@ mod tests {
         ("Mistral", 429, r#"{"message":"Requests rate limit exceeded"}"#, (Class::RateLimited, 429, None)),
         ("Mistral", 429, r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","code":"3505"}"#, OVERLOADED),
         ("Moonshot", 429, r#"{"error":{"type":"engine_overloaded_error","message":"The engine is currently overloaded, please try again later"}}"#, OVERLOADED),
-        ("OpenAI", 503, r#"{"error":{"message":"Slow down","type":"server_error","code":"slow_down"}}"#, OVERLOADED),
+        ("OpenAI", 503, r#"{"error":{"message":"Slow down","type":"server_error","code":"slow_down"}}"#, (Class::Unreachable, 503, Some("slow_down"))),
         ("Gemini, in a stream", 200, r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#, OVERLOADED),
         ("OpenAI", 404, r#"{"error":{"message":"The model `gpt-9` does not exist or you do not have access to it.","type":"invalid_request_error","code":"model_not_found"}}"#, MODEL),
         ("DeepSeek", 400, r#"{"error":{"message":"Model Not Exist","type":"invalid_request_error","code":"invalid_request_error"}}"#, MODEL),
