@@ -26,14 +26,11 @@ pub mod attempt;
 pub mod chat;
 pub mod config;
 pub mod endpoint;
-
 pub mod error;
-
 pub mod headers;
 #[cfg(feature = "host")]
 mod host;
 pub mod json;
 pub mod provider;
-
 pub mod route;
 pub mod stream;
