@@ -15,13 +15,16 @@ use crate::provider::{Body, Kind, Target};
 use crate::route::retry::Progress;
 use crate::route::{Candidate, Plan, wait};
 use crate::stream::normalize::Identity;
-use crate::stream::{self, Relay};
+use crate::stream::{self, Frames, Names, Relay};
 
 /// On every answer that an attempt gives; by its absence the route stage knows Envoy's own replies.
 pub const MODEL_HEADER: &str = "x-dragoman-model";
 
 /// What is read of an error answer: enough for any provider's words, little enough to wait for.
 const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// Whatever says what an error is fits; long headers are tokens and policies.
+const MAX_ERROR_HEADER: usize = 256;
 
 /// The largest answer that is held back, which has to fit into Envoy's buffer: many times what any model
 /// writes.
@@ -71,7 +74,9 @@ impl<'a> Attempt<'a> {
         headers.push(":authority", target.authority.as_str());
         headers.push("content-type", "application/json");
         headers.push("content-length", content_length.to_string());
-        headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
+        if !self.candidate.headers.iter().any(|(name, _)| name == "accept") {
+            headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
+        }
         // Upstream filters cannot decompress, and a stream has nothing to gain from it.
         headers.push("accept-encoding", "identity");
         headers.push("user-agent", concat!("dragoman/", env!("CARGO_PKG_VERSION")));
@@ -94,9 +99,11 @@ impl<'a> Attempt<'a> {
             include_usage: self.plan.include_usage,
             hold: self.plan.hold,
             id: self.target().id.clone(),
+            renamed: self.candidate.renamed.iter().map(|(sent, own)| (sent.to_string(), own.to_string())).collect(),
             labels: Labels::new(self.plan, self.candidate, attempts),
             now,
             head: Headers::default(),
+            content_type: String::new(),
             retry_after: None,
             skipped: 0,
             state: State::Head,
@@ -113,10 +120,13 @@ pub struct Answer {
     hold: bool,
     /// What the provider calls the model.
     id: String,
+    /// Tools that were called by other names, and the client's.
+    renamed: Vec<(String, String)>,
     labels: Labels,
     now: Duration,
     /// What of the provider's headers a client is given.
     head: Headers,
+    content_type: String,
     /// How long the provider asks to wait.
     retry_after: Option<Duration>,
     /// How many of the stream's events could not be read.
@@ -131,7 +141,7 @@ enum State {
     /// it begins with, as labels are not to be trusted (quirk A17, and errors labelled as streams).
     Unread { bytes: Vec<u8> },
     /// An error answer, collected until it can be read.
-    Error { status: u16, body: Vec<u8> },
+    Error { status: u16, headers: Headers, body: Vec<u8> },
     /// A whole answer, collected.
     Whole { body: Vec<u8> },
     /// A stream, held back until the commit point.
@@ -160,6 +170,7 @@ impl Answer {
         self.head = passed_on(headers);
         self.retry_after = wait::asked(headers, self.now);
         let content_type = headers.content_type().unwrap_or_default();
+        content_type.clone_into(&mut self.content_type);
         let encoding = headers.get("content-encoding").unwrap_or("identity");
         self.state = match status {
             _ if !encoding.eq_ignore_ascii_case("identity") => {
@@ -172,7 +183,11 @@ impl Answer {
             }
             200..=299 if self.stream => State::Unread { bytes: Vec::new() },
             200..=299 => State::Whole { body: Vec::new() },
-            status => State::Error { status, body: Vec::new() },
+            status => {
+                let headers = headers.iter().filter(|(_, value)| value.len() <= MAX_ERROR_HEADER);
+                let headers = Headers(headers.map(|(name, value)| (name.to_owned(), value.to_vec())).collect());
+                State::Error { status, headers, body: Vec::new() }
+            }
         };
         if end { self.body(&[], true) } else { Output::Hold }
     }
@@ -189,9 +204,9 @@ impl Answer {
                     return Output::Hold;
                 }
                 let read = std::mem::take(read);
-                self.state = match first {
-                    Some(b'{' | b'[' | b'<') => State::Whole { body: Vec::new() },
-                    _ => State::Held { relay: Box::new(self.relay()) },
+                self.state = match Frames::of(first, &self.content_type) {
+                    None => State::Whole { body: Vec::new() },
+                    Some(frames) => State::Held { relay: Box::new(self.relay(frames)) },
                 };
                 self.body(&read, end)
             }
@@ -233,8 +248,13 @@ impl Answer {
         self.skipped
     }
 
-    fn relay(&self) -> Relay {
-        Relay::new(self.kind.translator.stream(), self.endpoint.stream(self.include_usage), self.identity())
+    fn relay(&self, frames: Frames) -> Relay {
+        let render = self.endpoint.stream(self.include_usage);
+        Relay::new(frames, self.kind.translator.stream(), render, self.identity(), self.names())
+    }
+
+    fn names(&self) -> Names {
+        Names::new(self.renamed.iter().map(|(sent, own)| (sent.as_str(), own.as_str())))
     }
 
     /// What stands in for what the provider does not say.
@@ -247,11 +267,11 @@ impl Answer {
     }
 
     fn error(&mut self) -> Output {
-        let State::Error { status, body } = std::mem::replace(&mut self.state, State::Over) else {
+        let State::Error { status, headers, body } = std::mem::replace(&mut self.state, State::Over) else {
             return Output::Hold;
         };
-        let mut error = self.kind.translator.error(status, &body);
-        error.retry_after = self.retry_after;
+        let mut error = self.kind.translator.error(status, &headers, &body);
+        error.retry_after = self.retry_after.or(error.retry_after);
         Output::Fail(error)
     }
 
@@ -265,10 +285,14 @@ impl Answer {
             return self
                 .fail(UpstreamError::malformed("The provider answered with a stream, which was not asked for."));
         }
-        let answer = match self.kind.translator.response(body) {
+        let names = self.names();
+        let mut answer = match self.kind.translator.response(body) {
             Ok(answer) => answer,
             Err(error) => return Output::Fail(in_band(error)),
         };
+        for call in answer.choices.iter_mut().flat_map(|choice| &mut choice.message.tool_calls) {
+            answer.exact &= !names.restore(&mut call.name);
+        }
         if !self.stream {
             let body = self.endpoint.response(&answer, &self.identity());
             if body.len() > MAX_HELD {

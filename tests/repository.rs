@@ -36,9 +36,11 @@ fn the_readme_lists_every_kind_of_provider_and_no_other() {
             let auth = match kind.auth {
                 Auth::Bearer => "authorization: Bearer",
                 Auth::Header(name) => name,
+                Auth::Aws(_) => "aws-sigv4",
             };
             let code = |cell: &str| format!("`{cell}`");
-            vec![code(kind.name), kind.translator.api().to_owned(), code(kind.url), code(auth)]
+            let url = if kind.url.is_empty() { "your own".to_owned() } else { code(kind.url) };
+            vec![code(kind.name), kind.translator.api().to_owned(), url, code(auth)]
         })
         .collect();
     assert_eq!(table(&readme(), "| provider kind"), actual);

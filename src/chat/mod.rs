@@ -6,8 +6,12 @@
 //! relayed rather than written anew.
 
 pub mod request;
+pub mod state;
 
 pub use request::ChatRequest;
+pub use state::State;
+
+use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +98,8 @@ pub struct ChatResponse<'a> {
     pub created: Option<u64>,
     pub choices: Vec<Choice<'a>>,
     pub usage: Option<Usage>,
+    /// The provider's own usage object, where it counts in another way.
+    pub native_usage: Option<&'a str>,
 }
 
 #[derive(Debug)]
@@ -114,6 +120,8 @@ pub struct Message<'a> {
     pub tool_calls: Vec<ToolCall<'a>>,
     /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
     pub other: bool,
+    /// Further fields of the message, and their JSON: OpenAI's `annotations`, or a provider's own.
+    pub extra: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 impl Message<'_> {
@@ -134,6 +142,8 @@ pub struct ToolCall<'a> {
     pub id: Str<'a>,
     pub name: Str<'a>,
     pub arguments: Arguments<'a>,
+    /// What the provider wants back with this call.
+    pub state: Option<State<'a>>,
 }
 
 /// A tool call's arguments: OpenAI has a string that holds JSON, others have the JSON.
@@ -154,6 +164,8 @@ pub struct ChatChunk<'a> {
     pub created: Option<u64>,
     pub choices: Vec<ChunkChoice<'a>>,
     pub usage: Option<Usage>,
+    /// The provider's own usage object, where it counts in another way.
+    pub native_usage: Option<&'a str>,
 }
 
 /// A chunk's own bytes, and how much of them still holds.
@@ -185,6 +197,8 @@ pub struct Delta<'a> {
     pub tool_calls: Vec<ToolCallDelta<'a>>,
     /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
     pub other: bool,
+    /// Further fields, and their JSON. Clients add up deltas: each name comes at most once in a stream.
+    pub extra: Vec<(&'static str, Cow<'a, str>)>,
 }
 
 impl Delta<'_> {
@@ -196,7 +210,7 @@ impl Delta<'_> {
 }
 
 /// A piece of a tool call. `id` and `name` come once, `arguments` are concatenated.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ToolCallDelta<'a> {
     /// Its place in the source's list of calls.
     pub place: Option<usize>,
@@ -205,6 +219,8 @@ pub struct ToolCallDelta<'a> {
     pub id: Option<Str<'a>>,
     pub name: Option<Str<'a>>,
     pub arguments: Option<Arguments<'a>>,
+    /// What the provider wants back with this call; with the call's first fragment or not at all.
+    pub state: Option<State<'a>>,
     /// The first fragment of its call; set by the normalizer.
     pub begins: bool,
 }

@@ -18,7 +18,7 @@ pub use document::{Problem, Problems};
 pub use print::to_json;
 pub use resolve::{from_json, resolve};
 
-use crate::provider::{Kind, Sampling};
+use crate::provider::{Kind, Reasoning, Sampling};
 
 pub struct Config {
     /// Any string; appears in responses.
@@ -59,6 +59,11 @@ pub struct Provider {
     pub name: String,
     pub kind: &'static Kind,
     pub url: Url,
+    /// Which of the kind's API versions, where it has several.
+    pub api_version: Option<String>,
+    pub region: Option<String>,
+    /// The account's project, space or the like.
+    pub project: Option<String>,
     pub credential: Credential,
     /// A file with the CA certificates to trust instead of the system's.
     pub ca: Option<String>,
@@ -88,6 +93,8 @@ pub enum Credential {
     Env(String),
     File(String),
     Sds(String),
+    /// AWS's own chain, as Envoy walks it: environment, files, instance.
+    Aws,
 }
 
 pub struct Model {
@@ -99,8 +106,8 @@ pub struct Model {
     pub max_output: Option<u64>,
     /// In tokens; where a context does not fit, a target with a larger one may be tried.
     pub context_window: Option<u64>,
-    /// Whether it may think for long before the first token.
-    pub reasoning: bool,
+    /// How it is told to think; such a model may think for long before the first token.
+    pub reasoning: Option<Reasoning>,
     pub sampling: Vec<Sampling>,
     pub first_token: Duration,
     pub answer: Duration,

@@ -2,6 +2,7 @@
 //! model and route. It is what the module is configured with, so it must read back as the same.
 
 use crate::json;
+use crate::provider::Reasoning;
 
 use super::document::{Node, Value};
 use super::{Clients, Commit, Config, Credential, Limits, Model, Provider, Route, quantity};
@@ -36,6 +37,13 @@ fn document(config: &Config) -> Node {
 
 fn provider(provider: &Provider) -> Node {
     let mut fields = vec![("kind", Node::string(provider.kind.name)), ("url", Node::string(provider.url.to_string()))];
+    for (name, value) in
+        [("api_version", &provider.api_version), ("region", &provider.region), ("project", &provider.project)]
+    {
+        if let Some(value) = value {
+            fields.push((name, Node::string(value)));
+        }
+    }
     if let Some(ca) = &provider.ca {
         fields.push(("ca", Node::string(ca)));
     }
@@ -44,6 +52,7 @@ fn provider(provider: &Provider) -> Node {
         Credential::Env(name) => Node::map([("env", Node::string(name))]),
         Credential::File(path) => Node::map([("file", Node::string(path))]),
         Credential::Sds(name) => Node::map([("sds", Node::string(name))]),
+        Credential::Aws => Node::map([("aws", Node::string("env"))]),
     };
     fields.push(("credential", credential));
     Node::map(fields)
@@ -58,7 +67,9 @@ fn model(config: &Config, model: &Model) -> Node {
     if let Some(context_window) = model.context_window {
         fields.push(("context_window", Value::Unsigned(context_window).into()));
     }
-    fields.push(("reasoning", Value::Bool(model.reasoning).into()));
+    let named = Reasoning::ALL.iter().find(|(_, form)| Some(*form) == model.reasoning);
+    let reasoning = named.map_or(Value::Bool(false).into(), |(name, _)| Node::string(*name));
+    fields.push(("reasoning", reasoning));
     fields.push(("sampling", Node::list(model.sampling.iter().map(|sampling| Node::string(sampling.name())))));
     let limits = [("first_token", duration(model.first_token)), ("answer", duration(model.answer))];
     fields.push(("limits", Node::map(limits)));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::provider::{KINDS, Kind, Sampling};
+use crate::provider::{Auth, KINDS, Kind, Reasoning, Sampling, Setting};
 
 use super::document::{Cursor, Node, Problem, Problems, Report, unknown};
 use super::{Clients, Commit, Config, Credential, Limits, Listen, Model, Provider, Route, Scheme, Url, quantity};
@@ -217,6 +217,9 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
     let kind_field = fields.optional("kind");
     let url_field = fields.optional("url");
     let ca_field = fields.optional("ca");
+    let api_version_field = fields.optional("api_version");
+    let region_field = fields.optional("region");
+    let project_field = fields.optional("project");
     let credential_field = fields.required(
         "credential",
         "write where Envoy finds the key, `{env: NAME}`, `{file: PATH}` or `{sds: NAME}`, \
@@ -225,11 +228,29 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
     fields.finish();
 
     let kind = kind(name, cursor, kind_field.as_ref());
-    let credential = credential_field.as_ref().and_then(credential);
+    let credential = credential_field.as_ref().and_then(|field| credential(field, kind));
     let ca = ca_field.as_ref().map(path);
-    let url = match &url_field {
-        Some(field) => field.string().and_then(|text| Url::parse(text).map_err(|error| field.problem(error)).ok()),
-        None => kind.and_then(|kind| Url::parse(kind.url).map_err(|error| cursor.problem(error)).ok()),
+    let has = |what: fn(&Kind) -> Setting| kind.map_or(Setting::Optional, what);
+    let region = setting(cursor, region_field.as_ref(), "region", has(|kind| kind.region), kind);
+    let project = setting(cursor, project_field.as_ref(), "project", has(|kind| kind.project), kind);
+    let versions = kind.and_then(|kind| kind.api_version);
+    let versioned = if versions.is_some() { Setting::Optional } else { has(|_| Setting::None) };
+    let api_version = setting(cursor, api_version_field.as_ref(), "api_version", versioned, kind);
+    let api_version = api_version.map(|version| version.or_else(|| versions.map(str::to_owned)));
+    let url = match (&url_field, kind) {
+        (Some(field), _) => field.string().and_then(|text| Url::parse(text).map_err(|error| field.problem(error)).ok()),
+        (None, Some(kind)) if kind.url.is_empty() => {
+            cursor.name_problem(format!(
+                "`url` is missing: providers of kind {} have an address of their own",
+                kind.name
+            ));
+            None
+        }
+        (None, Some(kind)) => {
+            let region = region.as_ref().and_then(Option::as_deref).unwrap_or_default();
+            Url::parse(&kind.url.replace("{region}", region)).map_err(|error| cursor.problem(error)).ok()
+        }
+        (None, None) => None,
     };
     if let (Some(field), Some(Url { scheme: Scheme::Http, .. })) = (&ca_field, &url) {
         field.problem("the address is http, where no certificate is checked; leave `ca` out, or write https");
@@ -238,7 +259,47 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
         Some(ca) => Some(ca?),
         None => None,
     };
-    Some(Provider { name: name.to_owned(), kind: kind?, url: url?, credential: credential?, ca })
+    Some(Provider {
+        name: name.to_owned(),
+        kind: kind?,
+        url: url?,
+        api_version: api_version?,
+        region: region?,
+        project: project?,
+        credential: credential?,
+        ca,
+    })
+}
+
+/// A field that some kinds have. It may get into a path, so it is a plain word.
+fn setting(
+    provider: &Cursor<'_>,
+    field: Option<&Cursor<'_>>,
+    name: &str,
+    setting: Setting,
+    kind: Option<&Kind>,
+) -> Option<Option<String>> {
+    let kind_name = kind.map_or("", |kind| kind.name);
+    match (field, setting) {
+        (None, Setting::Required) => {
+            provider.name_problem(format!("`{name}` is missing: providers of kind {kind_name} need it"));
+            None
+        }
+        (None, Setting::None | Setting::Optional) => Some(None),
+        (Some(field), Setting::None) if name != "region" => {
+            field.name_problem(format!("providers of kind {kind_name} have no `{name}`"));
+            None
+        }
+        (Some(field), _) => {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            let text = field.string()?;
+            if text.is_empty() || text.len() > 128 || !text.bytes().all(plain) {
+                field.problem("expected 1 to 128 letters, digits and any of - _ .");
+                return None;
+            }
+            Some(Some(text.to_owned()))
+        }
+    }
 }
 
 fn kind(name: &str, provider: &Cursor<'_>, field: Option<&Cursor<'_>>) -> Option<&'static Kind> {
@@ -259,7 +320,7 @@ fn kind(name: &str, provider: &Cursor<'_>, field: Option<&Cursor<'_>>) -> Option
     kind
 }
 
-fn credential(field: &Cursor<'_>) -> Option<Credential> {
+fn credential(field: &Cursor<'_>, kind: Option<&Kind>) -> Option<Credential> {
     // Whatever else stands here may be the key itself: it must not get into a message or a log.
     let expected = "expected `{env: NAME}`, `{file: PATH}`, `{sds: NAME}`, or the word `none` \
                     (never the key itself)";
@@ -281,6 +342,18 @@ fn credential(field: &Cursor<'_>) -> Option<Credential> {
         "env" => name(|byte| byte.is_ascii_alphanumeric() || byte == b'_').map(Credential::Env),
         "sds" => name(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte)).map(Credential::Sds),
         "file" => path(&value).map(Credential::File),
+        "aws" => {
+            let signed = kind.is_none_or(|kind| matches!(kind.auth, Auth::Aws(_)));
+            if value.word() != Some("env") {
+                value.problem("expected `env`: AWS's own chain of credentials");
+                return None;
+            }
+            if !signed {
+                field.problem("requests to providers of this kind are not signed for AWS; give a key");
+                return None;
+            }
+            Some(Credential::Aws)
+        }
         _ => {
             field.problem(expected);
             None
@@ -312,12 +385,15 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
             kind.name
         ));
     }
-    let reasoning = reasoning_field.as_ref().map_or(Some(false), Cursor::bool);
+    let reasoning = match &reasoning_field {
+        Some(field) => reasoning(field, kind),
+        None => Some(None),
+    };
     let sampling = match &sampling_field {
         Some(field) => sampling(field),
         None => kind.map(|kind| kind.sampling.to_vec()),
     };
-    let inherited = if reasoning == Some(true) { limits.reasoning_first_token } else { limits.first_token };
+    let inherited = if matches!(reasoning, Some(Some(_))) { limits.reasoning_first_token } else { limits.first_token };
     let (first_token, answer) = model_limits(limits_field.as_ref(), inherited, limits.answer);
     let max_output = match max_output {
         Some(max_output) => Some(max_output?),
@@ -338,6 +414,14 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
         first_token,
         answer,
     })
+}
+
+/// `true` and `false`, or the form in words.
+fn reasoning(field: &Cursor<'_>, kind: Option<&Kind>) -> Option<Option<Reasoning>> {
+    if field.word().is_some() {
+        return field.choice("form of reasoning", Reasoning::ALL).map(Some);
+    }
+    Some(if field.bool()? { Some(kind?.reasoning) } else { None })
 }
 
 fn sampling(field: &Cursor<'_>) -> Option<Vec<Sampling>> {

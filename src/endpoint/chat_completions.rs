@@ -3,9 +3,11 @@
 //! The hub has the same shape, so what came in it is sent on as it came. A chunk that had to be made
 //! strict is rewritten around its unknown fields; everything else is written from the typed fields.
 
+use std::borrow::Cow;
+
 use super::{Endpoint, Render};
 use crate::chat::{
-    Arguments, ChatChunk, ChatRequest, ChatResponse, Choice, ChunkChoice, Delta, Source, ToolCallDelta, Usage,
+    Arguments, ChatChunk, ChatRequest, ChatResponse, Choice, ChunkChoice, Delta, Source, State, ToolCallDelta, Usage,
 };
 use crate::error::{ErrorReply, Rejection, Told};
 use crate::json::{self, Edits, Object, RawValue, Str, Type, Writer};
@@ -78,8 +80,11 @@ impl Render for ChatStream {
             let counts = &usage.usage;
             match &usage.source {
                 Some(UsageSource::Chunk(text)) => sse::write(out, text.as_bytes()),
-                Some(UsageSource::Value(value)) => sse::write(out, &usage_chunk(identity, counts, value)),
-                None => sse::write(out, &usage_chunk(identity, counts, "{}")),
+                Some(UsageSource::Value(value)) => sse::write(out, &usage_chunk(identity, counts, value, None)),
+                Some(UsageSource::Native(native)) => {
+                    sse::write(out, &usage_chunk(identity, counts, "{}", Some(native)));
+                }
+                None => sse::write(out, &usage_chunk(identity, counts, "{}", None)),
             }
         }
         sse::write(out, b"[DONE]");
@@ -251,6 +256,7 @@ fn write_delta(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, so
         }
         w.end_array();
     }
+    write_extra(w, &delta.extra);
     if !is_blank(delta) {
         for (key, value) in source.iter() {
             if !matches!(key, "role" | "content" | "refusal" | "reasoning" | "reasoning_content" | "tool_calls") {
@@ -261,6 +267,12 @@ fn write_delta(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, so
     w.end_object();
 }
 
+fn write_extra(w: &mut Writer, extra: &[(&'static str, Cow<'_, str>)]) {
+    for (name, json) in extra {
+        w.key(name).raw(json);
+    }
+}
+
 fn is_blank(delta: &Delta<'_>) -> bool {
     let texts = [delta.content, delta.refusal, delta.reasoning];
     !delta.role && !delta.other && delta.tool_calls.is_empty() && texts.iter().all(Option::is_none)
@@ -269,14 +281,9 @@ fn is_blank(delta: &Delta<'_>) -> bool {
 fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &ToolCallDelta<'_>, source: &Object<'_>) {
     let index = call.index.unwrap_or(0);
     w.begin_object().key("index").number(index.into());
-    match call.id {
-        Some(id) => {
-            w.key("id").str(id);
-        }
-        None if call.begins => {
-            w.key("id").string(&call_id(identity, choice, index));
-        }
-        None => {}
+    if call.id.is_some() || call.begins {
+        let id = call.id.unwrap_or(Str::EMPTY);
+        write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(identity, choice, index));
     }
     if call.begins {
         w.key("type").string("function");
@@ -303,6 +310,18 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
     w.end_object();
 }
 
+/// The id of a call, with what the provider wants back.
+fn write_call_id(w: &mut Writer, id: Str<'_>, state: Option<&State<'_>>, made_up: impl Fn() -> String) {
+    match state {
+        None if id.is_empty() => w.string(&made_up()),
+        None => w.str(id),
+        Some(state) => {
+            let id = if id.is_empty() { Cow::Owned(made_up()) } else { id.decode() };
+            w.string(&state.attach(&id))
+        }
+    };
+}
+
 /// Without an id the client could not answer the call; this one is the same on every reading.
 fn call_id(identity: &Identity, choice: u32, index: u32) -> String {
     let answer: String = identity.id.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -317,17 +336,19 @@ fn write_arguments<'w>(w: &'w mut Writer, arguments: Arguments<'_>) -> &'w mut W
 }
 
 /// Usage as a chunk of its own, with what `source`, the value of a `usage` key, says beyond the counts.
-fn usage_chunk(identity: &Identity, usage: &Usage, source: &str) -> Vec<u8> {
+fn usage_chunk(identity: &Identity, usage: &Usage, source: &str, native: Option<&str>) -> Vec<u8> {
     let mut w = Writer::with_capacity(384);
     w.begin_object();
     write_identity(&mut w, identity);
     w.key("choices").begin_array().end_array().key("usage");
-    write_usage(&mut w, usage, &Object::parse(source.as_bytes()).unwrap_or_default());
+    write_usage(&mut w, usage, &Object::parse(source.as_bytes()).unwrap_or_default(), native);
     w.end_object();
     w.into_bytes()
 }
 
-fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>) {
+/// Counts mean what OpenAI's mean; those of a provider that counts in another way stand beside them, in
+/// `provider_usage`.
+fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Option<&str>) {
     let total = usage.input.saturating_add(usage.output);
     w.begin_object().key("prompt_tokens").number(usage.input).key("completion_tokens").number(usage.output);
     w.key("total_tokens").number(total);
@@ -351,6 +372,9 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>) {
         if !is_told {
             w.key(key).raw(value.get());
         }
+    }
+    if let Some(native) = native {
+        w.key("provider_usage").raw(native);
     }
     w.end_object();
 }
@@ -388,7 +412,8 @@ fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Objec
     }
     w.end_array();
     if let Some(usage) = &answer.usage {
-        write_usage(w.key("usage"), usage, &source.get("usage").map(parse).unwrap_or_default());
+        let source = source.get("usage").map(parse).unwrap_or_default();
+        write_usage(w.key("usage"), usage, &source, answer.native_usage);
     }
     for (key, value) in source.iter() {
         if !matches!(key, "id" | "object" | "created" | "model" | "choices" | "usage" | "error") {
@@ -414,12 +439,9 @@ fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, sourc
         let sources = source.get("tool_calls").and_then(json::elements).unwrap_or_default();
         w.key("tool_calls").begin_array();
         for (index, call) in message.tool_calls.iter().enumerate() {
-            w.begin_object().key("id");
-            if call.id.is_empty() {
-                w.string(&call_id(identity, choice.index, index as u32));
-            } else {
-                w.str(call.id);
-            }
+            w.begin_object();
+            let made_up = || call_id(identity, choice.index, index as u32);
+            write_call_id(w.key("id"), call.id, call.state.as_ref(), made_up);
             w.key("type").string("function").key("function").begin_object().key("name").str(call.name);
             match call.arguments {
                 // Nothing is no JSON.
@@ -436,6 +458,7 @@ fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, sourc
         }
         w.end_array();
     }
+    write_extra(w, &message.extra);
     for (key, value) in source.iter() {
         let is_typed = matches!(key, "role" | "content" | "refusal" | "tool_calls");
         if !is_typed && !matches!(key, "reasoning" | "reasoning_content") {

@@ -161,6 +161,7 @@ const WORDS: &[(Meaning, &[&str])] = &[
 mod tests {
     use super::*;
     use crate::error::Class;
+    use crate::headers::Headers;
     use crate::provider::Translator;
     use crate::provider::openai::OpenAi;
 
@@ -236,7 +237,7 @@ mod tests {
     #[test]
     fn words_mean_what_their_authors_mean() {
         for (who, status, body, expected) in ROWS {
-            let error = OpenAi.error(*status, body.as_bytes());
+            let error = OpenAi.error(*status, &Headers::default(), body.as_bytes());
             let actual = (error.class, error.reply.status, error.reply.code.as_deref());
             assert_eq!(actual, *expected, "{who}: {status} {body}");
         }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chat::{ChatChunk, ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
+use crate::headers::Headers;
 use crate::json::Edits;
 use crate::stream::Frame;
 
@@ -26,19 +27,49 @@ pub static KINDS: &[Kind] = &[openai::KIND, anthropic::KIND];
 pub struct Kind {
     pub name: &'static str,
     pub translator: &'static dyn Translator,
-    /// The base address, as the vendor's own SDK takes it.
+    /// The base address, as the vendor's own SDK takes it; `{region}` stands for the provider's region.
+    /// Empty where every customer has an address of their own.
     pub url: &'static str,
     pub auth: Auth,
     /// Whether the API refuses a request without a token limit, so that a model needs `max_output`.
     pub needs_max_output: bool,
     /// Which sampling parameters models of this kind take if their entry does not say.
     pub sampling: &'static [Sampling],
+    /// How a model of this kind is told to think if its entry says just `reasoning: true`.
+    pub reasoning: Reasoning,
+    /// The version of the API, where there are several, if the provider's entry does not say.
+    pub api_version: Option<&'static str>,
+    pub region: Setting,
+    /// The account's project, space or the like.
+    pub project: Setting,
 }
 
 impl Kind {
+    /// What most kinds have in common: the rows name what is different.
+    pub const BASE: Kind = Kind {
+        name: "",
+        translator: &openai::OpenAi,
+        url: "",
+        auth: Auth::Bearer,
+        needs_max_output: false,
+        sampling: Sampling::ALL,
+        reasoning: Reasoning::Effort,
+        api_version: None,
+        region: Setting::None,
+        project: Setting::None,
+    };
+
     pub fn named(name: &str) -> Option<&'static Kind> {
         KINDS.iter().find(|kind| kind.name == name)
     }
+}
+
+/// Whether a provider's entry has a field that some kinds need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    None,
+    Optional,
+    Required,
 }
 
 /// How Envoy presents the credential. No key ever enters the module.
@@ -48,6 +79,31 @@ pub enum Auth {
     Bearer,
     /// The key alone, in this header.
     Header(&'static str),
+    /// The request is signed (AWS SigV4) for this service.
+    Aws(&'static str),
+}
+
+/// How a model is told whether and how much to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reasoning {
+    /// `reasoning_effort`, or whatever the API calls it: a word.
+    Effort,
+    /// The model decides, an effort only guides it (Anthropic from Opus 4.7 on).
+    Adaptive,
+    /// So many tokens (Anthropic before, Gemini 2.5, Qwen).
+    Budget,
+    /// On or off (DeepSeek, Moonshot, Z.ai).
+    Switch,
+}
+
+impl Reasoning {
+    pub const ALL: &'static [(&'static str, Reasoning)] = &[
+        ("effort", Reasoning::Effort),
+        ("adaptive", Reasoning::Adaptive),
+        ("budget", Reasoning::Budget),
+        ("switch", Reasoning::Switch),
+    ];
 }
 
 /// A sampling parameter that models may or may not take.
@@ -88,23 +144,43 @@ pub struct Target {
     pub authority: String,
     /// The path of the base address, without a slash at its end.
     pub base_path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output: Option<u64>,
     /// In tokens, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_window: Option<u64>,
     pub sampling: Vec<Sampling>,
+    /// `None`: it does not think, as far as is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<Reasoning>,
 }
 
 /// A request as a provider is to receive it. The attempt adds what is the same for all
 /// (`:authority`, `content-type`, `content-length`, `accept` …).
 #[derive(Debug)]
 pub struct UpstreamRequest {
-    /// Appended to the target's base path.
+    /// Appended to the target's base path; names from a configuration are percent-encoded in it.
     pub path: String,
-    pub headers: &'static [(&'static str, &'static str)],
+    /// Besides those that all are sent; an `accept` among them takes the place of the usual one.
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     pub body: Body,
     /// Parameters that were left out, or lowered to the target's limit, because the target has no such
     /// thing. Some of the names are the client's own: only names fit for a header get here.
     pub dropped: Vec<Cow<'static, str>>,
+    /// Tools that had to be called by other names: the name that was sent, and the client's.
+    pub renamed: Vec<(String, String)>,
+}
+
+impl UpstreamRequest {
+    pub fn new(path: impl Into<String>, body: Body) -> Self {
+        UpstreamRequest { path: path.into(), headers: Vec::new(), body, dropped: Vec::new(), renamed: Vec::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -131,8 +207,9 @@ pub trait Translator: Sync {
     /// A reader of one streamed answer.
     fn stream(&self) -> Box<dyn StreamTranslator>;
 
-    /// Reads an error answer: what it says, and what class of failure it is.
-    fn error(&self, status: u16, body: &[u8]) -> UpstreamError;
+    /// Reads an error answer: what it says, and what class of failure it is. A wait that its body asks
+    /// for is told, too; those in headers are read for all providers alike.
+    fn error(&self, status: u16, headers: &Headers, body: &[u8]) -> UpstreamError;
 }
 
 /// Reads the frames of one streamed answer.
@@ -140,6 +217,11 @@ pub trait StreamTranslator {
     /// Tolerant: unknown events are passed over, any plausible form is taken, and what cannot be read
     /// is [`Sink::skipped`]. An error is a failure that the provider reports within the stream.
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError>;
+
+    /// The provider's bytes have ended. Formats without a mark for it say [`Sink::done`] here, if all is told.
+    fn end(&mut self, _out: &mut dyn Sink) -> Result<(), UpstreamError> {
+        Ok(())
+    }
 }
 
 /// Takes the chunks of a stream as they are read.

@@ -59,6 +59,9 @@ pub struct Candidate<'a> {
     /// Parameters that this target is not given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<String>,
+    /// Tools that are called by other names there, and the client's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl Plan<'_> {
@@ -131,9 +134,13 @@ impl Router {
                 scheme: scheme.to_owned(),
                 authority: if port == default_port { host } else { format!("{host}:{port}") },
                 base_path: provider.url.path.clone(),
+                api_version: provider.api_version.clone(),
+                region: provider.region.clone(),
+                project: provider.project.clone(),
                 max_output: model.max_output,
                 context_window: model.context_window,
                 sampling: model.sampling.clone(),
+                reasoning: model.reasoning,
             })
         });
         Router { targets: targets.collect(), singles: (0..config.models.len()).collect(), config }
@@ -233,7 +240,9 @@ fn candidate<'a>(
         }
         Body::Written(_) => None,
     };
-    let headers = upstream.headers.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(*value)));
+    let headers = upstream.headers.into_iter().map(|(name, value)| (Cow::Borrowed(name), value));
+    let renamed = upstream.renamed.into_iter().map(|(sent, own)| (Cow::Owned(sent), Cow::Owned(own)));
+    let (headers, renamed) = (headers.collect(), renamed.collect());
     let path = Cow::Owned(upstream.path);
-    Ok(Candidate { target: Cow::Borrowed(target), path, headers: headers.collect(), edits, dropped })
+    Ok(Candidate { target: Cow::Borrowed(target), path, headers, edits, dropped, renamed })
 }

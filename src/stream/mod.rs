@@ -3,12 +3,15 @@
 //! A [`Relay`] reads one provider's streamed answer: frame, translate, normalize, render. It knows
 //! neither vendors nor clients; both are given to it.
 
+pub mod event_stream;
+pub mod json_values;
 pub mod normalize;
 pub mod sse;
 
 use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
+use crate::json::{self, RawValue, Str};
 use crate::provider::{Sink, StreamTranslator};
 use normalize::{Identity, Normalizer, Verdict};
 
@@ -20,8 +23,101 @@ pub struct Frame<'a> {
     pub data: &'a str,
 }
 
+/// The framing of a stream, which its first bytes tell: labels are not to be trusted.
+pub enum Frames {
+    Sse(sse::Parser),
+    JsonValues(json_values::Parser),
+    EventStream(event_stream::Parser),
+}
+
+/// A stream whose framing cannot be read on.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Broken {
+    TooLarge,
+    /// A binary frame that is damaged: nothing behind it can be found any more.
+    Damaged(&'static str),
+}
+
+impl Broken {
+    fn error(&self) -> UpstreamError {
+        match self {
+            Broken::TooLarge => UpstreamError::malformed("The provider sent an event that is larger than any answer."),
+            Broken::Damaged(what) => UpstreamError::malformed(format!("The provider's stream is damaged: {what}.")),
+        }
+    }
+}
+
+impl Frames {
+    /// The framing of an answer to a streamed request, by its first byte that says something and its
+    /// label; `None` if it is no stream but one JSON value, or a page (quirk A17).
+    pub fn of(first: Option<u8>, content_type: &str) -> Option<Self> {
+        const LINES: [&str; 4] =
+            ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/stream+json"];
+        let is_lines = LINES.iter().any(|label| label.eq_ignore_ascii_case(content_type));
+        match first {
+            // The length of a frame that is smaller than 16 MiB.
+            Some(0) => Some(Frames::EventStream(event_stream::Parser::default())),
+            Some(b'[') => Some(Frames::JsonValues(json_values::Parser::default())),
+            Some(b'{') if is_lines => Some(Frames::JsonValues(json_values::Parser::default())),
+            Some(b'{' | b'<') => None,
+            _ => Some(Frames::Sse(sse::Parser::default())),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> Result<(), Broken> {
+        match self {
+            Frames::Sse(parser) => parser.push(bytes).map_err(|sse::TooLarge| Broken::TooLarge),
+            Frames::JsonValues(parser) => parser.push(bytes),
+            Frames::EventStream(parser) => parser.push(bytes),
+        }
+    }
+
+    fn next(&mut self) -> Result<Option<Frame<'_>>, Broken> {
+        match self {
+            Frames::Sse(parser) => Ok(parser.next()),
+            Frames::JsonValues(parser) => Ok(parser.next()),
+            Frames::EventStream(parser) => parser.next(),
+        }
+    }
+
+    /// What there is behind the last whole frame, where that may be one.
+    fn finish(&mut self) -> Option<Frame<'_>> {
+        match self {
+            Frames::Sse(parser) => parser.finish(),
+            Frames::JsonValues(parser) => parser.finish(),
+            Frames::EventStream(_) => None,
+        }
+    }
+}
+
+/// The client's names of tools that a provider knows by others.
+#[derive(Debug, Default)]
+pub struct Names(Vec<(String, Box<RawValue>)>);
+
+impl Names {
+    /// From pairs of the name that was sent and the client's.
+    pub fn new<'a>(renamed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let pair = |(sent, own): (&str, &str)| Some((sent.to_owned(), RawValue::from_string(json::escape(own)).ok()?));
+        Names(renamed.into_iter().filter_map(pair).collect())
+    }
+
+    /// Puts the client's name in the place of the one that was sent. Tells whether it did.
+    pub fn restore<'a>(&'a self, name: &mut Str<'a>) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let said = name.decode();
+        let own = self.0.iter().find(|(sent, _)| *sent == said).and_then(|(_, own)| Str::new(own));
+        match own {
+            Some(own) => *name = own,
+            None => return false,
+        }
+        true
+    }
+}
+
 pub struct Relay {
-    parser: sse::Parser,
+    frames: Frames,
     translator: Box<dyn StreamTranslator>,
     output: Output,
 }
@@ -30,6 +126,7 @@ pub struct Relay {
 struct Output {
     normalizer: Normalizer,
     render: Box<dyn Render>,
+    names: Names,
     bytes: Vec<u8>,
     phase: Phase,
     skipped: usize,
@@ -44,9 +141,14 @@ enum Phase {
 }
 
 impl Relay {
-    pub fn new(translator: Box<dyn StreamTranslator>, render: Box<dyn Render>, identity: Identity) -> Self {
-        let output = Output::new(render, identity);
-        Relay { parser: sse::Parser::default(), translator, output }
+    pub fn new(
+        frames: Frames,
+        translator: Box<dyn StreamTranslator>,
+        render: Box<dyn Render>,
+        identity: Identity,
+        names: Names,
+    ) -> Self {
+        Relay { frames, translator, output: Output::new(render, identity, names) }
     }
 
     /// Takes the next bytes of the provider's answer. What the client is to read piles up until it is
@@ -55,11 +157,10 @@ impl Relay {
         if !matches!(self.output.phase, Phase::Open) {
             return Ok(());
         }
-        if self.parser.push(bytes).is_err() {
-            self.output.phase = Phase::Failed(None);
-            return Err(UpstreamError::malformed("The provider sent an event that is larger than any answer."));
+        if let Err(broken) = self.frames.push(bytes) {
+            return Err(self.output.fail(broken.error()));
         }
-        while let Some(frame) = self.parser.next() {
+        while let Some(frame) = self.frames.next().map_err(|broken| self.output.fail(broken.error()))? {
             self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
             if !matches!(self.output.phase, Phase::Open) {
                 return self.output.verdict();
@@ -71,11 +172,12 @@ impl Relay {
     /// The provider's answer has ended.
     pub fn end(&mut self) -> Result<(), UpstreamError> {
         while matches!(self.output.phase, Phase::Open)
-            && let Some(frame) = self.parser.finish()
+            && let Some(frame) = self.frames.finish()
         {
             self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
         }
         if matches!(self.output.phase, Phase::Open) {
+            self.translator.end(&mut self.output).map_err(|error| self.output.fail(error))?;
             self.output.done();
         }
         self.output.verdict()
@@ -116,7 +218,7 @@ impl Relay {
 /// Tells a whole answer as a stream, for clients that asked for one and a provider that did not listen
 /// (quirk A17).
 pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identity) -> Result<Vec<u8>, UpstreamError> {
-    let mut output = Output::new(render, identity);
+    let mut output = Output::new(render, identity, Names::default());
     let chunk = || ChatChunk {
         id: Some(answer.id),
         model: Some(answer.model),
@@ -145,22 +247,23 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
                 id: Some(call.id).filter(|id| !id.is_empty()),
                 name: Some(call.name),
                 arguments: Some(call.arguments),
+                state: call.state.clone(),
                 ..ToolCallDelta::default()
             };
             tell(Delta { tool_calls: vec![call], ..Delta::default() }, None);
         }
-        tell(Delta::default(), Some(choice.finish_reason));
+        tell(Delta { extra: message.extra.clone(), ..Delta::default() }, Some(choice.finish_reason));
     }
-    output.chunk(ChatChunk { usage: answer.usage, ..chunk() });
+    output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() });
     output.done();
     output.verdict()?;
     Ok(output.bytes)
 }
 
 impl Output {
-    fn new(render: Box<dyn Render>, identity: Identity) -> Self {
+    fn new(render: Box<dyn Render>, identity: Identity, names: Names) -> Self {
         let normalizer = Normalizer::new(identity);
-        Output { normalizer, render, bytes: Vec::new(), phase: Phase::Open, skipped: 0 }
+        Output { normalizer, render, names, bytes: Vec::new(), phase: Phase::Open, skipped: 0 }
     }
 
     fn fail(&mut self, error: UpstreamError) -> UpstreamError {
@@ -177,7 +280,16 @@ impl Output {
 }
 
 impl Sink for Output {
-    fn chunk(&mut self, mut chunk: ChatChunk<'_>) {
+    fn chunk(&mut self, chunk: ChatChunk<'_>) {
+        // Of a shorter life from here on: names may be ours.
+        let mut chunk = chunk;
+        let mut is_renamed = false;
+        for call in chunk.choices.iter_mut().flat_map(|choice| &mut choice.delta.tool_calls) {
+            is_renamed |= call.name.as_mut().is_some_and(|name| self.names.restore(name));
+        }
+        if let Some(source) = chunk.source.as_mut().filter(|_| is_renamed) {
+            source.exact = false;
+        }
         if matches!(self.phase, Phase::Open) && self.normalizer.chunk(&mut chunk) == Verdict::Send {
             self.render.chunk(self.normalizer.identity(), &chunk, &mut self.bytes);
         }
@@ -212,7 +324,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_counted_and_what_is_unknown_is_not() {
         let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
-        let mut relay = Relay::new(OpenAi.stream(), ChatCompletions.stream(false), identity);
+        let frames = Frames::Sse(sse::Parser::default());
+        let render = ChatCompletions.stream(false);
+        let mut relay = Relay::new(frames, OpenAi.stream(), render, identity, Names::default());
         for (event, skipped) in [
             ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
             ("data: {\"choices\":[{\"delta\":{\"content", 1),

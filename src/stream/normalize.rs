@@ -18,6 +18,9 @@ const MAX_TOOL_CALLS: usize = 1024;
 /// what the client is sent.
 const MAX_NAME: usize = 256;
 
+/// A provider's own counts are a few hundred bytes; what is longer is not kept for the end of the stream.
+const MAX_NATIVE_USAGE: usize = 8 << 10;
+
 /// What all chunks of a stream have in common; `id` and `model` are JSON strings.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -40,6 +43,8 @@ pub enum UsageSource {
     Chunk(String),
     /// The value of a `usage` key, for the fields that have no name here.
     Value(String),
+    /// What the provider counts in its own way.
+    Native(String),
 }
 
 pub struct Normalizer {
@@ -110,7 +115,10 @@ impl Normalizer {
         };
         if !source_is_exact {
             let says = |choice: &ChunkChoice<'_>| {
-                choice.delta.role || choice.delta.has_output() || choice.finish_reason.is_some()
+                choice.delta.role
+                    || choice.delta.has_output()
+                    || !choice.delta.extra.is_empty()
+                    || choice.finish_reason.is_some()
             };
             chunk.choices.retain(says);
         }
@@ -162,6 +170,8 @@ impl Normalizer {
             Some(value) => Some(UsageSource::Value(value.to_owned())),
             None => None,
         });
+        let native = chunk.native_usage.take().filter(|native| native.len() <= MAX_NATIVE_USAGE);
+        let source = source.or_else(|| native.map(|native| UsageSource::Native(native.to_owned())));
         self.usage = Some(FinalUsage { usage, source });
     }
 
@@ -248,7 +258,7 @@ impl Choice {
             call.name = Some(name.raw().to_owned());
             call.index = Some(known);
             fragment.begins = true;
-            fragment.id.is_some()
+            fragment.id.is_some() && fragment.state.is_none()
         } else {
             // Its id alone: the renderer makes one up when the name comes, which nobody has been seen to do.
             *fragment = ToolCallDelta::default();

@@ -64,10 +64,12 @@ fn gateway(group: &Group, upstream: &Upstream) -> Session {
     let (mut providers, mut models) = (Map::new(), Map::new());
     for (_, case) in group {
         let kind = Kind::named(case.kind()).unwrap();
+        let mut provider = case.provider();
         // The base path is the vendor's own, the rest is here.
-        let path = kind.url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
-        let url = format!("http://{}{path}", upstream.address);
-        providers.insert(kind.name.to_owned(), json!({"url": url, "credential": "none"}));
+        let url = provider["url"].as_str().unwrap_or(kind.url);
+        let path = url.splitn(4, '/').nth(3).map(|path| format!("/{path}")).unwrap_or_default();
+        provider["url"] = format!("http://{}{path}", upstream.address).into();
+        providers.insert(case.provider_name(), provider);
         let (name, entry) = case.model();
         models.insert(name, entry);
     }
@@ -87,7 +89,8 @@ fn given(text: &[u8], size: usize) -> Given {
         head.extend_from_slice(b"\r\n");
     }
     let pieces = body.chunks(size.min(body.len()).max(1));
-    let pieces = if headers.content_type() == Some("text/event-stream") {
+    let streams = ["text/event-stream", "application/vnd.amazon.eventstream", "application/x-ndjson"];
+    let pieces = if headers.content_type().is_some_and(|label| streams.contains(&label)) {
         head.extend_from_slice(b"transfer-encoding: chunked\r\n\r\n");
         pieces.map(chunk).chain([LAST_CHUNK.to_vec()]).collect()
     } else {

@@ -56,12 +56,30 @@ impl Case {
         self.about["kind"].as_str().expect("case.json names the provider's kind")
     }
 
+    /// The same for all cases whose providers have the same entry.
+    pub fn provider_name(&self) -> String {
+        let own = self.about["provider"].as_object().into_iter().flatten();
+        let own: Vec<_> = own.map(|(_, value)| value.to_string()).collect();
+        let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let own: String = own.concat().bytes().filter(plain).map(char::from).take(40).collect();
+        if own.is_empty() { self.kind().to_owned() } else { format!("{}-{own}", self.kind()) }
+    }
+
+    /// The provider's entry in gateway.yaml: the case says what is not the default.
+    pub fn provider(&self) -> Value {
+        let mut provider = json!({"kind": self.kind(), "credential": "none"});
+        for (name, value) in self.about["provider"].as_object().into_iter().flatten() {
+            provider[name] = value.clone();
+        }
+        provider
+    }
+
     /// The model's entry in gateway.yaml, its name apart.
     pub fn model(&self) -> (String, Value) {
         let mut model = self.about["model"].clone();
         let entry = model.as_object_mut().expect("case.json has a model");
         let name = entry.remove("name").expect("the model has a name");
-        entry.insert("provider".into(), json!(self.kind()));
+        entry.insert("provider".into(), json!(self.provider_name()));
         (name.as_str().unwrap().to_owned(), model)
     }
 
@@ -76,7 +94,7 @@ impl Case {
         let (name, model) = self.model();
         let document = json!({
             "version": "golden",
-            "providers": {self.kind(): {"credential": "none"}},
+            "providers": {self.provider_name(): self.provider()},
             "models": {name: model},
         });
         match config::from_json(document.to_string().as_bytes()) {

@@ -24,7 +24,8 @@ pub fn environment(config: &Config, base: &Path) -> Vec<Problem> {
     for provider in &config.providers {
         let path = |field: &str| format!("providers.{}.{field}", provider.name);
         match &provider.credential {
-            Credential::None | Credential::Sds(_) => {}
+            // AWS's chain may end at an instance, which only Envoy can ask.
+            Credential::None | Credential::Aws | Credential::Sds(_) => {}
             Credential::Env(name) => check(path("credential.env"), variable(name)),
             Credential::File(file) => check(path("credential.file"), key_file(&absolute(base, file))),
         }

@@ -12,9 +12,10 @@ mod schema;
 mod stream;
 mod tools;
 
-use super::{Auth, Kind, StreamTranslator, Target, Translator, UpstreamRequest};
+use super::{Auth, Kind, Reasoning, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
+use crate::headers::Headers;
 
 pub const KIND: Kind = Kind {
     name: "anthropic",
@@ -24,6 +25,9 @@ pub const KIND: Kind = Kind {
     needs_max_output: true,
     // Models from Opus 4.7 on refuse every one of them: a model that takes some says so in its entry.
     sampling: &[],
+    reasoning: Reasoning::Adaptive,
+    api_version: Some("2023-06-01"),
+    ..Kind::BASE
 };
 
 pub struct Anthropic;
@@ -45,7 +49,7 @@ impl Translator for Anthropic {
         Box::new(stream::AnthropicStream::default())
     }
 
-    fn error(&self, status: u16, body: &[u8]) -> UpstreamError {
+    fn error(&self, status: u16, _headers: &Headers, body: &[u8]) -> UpstreamError {
         error::read(status, body)
     }
 }

@@ -12,10 +12,6 @@ use crate::error::Rejection;
 use crate::json::{self, Writer};
 use crate::provider::{Body, Sampling, Target, UpstreamRequest};
 
-/// The later version, 2026-10-21, only takes things away: sampling parameters, which some models
-/// still take, and forms of content that are never written here.
-const HEADERS: &[(&str, &str)] = &[("anthropic-version", "2023-06-01")];
-
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
     refuse(chat)?;
     let mut dropped = unknown_fields(chat);
@@ -48,7 +44,12 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
         w.key("stream").bool(true);
     }
     w.end_object();
-    Ok(UpstreamRequest { path: "/v1/messages".into(), headers: HEADERS, body: Body::Written(w.into_bytes()), dropped })
+    let version = target.api_version.clone().unwrap_or_default();
+    Ok(UpstreamRequest {
+        headers: vec![("anthropic-version", version.into())],
+        dropped,
+        ..UpstreamRequest::new("/v1/messages", Body::Written(w.into_bytes()))
+    })
 }
 
 /// Fields that are read somewhere in this file.
@@ -230,9 +231,13 @@ pub mod tests {
             scheme: "https".into(),
             authority: "api.anthropic.com".into(),
             base_path: String::new(),
+            api_version: Some("2023-06-01".into()),
+            region: None,
+            project: None,
             context_window: None,
             max_output: Some(1000),
             sampling: Vec::new(),
+            reasoning: None,
         }
     }
 

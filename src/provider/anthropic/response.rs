@@ -49,6 +49,7 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         created: None,
         choices: vec![Choice { index: 0, place: None, message, finish_reason }],
         usage,
+        native_usage: answer.usage.map(RawValue::get),
     })
 }
 
@@ -98,6 +99,7 @@ impl<'a> Block<'a> {
                 id: text(self.id).unwrap_or(Str::EMPTY),
                 name,
                 arguments: Arguments::Json(object_or_empty(self.input)),
+                state: None,
             })),
             _ => {}
         }

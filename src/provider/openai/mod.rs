@@ -10,19 +10,13 @@ mod wire;
 
 use super::failure::{self, Said};
 use super::meaning;
-use super::{Auth, Body, Kind, Sampling, StreamTranslator, Target, Translator, UpstreamRequest};
-use crate::chat::{ChatRequest, ChatResponse};
+use super::{Body, Kind, StreamTranslator, Target, Translator, UpstreamRequest};
+use crate::chat::{ChatRequest, ChatResponse, state};
 use crate::error::{Rejection, UpstreamError};
+use crate::headers::Headers;
 use crate::json::{self, Edits, Object, RawValue};
 
-pub const KIND: Kind = Kind {
-    name: "openai",
-    translator: &OpenAi,
-    url: "https://api.openai.com/v1",
-    auth: Auth::Bearer,
-    needs_max_output: false,
-    sampling: Sampling::ALL,
-};
+pub const KIND: Kind = Kind { name: "openai", translator: &OpenAi, url: "https://api.openai.com/v1", ..Kind::BASE };
 
 pub struct OpenAi;
 
@@ -48,12 +42,18 @@ impl Translator for OpenAi {
         if let Some(range) = json::span(chat.body, chat.model.raw()) {
             edits.replace(range, model);
         }
-        Ok(UpstreamRequest {
-            path: "/chat/completions".into(),
-            headers: &[],
-            body: Body::Edited(edits),
-            dropped: Vec::new(),
-        })
+        if state::is_in(chat.body) {
+            // What cannot be read is the provider's to refuse.
+            for message in chat.messages().unwrap_or_default() {
+                let ids = message.tool_calls.iter().map(|call| call.id).chain(message.tool_call_id);
+                for (id, plain) in ids.filter_map(|id| Some((id, state::plain_json(id)?))) {
+                    if let Some(range) = json::span(chat.body, id.raw()) {
+                        edits.replace(range, plain);
+                    }
+                }
+            }
+        }
+        Ok(UpstreamRequest::new("/chat/completions", Body::Edited(edits)))
     }
 
     fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
@@ -64,7 +64,7 @@ impl Translator for OpenAi {
         Box::new(stream::OpenAiStream)
     }
 
-    fn error(&self, status: u16, body: &[u8]) -> UpstreamError {
+    fn error(&self, status: u16, _headers: &Headers, body: &[u8]) -> UpstreamError {
         classify(status, failure::said(status, body))
     }
 }
@@ -84,7 +84,7 @@ fn with_usage(options: &RawValue) -> String {
 
 /// An error that is reported within an answer of status 200 (quirks C1 to C7).
 fn reported(body: &[u8]) -> UpstreamError {
-    OpenAi.error(200, body)
+    OpenAi.error(200, &Headers::default(), body)
 }
 
 /// The class and the client-facing status of an error.

@@ -92,6 +92,7 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         created: answer.created.and_then(tolerant::seconds),
         choices,
         usage,
+        native_usage: None,
     })
 }
 

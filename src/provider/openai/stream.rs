@@ -123,6 +123,7 @@ impl<'a> WireChunk<'a> {
             created: self.created.and_then(tolerant::seconds),
             choices: Vec::with_capacity(self.choices.items.len()),
             usage: self.usage.and_then(usage).or(elsewhere),
+            native_usage: None,
         };
         for (place, choice) in self.choices.into_placed() {
             let mut before = Vec::new();

@@ -233,6 +233,7 @@ impl<'a> WireToolCall<'a> {
             id: text(self.id).unwrap_or(Str::EMPTY),
             name: text(function.name).filter(|name| !name.is_empty())?,
             arguments: arguments(function.arguments).unwrap_or(Arguments::Json("{}")),
+            state: None,
         })
     }
 
@@ -245,6 +246,7 @@ impl<'a> WireToolCall<'a> {
             id: text(self.id).filter(not_empty),
             name: text(function.name).filter(not_empty),
             arguments: arguments(function.arguments),
+            state: None,
             begins: false,
         }
     }

@@ -86,7 +86,7 @@ impl Generator<'_> {
         // Byte for byte the same in all clusters: filters that differ would each get a root context of
         // their own in every VM.
         let mut filters = vec![self.stage("attempt", "{}".into())];
-        filters.extend(self.credential_injector(provider));
+        filters.extend(self.credential_injector(provider).or_else(|| request_signing(provider)));
         filters.push(extension(
             "envoy.filters.http.upstream_codec",
             "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
@@ -100,7 +100,10 @@ impl Generator<'_> {
         let secret = self.secret_reference(provider)?;
         let generic = Map::new().with("credential", secret);
         let generic = match provider.kind.auth {
-            Auth::Bearer => generic.with("header", "authorization").with("header_value_prefix", "Bearer "),
+            // Bedrock's API keys are bearer tokens.
+            Auth::Bearer | Auth::Aws(_) => {
+                generic.with("header", "authorization").with("header_value_prefix", "Bearer ")
+            }
             Auth::Header(name) => generic.with("header", name),
         };
         let credential = extension(
@@ -118,7 +121,7 @@ impl Generator<'_> {
     fn secret_reference(&self, provider: &Provider) -> Option<Map> {
         let version = |config: Map| config.with("resource_api_version", "V3");
         let (name, source) = match (&provider.credential, &self.setting.sds) {
-            (Credential::None, _) => return None,
+            (Credential::None | Credential::Aws, _) => return None,
             (Credential::Env(_), _) | (Credential::File(_), None) => (provider.name.as_str(), None),
             (Credential::File(_), Some(directory)) => {
                 let path = directory.join(file_name(provider)).to_string_lossy().into_owned();
@@ -176,7 +179,7 @@ impl Generator<'_> {
                     .with("generic_secret", Map::new().with("secret", source))
             };
             match (&provider.credential, &self.setting.sds) {
-                (Credential::None | Credential::Sds(_), _) => {}
+                (Credential::None | Credential::Aws | Credential::Sds(_), _) => {}
                 (Credential::Env(name), _) => {
                     secrets.push(secret(Map::new().with("environment_variable", name.as_str())));
                 }
@@ -195,6 +198,18 @@ impl Generator<'_> {
         }
         (secrets, files)
     }
+}
+
+/// Behind the attempt stage, so that what is signed is what is sent.
+fn request_signing(provider: &Provider) -> Option<Map> {
+    let (Credential::Aws, Auth::Aws(service)) = (&provider.credential, provider.kind.auth) else { return None };
+    let region = provider.region.as_deref().unwrap_or_default();
+    let signing = Map::new().with("service_name", service).with("region", region);
+    Some(extension(
+        "envoy.filters.http.aws_request_signing",
+        "envoy.extensions.filters.http.aws_request_signing.v3.AwsRequestSigning",
+        signing,
+    ))
 }
 
 fn load_assignment(provider: &Provider, first: bool) -> Map {
