@@ -11,6 +11,7 @@ use crate::endpoint::{self, Endpoint};
 use crate::error::{Class, Rejection, Told, UpstreamError};
 use crate::headers::Headers;
 use crate::json::{self, Edits};
+use crate::meter::Meter;
 use crate::provider::{Body, Kind, Target};
 use crate::route::retry::Progress;
 use crate::route::{Candidate, Plan, wait};
@@ -32,14 +33,14 @@ const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
 
 /// An attempt that has not been sent yet.
 pub struct Attempt<'a> {
-    plan: &'a Plan<'a>,
-    candidate: &'a Candidate<'a>,
+    plan: &'a Plan,
+    candidate: &'a Candidate,
     kind: &'static Kind,
 }
 
 impl<'a> Attempt<'a> {
     /// The attempt at a candidate of the plan.
-    pub fn new(plan: &'a Plan<'a>, candidate: usize) -> Option<Self> {
+    pub fn new(plan: &'a Plan, candidate: usize) -> Option<Self> {
         let candidate = plan.candidates.get(candidate)?;
         Some(Attempt { plan, candidate, kind: Kind::named(&candidate.target.kind)? })
     }
@@ -74,7 +75,7 @@ impl<'a> Attempt<'a> {
         headers.push(":authority", target.authority.as_str());
         headers.push("content-type", "application/json");
         headers.push("content-length", content_length.to_string());
-        if !self.candidate.headers.iter().any(|(name, _)| name == "accept") {
+        if !self.candidate.headers.iter().any(|(name, _)| *name == "accept") {
             headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
         }
         // Upstream filters cannot decompress, and a stream has nothing to gain from it.
@@ -87,7 +88,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn endpoint(&self) -> &'static dyn Endpoint {
-        endpoint::named(&self.plan.endpoint)
+        endpoint::named(self.plan.endpoint)
     }
 
     /// The reader of the answer. `now`: since the Unix epoch.
@@ -99,13 +100,14 @@ impl<'a> Attempt<'a> {
             include_usage: self.plan.include_usage,
             hold: self.plan.hold,
             id: self.target().id.clone(),
-            renamed: self.candidate.renamed.iter().map(|(sent, own)| (sent.to_string(), own.to_string())).collect(),
+            renamed: self.candidate.renamed.clone(),
             labels: Labels::new(self.plan, self.candidate, attempts),
             now,
             head: Headers::default(),
             content_type: String::new(),
             retry_after: None,
             skipped: 0,
+            meter: Meter::default(),
             state: State::Head,
         }
     }
@@ -131,6 +133,8 @@ pub struct Answer {
     retry_after: Option<Duration>,
     /// How many of the stream's events could not be read.
     skipped: usize,
+    /// Of the answer so far, while no relay has a meter of its own.
+    meter: Meter,
     state: State,
 }
 
@@ -235,6 +239,7 @@ impl Answer {
                 let ready = relay.take();
                 self.skipped = relay.skipped();
                 if end {
+                    self.meter = relay.meter().clone();
                     self.state = State::Over;
                 }
                 Output::Continue(ready)
@@ -246,6 +251,14 @@ impl Answer {
     /// How many of the stream's events could not be read and were left out.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// What the answer has come to so far.
+    pub fn meter(&self) -> &Meter {
+        match &self.state {
+            State::Held { relay } | State::Open { relay } => relay.meter(),
+            _ => &self.meter,
+        }
     }
 
     fn relay(&self, frames: Frames) -> Relay {
@@ -293,6 +306,7 @@ impl Answer {
         for call in answer.choices.iter_mut().flat_map(|choice| &mut choice.message.tool_calls) {
             answer.exact &= !names.restore(&mut call.name);
         }
+        self.meter.response(&answer);
         if !self.stream {
             let body = self.endpoint.response(&answer, &self.identity());
             if body.len() > MAX_HELD {
@@ -328,7 +342,9 @@ impl Answer {
                 }
                 let body = relay.take();
                 let headers = self.stream_headers();
-                if !end {
+                if end {
+                    self.meter = relay.meter().clone();
+                } else {
                     self.state = State::Open { relay };
                 }
                 Output::Begin { headers, body }
@@ -384,13 +400,13 @@ struct Labels {
 }
 
 impl Labels {
-    fn new(plan: &Plan<'_>, candidate: &Candidate<'_>, attempts: usize) -> Self {
+    fn new(plan: &Plan, candidate: &Candidate, attempts: usize) -> Self {
         Labels {
             model: candidate.target.model.clone(),
-            route: plan.route.clone().into_owned(),
-            version: plan.version.clone().into_owned(),
+            route: plan.route.to_string(),
+            version: plan.version.to_string(),
             dropped: candidate.dropped.join(","),
-            request_id: plan.request_id.clone().into_owned(),
+            request_id: plan.request_id.clone(),
             attempts,
         }
     }
@@ -411,13 +427,13 @@ impl Labels {
 
 /// What a client is told when all attempts have failed: what the last one failed with, and what each
 /// target said. `None` if nothing has failed.
-pub fn exhausted(plan: &Plan<'_>, progress: &Progress) -> Option<(Headers, Vec<u8>)> {
+pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)> {
     let last = progress.failures.last()?;
     let told = progress.failures.iter().filter_map(|failure| {
         let candidate = plan.candidates.get(failure.candidate)?;
         Some(Told { model: &candidate.target.model, reply: &failure.reply })
     });
-    let body = endpoint::named(&plan.endpoint).error(&last.reply, &told.collect::<Vec<_>>());
+    let body = endpoint::named(plan.endpoint).error(&last.reply, &told.collect::<Vec<_>>());
     let mut headers = Headers::default();
     headers.push(":status", last.reply.status.to_string());
     for (name, value) in &last.headers {

@@ -7,14 +7,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 /// An error as a client is told it, in OpenAI's terms
 /// (`{"error":{"message","type","param","code"}}`, openai-python `APIError`).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorReply {
     pub status: u16,
-    #[serde(rename = "type")]
+    /// Its `type`.
     pub kind: Cow<'static, str>,
     pub code: Option<Cow<'static, str>>,
     pub param: Option<String>,
@@ -69,8 +67,7 @@ impl Rejection {
 }
 
 /// What went wrong at a provider; one row of the table in `docs/failures.md`, one next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// 500, 408, 409: the same request may well succeed.
     Transient,
@@ -90,6 +87,22 @@ pub enum Class {
     Rejected,
     /// The provider's no to *our* configuration: bad credential, unknown model.
     Misconfigured,
+}
+
+impl Class {
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Transient => "transient",
+            Class::Unreachable => "unreachable",
+            Class::RateLimited => "rate_limited",
+            Class::Quota => "quota",
+            Class::Silent => "silent",
+            Class::Malformed => "malformed",
+            Class::TooLarge => "too_large",
+            Class::Rejected => "rejected",
+            Class::Misconfigured => "misconfigured",
+        }
+    }
 }
 
 /// A provider failed, in words that a client may see.

@@ -31,6 +31,9 @@ pub mod headers;
 #[cfg(feature = "host")]
 mod host;
 pub mod json;
+pub mod meter;
 pub mod provider;
+pub mod record;
 pub mod route;
 pub mod stream;
+pub mod tokens;

@@ -80,7 +80,7 @@ impl std::fmt::Debug for Told {
     }
 }
 
-fn replay(plan: &Plan<'_>, status: u16, headers: &Headers, pieces: &[&[u8]], end_alone: bool) -> Told {
+fn replay(plan: &Plan, status: u16, headers: &Headers, pieces: &[&[u8]], end_alone: bool) -> Told {
     let mut answer = Attempt::new(plan, 0).expect("a candidate").answer(1, NOW);
     let mut inputs = pieces.to_vec();
     if end_alone {

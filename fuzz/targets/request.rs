@@ -3,6 +3,8 @@
 //! Input: a character whose bit 0 says strict and bit 1 that the answer is held back, then the body.
 #![no_main]
 
+use std::borrow::Cow;
+
 use dragoman::attempt::Attempt;
 use dragoman::chat::ChatRequest;
 use dragoman::config::Commit;
@@ -10,7 +12,7 @@ use dragoman::endpoint;
 use dragoman::error::ErrorReply;
 use dragoman::headers::Headers;
 use dragoman::json::{self, Object, Str};
-use dragoman::route::{Plan, Wishes};
+use dragoman::route::Wishes;
 use dragoman_fuzz::{ROUTER, check_headers, reader};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,14 +26,12 @@ fuzz_target!(|input: &[u8]| {
         Err(rejection) => return refusal(&rejection.reply()),
     };
     let plan = match ROUTER.plan(&chat, PATH, wishes) {
-        Ok(plan) => plan.to_json(),
+        Ok(plan) => plan,
         Err(reply) => return refusal(&reply),
     };
     let again = ROUTER.plan(&chat, PATH, wishes).expect("a plan is made again");
-    assert!(again.to_json() == plan, "planning twice gives the same plan");
-    let plan_text = plan;
-    let plan = Plan::from_json(&plan_text).expect("a plan reads back");
-    assert!(plan.to_json() == plan_text, "and is the same");
+    assert!(again == plan, "planning twice gives the same plan");
+    assert!(json::is_valid(&plan.to_json()));
     assert!(!plan.candidates.is_empty());
     for candidate in 0..plan.candidates.len() {
         let attempt = Attempt::new(&plan, candidate).expect("every candidate can be tried");
@@ -81,7 +81,7 @@ fn only_edited(chat: &ChatRequest<'_>, written: &Object<'_>) {
 }
 
 /// They are joined into a header.
-fn check_dropped(dropped: &[String]) {
+fn check_dropped(dropped: &[Cow<'static, str>]) {
     let mut headers = Headers::default();
     headers.push("x-dragoman-dropped", dropped.join(","));
     check_headers(&headers);

@@ -153,6 +153,16 @@ pub enum Arguments<'a> {
     Json(&'a str),
 }
 
+impl<'a> Arguments<'a> {
+    /// As they are written.
+    pub fn raw(self) -> &'a str {
+        match self {
+            Arguments::Text(text) => text.escaped(),
+            Arguments::Json(json) => json,
+        }
+    }
+}
+
 /// One item of a streamed answer. Tolerant as it comes from a provider; strict (see
 /// [`crate::stream::normalize`]) as it goes to an endpoint.
 #[derive(Debug, Default)]

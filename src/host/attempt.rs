@@ -1,16 +1,17 @@
 //! The attempt stage: upstream, afresh for every try.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use super::live::{self, Live};
 use super::{RETRY_HEADER, abi, state};
 use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
 use crate::headers::Headers;
-use crate::route::Plan;
-use crate::route::retry::{Next, Progress};
+use crate::route::retry::Next;
 use abi::{Buffer, Map};
 
 /// Envoy's timers count from the time at which its event loop woke up, so that they end some milliseconds
@@ -19,11 +20,10 @@ const EARLY: Duration = Duration::from_millis(50);
 
 #[derive(Default)]
 pub struct Stage {
-    plan: Vec<u8>,
-    progress: Progress,
+    /// Once the request is written.
+    live: Option<Rc<Live>>,
     /// When the try began.
     began: Duration,
-    answer: Option<Answer>,
     /// Whether this try is done with: the client has its answer, or the failure is noted.
     settled: bool,
     /// A body that goes with headers already sent on, for the next body callback.
@@ -33,30 +33,47 @@ pub struct Stage {
 impl Stage {
     /// Writes the request in place of the client's, whose whole body, `size` bytes, is here.
     fn write_request(&mut self, size: usize) -> Action {
-        if self.answer.is_some() {
+        if self.live.is_some() {
             return Action::Continue;
         }
         self.began = abi::now();
-        self.plan = abi::property(state::PLAN).unwrap_or_default();
-        let progress = abi::property(state::PROGRESS);
-        self.progress = progress.and_then(|text| Progress::from_json(&text)).unwrap_or_default();
-        let Some(plan) = Plan::from_json(&self.plan) else { return self.refuse() };
-        let Some(attempt) = Attempt::new(&plan, self.progress.next) else { return self.refuse() };
-        let length = match attempt.edits() {
-            Some(edits) => {
+        let id = abi::property(state::REQUEST).and_then(|id| Some(u32::from_le_bytes(id.try_into().ok()?)));
+        let Some(live) = id.and_then(live::find) else { return self.refuse() };
+        let progress = live.progress.borrow();
+        let Some(attempt) = Attempt::new(&live.plan, progress.next) else { return self.refuse() };
+        let length = match (attempt.edits(), live.written.take()) {
+            (Some(edits), _) => {
                 let head = abi::body(Buffer::RequestBody, edits.end());
                 abi::set_body(Buffer::RequestBody, edits.end(), &edits.apply(&head));
                 size.saturating_add_signed(edits.growth())
             }
-            None => {
+            (None, Some(body)) if progress.failures.is_empty() => {
+                abi::set_body(Buffer::RequestBody, size, &body);
+                body.len()
+            }
+            (None, _) => {
                 let Ok(body) = attempt.body(&abi::body(Buffer::RequestBody, size)) else { return self.refuse() };
                 abi::set_body(Buffer::RequestBody, size, &body);
                 body.len()
             }
         };
         abi::set_headers(Map::RequestHeaders, &attempt.headers(length));
-        self.answer = Some(attempt.answer(self.progress.attempts(), self.began));
+        live.answer.replace(Some(attempt.answer(progress.attempts(), self.began)));
+        drop(progress);
+        self.live = Some(live);
         Action::Continue
+    }
+
+    /// Reads on in the answer.
+    fn read(&self, step: impl FnOnce(&mut Answer) -> Output) -> Option<Output> {
+        self.live.as_ref()?.answer.borrow_mut().as_mut().map(step)
+    }
+
+    fn begun(&mut self) {
+        self.settled = true;
+        if let Some(live) = &self.live {
+            live.committed.set(Some(abi::now()));
+        }
     }
 
     /// No plan, or one that does not fit: this cluster was reached without the route stage.
@@ -76,7 +93,7 @@ impl Stage {
     fn put_head(&mut self, output: Output) -> Action {
         match output {
             Output::Begin { headers, body } => {
-                self.settled = true;
+                self.begun();
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 self.pending = body;
             }
@@ -92,7 +109,7 @@ impl Stage {
             Output::Hold => (Vec::new(), Action::Pause),
             Output::Continue(body) => (body, Action::Continue),
             Output::Begin { headers, body } => {
-                self.settled = true;
+                self.begun();
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 (body, Action::Continue)
             }
@@ -125,11 +142,11 @@ impl Stage {
     /// Notes the failure for the next attempt, and for the route stage if there is none.
     fn note(&mut self, error: UpstreamError) -> Next {
         self.settled = true;
-        let Some(plan) = Plan::from_json(&self.plan) else { return Next::Stop };
-        let passed = self.answer.as_ref().map(Answer::passed_headers).unwrap_or_default();
-        let next = self.progress.fail(&plan, error, passed);
-        abi::set_property(state::PROGRESS, &self.progress.to_json());
-        let candidate = plan.candidates.get(self.progress.next).filter(|_| next != Next::Stop);
+        let Some(live) = &self.live else { return Next::Stop };
+        let passed = live.answer.borrow().as_ref().map(Answer::passed_headers).unwrap_or_default();
+        let mut progress = live.progress.borrow_mut();
+        let next = progress.fail(&live.plan, error, passed);
+        let candidate = live.plan.candidates.get(progress.next).filter(|_| next != Next::Stop);
         let cluster = candidate.map_or(state::STOP, |candidate| candidate.target.provider.as_str());
         abi::set_property(state::CLUSTER, cluster.as_bytes());
         next
@@ -140,8 +157,8 @@ impl Context for Stage {
     /// Runs before Envoy begins the next attempt. A try that ends without an answer (refused, reset,
     /// timed out) has no other callback.
     fn on_done(&mut self) -> bool {
-        if !self.settled && self.answer.is_some() {
-            let limit = Plan::from_json(&self.plan).map_or(0, |plan| plan.try_limit);
+        if let Some(live) = self.live.as_ref().filter(|_| !self.settled) {
+            let limit = live.plan.try_limit;
             let elapsed = abi::now().saturating_sub(self.began) + EARLY;
             self.note(if elapsed.as_millis() >= limit.into() { silent(limit) } else { unreachable() });
         }
@@ -176,26 +193,32 @@ impl HttpContext for Stage {
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
         let headers = abi::headers(Map::ResponseHeaders);
         let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
-        let Some(answer) = &mut self.answer else { return Action::Continue };
-        let output = answer.head(status, &headers, end);
-        self.put_head(output)
+        match self.read(|answer| answer.head(status, &headers, end)) {
+            Some(output) => self.put_head(output),
+            None => Action::Continue,
+        }
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        let Some(answer) = &mut self.answer else { return Action::Continue };
+        if self.live.is_none() {
+            return Action::Continue;
+        }
         if !self.pending.is_empty() {
             abi::set_body(Buffer::ResponseBody, size, &std::mem::take(&mut self.pending));
             return Action::Continue;
         }
         let bytes = abi::body(Buffer::ResponseBody, size);
-        let output = answer.body(&bytes, end);
-        self.put_body(output, size)
+        match self.read(|answer| answer.body(&bytes, end)) {
+            Some(output) => self.put_body(output, size),
+            None => Action::Continue,
+        }
     }
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
-        let Some(answer) = &mut self.answer else { return Action::Continue };
-        let output = answer.body(&[], true);
-        self.put_body(output, 0)
+        match self.read(|answer| answer.body(&[], true)) {
+            Some(output) => self.put_body(output, 0),
+            None => Action::Continue,
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod abi;
 mod attempt;
+mod live;
 mod route;
 mod watch;
 
@@ -22,10 +23,10 @@ use watch::Watch;
 /// Filter state, by which the two stages and Envoy's route know of each other; Envoy puts `wasm.`
 /// before each name.
 mod state {
-    /// The [`crate::route::Plan`].
-    pub const PLAN: &str = "dragoman.plan";
-    /// The [`crate::route::retry::Progress`], once something has failed.
-    pub const PROGRESS: &str = "dragoman.progress";
+    /// By which the attempts find what the route stage knows: see [`super::live`].
+    pub const REQUEST: &str = "dragoman.request";
+    /// The line for the access log, once the request has ended.
+    pub const RECORD: &str = "dragoman.record";
     /// The cluster of the next attempt.
     pub const CLUSTER: &str = "dragoman.cluster";
     /// `stream` or `whole`: which of the routes, with their different time-outs, it is.

@@ -1,17 +1,19 @@
 //! The route stage: downstream, once per request.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use super::live::{self, Live};
 use super::watch::Watch;
 use super::{RETRY_HEADER, abi, state};
 use crate::attempt::{MODEL_HEADER, exhausted};
 use crate::endpoint::{self, Endpoint, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
-use crate::route::retry::Progress;
+use crate::record::{self, Outcome, Times};
 use crate::route::{Plan, Router, Wishes};
 use abi::{Buffer, Map};
 
@@ -19,6 +21,10 @@ pub struct Stage {
     context: u32,
     router: Rc<Router>,
     watch: Rc<Watch>,
+    /// When the request came.
+    began: Duration,
+    /// Once there is a plan.
+    live: Option<Rc<Live>>,
     phase: Phase,
 }
 
@@ -37,7 +43,7 @@ enum Phase {
 
 impl Stage {
     pub fn new(context: u32, router: Rc<Router>, watch: Rc<Watch>) -> Self {
-        Stage { context, router, watch, phase: Phase::Planned }
+        Stage { context, router, watch, began: abi::now(), live: None, phase: Phase::Planned }
     }
 
     /// Takes up a request, or says how it is answered at once.
@@ -94,12 +100,33 @@ impl Stage {
             .and_then(|chat| router.plan(&chat, endpoint.path(), *wishes));
         match plan {
             Ok(plan) => {
-                publish(&Plan { request_id: request_id.as_str().into(), ..plan });
+                let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan });
+                publish(self.context, &live.plan);
+                self.live = Some(live);
                 self.phase = Phase::Planned;
                 Action::Continue
             }
             Err(error) => self.reply(Reply::error(&error)),
         }
+    }
+
+    /// The line for the access log. It is written from here for every ending: the attempt of a client that
+    /// has left hears of it only later.
+    fn record(&self, live: &Live) -> Vec<u8> {
+        let answer = live.answer.borrow();
+        let status = abi::property("response\0code").and_then(|code| Some(u64::from_le_bytes(code.try_into().ok()?)));
+        let details = abi::property("response\0code_details").unwrap_or_default();
+        let client_left = memchr::memmem::find(&details, b"downstream").is_some();
+        let outcome = match &self.phase {
+            Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
+            Phase::Answered if answer.as_ref().is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
+            _ if client_left => Outcome::Aborted,
+            Phase::Answered => Outcome::Broken,
+            _ => Outcome::Failed,
+        };
+        let times = Times { began: self.began, committed: live.committed.get(), ended: abi::now() };
+        let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
+        record::line(&live.plan, &live.progress.borrow(), answer.as_ref(), outcome, status, times)
     }
 
     fn reply(&mut self, reply: Reply) -> Action {
@@ -110,9 +137,9 @@ impl Stage {
 }
 
 /// Tells Envoy and the attempts what to do.
-fn publish(plan: &Plan<'_>) {
+fn publish(context: u32, plan: &Plan) {
     let first = plan.candidates.first().map(|candidate| candidate.target.provider.as_str());
-    abi::set_property(state::PLAN, &plan.to_json());
+    abi::set_property(state::REQUEST, &context.to_le_bytes());
     abi::set_property(state::CLUSTER, first.unwrap_or(state::STOP).as_bytes());
     let mode: &[u8] = if plan.stream && !plan.hold { b"stream" } else { b"whole" };
     abi::set_property(state::MODE, mode);
@@ -167,9 +194,7 @@ impl HttpContext for Stage {
         }
         // Envoy's own reply, or an attempt's that it was to retry and did not.
         abi::remove_header(Map::ResponseHeaders, RETRY_HEADER);
-        let progress = abi::property(state::PROGRESS).and_then(|text| Progress::from_json(&text));
-        let plan = abi::property(state::PLAN).unwrap_or_default();
-        let failed = Plan::from_json(&plan).zip(progress).and_then(|(plan, progress)| exhausted(&plan, &progress));
+        let failed = self.live.as_ref().and_then(|live| exhausted(&live.plan, &live.progress.borrow()));
         let Some((headers, body)) = failed else { return Action::Continue };
         if end {
             // Nothing can be added to an answer without a body; another takes its place.
@@ -191,6 +216,10 @@ impl HttpContext for Stage {
 
     fn on_log(&mut self) {
         self.watch.ended(self.context);
+        if let Some(live) = self.live.take() {
+            live::remove(self.context);
+            abi::set_property(state::RECORD, &self.record(&live));
+        }
     }
 }
 

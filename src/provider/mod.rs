@@ -12,7 +12,7 @@ mod tolerant;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::chat::{ChatChunk, ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
@@ -84,7 +84,7 @@ pub enum Auth {
 }
 
 /// How a model is told whether and how much to think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reasoning {
     /// `reasoning_effort`, or whatever the API calls it: a word.
@@ -107,7 +107,7 @@ impl Reasoning {
 }
 
 /// A sampling parameter that models may or may not take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     Temperature,
@@ -129,7 +129,7 @@ impl Sampling {
 
 /// A model as a candidate of one request: everything that an attempt has to know about it. It
 /// travels in the plan, so that an attempt needs no configuration of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Target {
     /// The model's name in the registry of gateway.yaml.
     pub model: String,
@@ -144,20 +144,20 @@ pub struct Target {
     pub authority: String,
     /// The path of the base address, without a slash at its end.
     pub base_path: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub api_version: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output: Option<u64>,
     /// In tokens, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub context_window: Option<u64>,
     pub sampling: Vec<Sampling>,
     /// `None`: it does not think, as far as is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
 }
 

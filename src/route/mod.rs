@@ -5,9 +5,10 @@ pub mod retry;
 pub mod wait;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::chat::ChatRequest;
 use crate::config::{BESIDE_BODY, Commit, Config, Scheme};
@@ -16,22 +17,22 @@ use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::json::Edits;
 use crate::provider::{Body, Kind, Target};
+use crate::tokens;
 
-/// The order of targets for one request. It travels from the route stage to the attempts in Envoy's
-/// filter state, so that an attempt needs no configuration and cannot disagree with it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Plan<'a> {
+/// The order of targets for one request, with all that an attempt needs: it has no configuration of its
+/// own, and so cannot disagree with the route stage after an update.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Plan {
     /// The version of the configuration that made it.
-    #[serde(borrow)]
-    pub version: Cow<'a, str>,
+    pub version: Arc<str>,
     /// Envoy's id of the request. Attempts remove it from the request's headers, where Envoy would find
     /// it for the answer, so that no provider can link requests by what a client put there.
-    #[serde(default, skip_serializing_if = "str::is_empty")]
-    pub request_id: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub request_id: String,
     /// What the client named: a route or a model.
-    pub route: Cow<'a, str>,
+    pub route: Arc<str>,
     /// The client's API, by its path.
-    pub endpoint: Cow<'a, str>,
+    pub endpoint: &'static str,
     pub stream: bool,
     pub include_usage: bool,
     /// Whether the whole answer is held back until it is complete.
@@ -42,37 +43,37 @@ pub struct Plan<'a> {
     pub attempts: u32,
     /// How long a rate-limited target is waited for, in milliseconds.
     pub retry_after: u64,
-    pub candidates: Vec<Candidate<'a>>,
+    /// The tokens of the prompt, estimated.
+    pub input_estimate: u64,
+    pub candidates: Vec<Candidate>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Candidate<'a> {
-    pub target: Cow<'a, Target>,
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Candidate {
+    pub target: Arc<Target>,
     /// Behind the target's base path.
-    pub path: Cow<'a, str>,
+    pub path: String,
     /// The headers that this API wants besides those that all are sent.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The changes to the client's body, where that is all this target needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edits: Option<Edits>,
+    /// The body of the first candidate, where it had to be written: the others are seldom needed, and are
+    /// written again when they are.
+    #[serde(skip)]
+    pub written: Option<Vec<u8>>,
     /// Parameters that this target is not given.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dropped: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dropped: Vec<Cow<'static, str>>,
     /// Tools that are called by other names there, and the client's.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub renamed: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub renamed: Vec<(String, String)>,
 }
 
-impl Plan<'_> {
+impl Plan {
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
-    }
-}
-
-impl<'a> Plan<'a> {
-    pub fn from_json(text: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok()
     }
 }
 
@@ -110,7 +111,11 @@ fn not_one_of(header: &str, known: &str) -> Rejection {
 pub struct Router {
     config: Config,
     /// One for each model of the configuration, in its order.
-    targets: Vec<Target>,
+    targets: Vec<Arc<Target>>,
+    version: Arc<str>,
+    /// The names of routes and of models, each in the configuration's order.
+    routes: Vec<Arc<str>>,
+    models: Vec<Arc<str>>,
     /// `0, 1, 2 …`: the targets of a model that is named by itself are a slice of it.
     singles: Vec<usize>,
 }
@@ -126,7 +131,7 @@ impl Router {
             let host = &provider.url.host;
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
             let port = provider.url.port;
-            Some(Target {
+            Some(Arc::new(Target {
                 model: model.name.clone(),
                 provider: provider.name.clone(),
                 kind: provider.kind.name.to_owned(),
@@ -141,9 +146,16 @@ impl Router {
                 context_window: model.context_window,
                 sampling: model.sampling.clone(),
                 reasoning: model.reasoning,
-            })
+            }))
         });
-        Router { targets: targets.collect(), singles: (0..config.models.len()).collect(), config }
+        Router {
+            targets: targets.collect(),
+            version: config.version.as_str().into(),
+            routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
+            models: config.models.iter().map(|model| model.name.as_str().into()).collect(),
+            singles: (0..config.models.len()).collect(),
+            config,
+        }
     }
 
     pub fn config(&self) -> &Config {
@@ -151,7 +163,7 @@ impl Router {
     }
 
     /// The plan for a request, or why no target can serve it.
-    pub fn plan(&self, chat: &ChatRequest<'_>, endpoint: &'static str, wishes: Wishes) -> Result<Plan<'_>, ErrorReply> {
+    pub fn plan(&self, chat: &ChatRequest<'_>, endpoint: &'static str, wishes: Wishes) -> Result<Plan, ErrorReply> {
         let name = chat.model.decode();
         let (route, models, commit) = self.lookup(&name).ok_or_else(|| models::unknown(&name))?;
         let mut candidates = Vec::with_capacity(models.len());
@@ -162,7 +174,8 @@ impl Router {
         for &index in models {
             let Some((target, model)) = self.targets.get(index).zip(self.config.models.get(index)) else { continue };
             match candidate(chat, target, wishes, self.largest_body()) {
-                Ok(candidate) => {
+                Ok(mut candidate) => {
+                    candidate.written.take_if(|_| !candidates.is_empty());
                     candidates.push(candidate);
                     // Envoy has one limit for all tries of a request: the longest, so that no healthy
                     // answer is cut.
@@ -176,16 +189,17 @@ impl Router {
             return Err(first.map_or_else(|| models::unknown(&name), |rejection| rejection.reply()));
         }
         Ok(Plan {
-            version: Cow::Borrowed(&self.config.version),
-            request_id: Cow::Borrowed(""),
-            route: Cow::Borrowed(route),
-            endpoint: Cow::Borrowed(endpoint),
+            version: Arc::clone(&self.version),
+            request_id: String::new(),
+            route: Arc::clone(route),
+            endpoint,
             stream: chat.stream,
             include_usage: chat.include_usage,
             hold,
             try_limit: milliseconds(try_limit),
             attempts: self.config.limits.attempts,
             retry_after: milliseconds(self.config.limits.retry_after),
+            input_estimate: tokens::estimate(chat.body),
             candidates,
         })
     }
@@ -196,13 +210,14 @@ impl Router {
     }
 
     /// What a client named: a route, or a model alone.
-    fn lookup(&self, name: &str) -> Option<(&str, &[usize], Commit)> {
-        if let Some(route) = self.config.routes.iter().find(|route| route.name == name) {
-            return Some((&route.name, &route.targets, route.commit));
+    fn lookup(&self, name: &str) -> Option<(&Arc<str>, &[usize], Commit)> {
+        let known = |names: &[Arc<str>]| names.iter().position(|known| &**known == name);
+        if let Some(index) = known(&self.routes) {
+            let route = self.config.routes.get(index)?;
+            return Some((self.routes.get(index)?, &route.targets, route.commit));
         }
-        let index = self.config.models.iter().position(|model| model.name == name)?;
-        let model = self.config.models.get(index)?;
-        Some((&model.name, self.singles.get(index..=index)?, Commit::FirstToken))
+        let index = known(&self.models)?;
+        Some((self.models.get(index)?, self.singles.get(index..=index)?, Commit::FirstToken))
     }
 }
 
@@ -212,24 +227,23 @@ fn milliseconds(duration: Duration) -> u64 {
 
 /// A target with what this request means for it, or why it cannot serve the request. The request is
 /// written here only to see whether it can be: an attempt has no way to say no.
-fn candidate<'a>(
+fn candidate(
     chat: &ChatRequest<'_>,
-    target: &'a Target,
+    target: &Arc<Target>,
     wishes: Wishes,
     largest_body: u64,
-) -> Result<Candidate<'a>, Rejection> {
+) -> Result<Candidate, Rejection> {
     let kind = Kind::named(&target.kind)
         .ok_or_else(|| Rejection::invalid("model", format!("Unknown kind of provider: {}.", target.kind)))?;
     let upstream = kind.translator.request(chat, target)?;
-    let dropped: Vec<String> = upstream.dropped.iter().map(ToString::to_string).collect();
     if wishes.strict
-        && let Some(name) = dropped.first()
+        && let Some(name) = upstream.dropped.first()
     {
         let message = format!("'{name}' is not supported by {}, and x-dragoman-strict is set.", target.model);
         return Err(Rejection::unsupported(name.clone(), message));
     }
-    let edits = match upstream.body {
-        Body::Edited(edits) => Some(edits),
+    let (edits, written) = match upstream.body {
+        Body::Edited(edits) => (Some(edits), None),
         Body::Written(bytes) if bytes.len() as u64 > largest_body => {
             return Err(Rejection {
                 status: 413,
@@ -238,11 +252,15 @@ fn candidate<'a>(
                 message: format!("The request is too large in the format of {}.", target.model),
             });
         }
-        Body::Written(_) => None,
+        Body::Written(bytes) => (None, Some(bytes)),
     };
-    let headers = upstream.headers.into_iter().map(|(name, value)| (Cow::Borrowed(name), value));
-    let renamed = upstream.renamed.into_iter().map(|(sent, own)| (Cow::Owned(sent), Cow::Owned(own)));
-    let (headers, renamed) = (headers.collect(), renamed.collect());
-    let path = Cow::Owned(upstream.path);
-    Ok(Candidate { target: Cow::Borrowed(target), path, headers, edits, dropped, renamed })
+    Ok(Candidate {
+        target: Arc::clone(target),
+        path: upstream.path,
+        headers: upstream.headers,
+        edits,
+        written,
+        dropped: upstream.dropped,
+        renamed: upstream.renamed,
+    })
 }

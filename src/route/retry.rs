@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::Plan;
 use crate::error::{Class, ErrorReply, UpstreamError};
 
-/// What has happened to a request so far. It travels beside the plan; a request without a failure
-/// has none.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// What has happened to a request so far.
+#[derive(Debug, Default)]
 pub struct Progress {
     pub failures: Vec<Failure>,
     /// The candidate of the next attempt.
@@ -18,13 +15,12 @@ pub struct Progress {
 }
 
 /// One attempt that failed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Failure {
     pub candidate: usize,
     pub class: Class,
     pub reply: ErrorReply,
     /// What of the provider's headers a client is given.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<(String, String)>,
 }
 
@@ -39,21 +35,13 @@ pub enum Next {
 }
 
 impl Progress {
-    pub fn from_json(text: &[u8]) -> Option<Self> {
-        serde_json::from_slice(text).ok()
-    }
-
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
     /// How many attempts there have been, the running one included.
     pub fn attempts(&self) -> usize {
         self.failures.len() + 1
     }
 
     /// Notes that the running attempt has failed and decides what comes next.
-    pub fn fail(&mut self, plan: &Plan<'_>, error: UpstreamError, headers: Vec<(String, String)>) -> Next {
+    pub fn fail(&mut self, plan: &Plan, error: UpstreamError, headers: Vec<(String, String)>) -> Next {
         let candidate = self.next;
         self.failures.push(Failure { candidate, class: error.class, reply: error.reply, headers });
         if self.failures.len() >= plan.attempts as usize {
@@ -82,7 +70,7 @@ impl Progress {
 
 /// The next candidate that may hold a context which this one does not: one with a larger window, or
 /// one of the two whose window is not known.
-fn larger_window(plan: &Plan<'_>, candidate: usize) -> usize {
+fn larger_window(plan: &Plan, candidate: usize) -> usize {
     let window = |index: usize| plan.candidates.get(index).and_then(|candidate| candidate.target.context_window);
     let mut later = candidate + 1..plan.candidates.len();
     let larger = |later: &usize| match (window(candidate), window(*later)) {
@@ -94,32 +82,45 @@ fn larger_window(plan: &Plan<'_>, candidate: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::Candidate;
     use super::*;
+    use crate::provider::Target;
 
     /// A failure, and how long the provider asks to wait, in milliseconds.
     type Step = (Class, Option<u64>);
 
     /// What comes after each failure: waiting (0 for none) and the candidate, or `None` to stop.
     fn walk(windows: &[Option<u64>], attempts: u32, steps: &[Step]) -> Vec<Option<(u64, usize)>> {
-        let candidates: Vec<_> = windows
-            .iter()
-            .map(|window| {
-                serde_json::json!({"path": "/x", "target": {"model": "m", "provider": "p", "kind": "openai", "id": "i",
-                    "scheme": "http", "authority": "a", "base_path": "", "max_output": null, "context_window": window,
-                    "sampling": []}})
-            })
-            .collect();
-        let plan = serde_json::json!({"version": "1", "route": "r", "endpoint": "e", "stream": true,
-            "include_usage": false, "hold": false, "try_limit": 1, "attempts": attempts, "retry_after": 5000,
-            "candidates": candidates});
-        let text = plan.to_string();
-        let plan = Plan::from_json(text.as_bytes()).unwrap();
+        let candidate = |window: &Option<u64>| Candidate {
+            target: Arc::new(Target { context_window: *window, ..Target::default() }),
+            path: String::new(),
+            headers: Vec::new(),
+            edits: None,
+            written: None,
+            dropped: Vec::new(),
+            renamed: Vec::new(),
+        };
+        let plan = Plan {
+            version: "1".into(),
+            request_id: String::new(),
+            route: "r".into(),
+            endpoint: "e",
+            stream: true,
+            include_usage: false,
+            hold: false,
+            try_limit: 1,
+            attempts,
+            retry_after: 5000,
+            input_estimate: 0,
+            candidates: windows.iter().map(candidate).collect(),
+        };
         let mut progress = Progress::default();
         let step = |(class, wait): &Step| {
             let mut error = UpstreamError::new(*class, 500, "server_error", "x", "x");
             error.retry_after = wait.map(Duration::from_millis);
             let next = progress.fail(&plan, error, Vec::new());
-            progress = Progress::from_json(&progress.to_json()).unwrap();
             match next {
                 Next::Try => Some((0, progress.next)),
                 Next::TryAfter(wait) => Some((wait.as_millis() as u64, progress.next)),

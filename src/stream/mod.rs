@@ -12,6 +12,7 @@ use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
 use crate::json::{self, RawValue, Str};
+use crate::meter::Meter;
 use crate::provider::{Sink, StreamTranslator};
 use normalize::{Identity, Normalizer, Verdict};
 
@@ -129,6 +130,7 @@ struct Output {
     names: Names,
     bytes: Vec<u8>,
     phase: Phase,
+    meter: Meter,
     skipped: usize,
 }
 
@@ -198,6 +200,10 @@ impl Relay {
         self.output.skipped
     }
 
+    pub fn meter(&self) -> &Meter {
+        &self.output.meter
+    }
+
     /// How many bytes are ready for the client.
     pub fn ready(&self) -> usize {
         self.output.bytes.len()
@@ -263,7 +269,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
 impl Output {
     fn new(render: Box<dyn Render>, identity: Identity, names: Names) -> Self {
         let normalizer = Normalizer::new(identity);
-        Output { normalizer, render, names, bytes: Vec::new(), phase: Phase::Open, skipped: 0 }
+        Output { normalizer, render, names, bytes: Vec::new(), phase: Phase::Open, meter: Meter::default(), skipped: 0 }
     }
 
     fn fail(&mut self, error: UpstreamError) -> UpstreamError {
@@ -290,7 +296,12 @@ impl Sink for Output {
         if let Some(source) = chunk.source.as_mut().filter(|_| is_renamed) {
             source.exact = false;
         }
-        if matches!(self.phase, Phase::Open) && self.normalizer.chunk(&mut chunk) == Verdict::Send {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        chunk.usage.into_iter().for_each(|usage| self.meter.reported(usage));
+        if self.normalizer.chunk(&mut chunk) == Verdict::Send {
+            self.meter.chunk(&chunk);
             self.render.chunk(self.normalizer.identity(), &chunk, &mut self.bytes);
         }
     }
@@ -301,6 +312,7 @@ impl Sink for Output {
         }
         self.phase = match self.normalizer.end() {
             Ok(()) => {
+                self.meter.completed();
                 self.render.end(self.normalizer.identity(), self.normalizer.usage(), &mut self.bytes);
                 Phase::Complete
             }

@@ -85,6 +85,12 @@ impl Reply {
         data.map(|data| serde_json::from_str(data).unwrap()).collect()
     }
 
+    /// What the client is told of its tokens, in either shape; `null` if nothing.
+    pub fn usage(&self) -> Value {
+        let last = self.events().pop();
+        last.unwrap_or_else(|| self.json())["usage"].clone()
+    }
+
     pub fn is_done(&self) -> bool {
         self.body().ends_with(b"data: [DONE]\n\n")
     }

@@ -15,6 +15,7 @@ mod hygiene;
 mod large;
 mod process;
 mod protocol;
+mod record;
 mod refusal;
 mod start;
 mod streaming;

@@ -1,5 +1,6 @@
 //! The processes of a test: the fakes and Envoy. They die with the test's own process, however it ends.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 const MOST_START: Duration = Duration::from_secs(20);
 /// What a failing test shows of Envoy's log.
 const TAIL: usize = 60;
+/// What Envoy writes to its standard output.
+const ACCESS_LOG: &str = "access.log";
 /// Words that Envoy or the SDK's panic hook log when the module has crashed, and nothing else does.
 const CRASHES: &[&str] = &["panicked", "Function: proxy_", "in-VM backtrace", "[critical]", "VM failed"];
 
@@ -115,6 +118,13 @@ impl Envoy {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// The lines of the access log that hold a text.
+    pub fn access_log(&self, text: &str) -> Vec<Value> {
+        let lines = std::fs::read_to_string(self.log.with_file_name(ACCESS_LOG)).unwrap();
+        let lines = lines.lines().filter(|line| line.contains(text));
+        lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// Shows the log of a failed test; fails a test during which the module has crashed.
     pub fn inspect(&self) {
         let log = self.log();
@@ -140,14 +150,15 @@ fn command(bootstrap: &Path, log: &Path, workers: usize, fakes: &Fakes) -> Child
     Command::new("sh")
         .args(["-c", UNTIL_STDIN_ENDS, "sh"])
         .arg(binary())
-        .args(["--disable-hot-restart", "--log-level", "info", "--concurrency", &workers.to_string(), "--log-path"])
+        .args(["--disable-hot-restart", "--log-level", "info", "--concurrency", &workers.to_string()])
+        .args(["--file-flush-interval-msec", "50", "--log-path"])
         .arg(log)
         .arg("--config-path")
         .arg(bootstrap)
         .env(OPENAI_KEY, fakes.say("openai_key"))
         .env(ANTHROPIC_KEY, fakes.say("anthropic_key"))
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(File::create(log.with_file_name(ACCESS_LOG)).unwrap())
         .stderr(Stdio::null())
         .spawn()
         .expect("there is a shell")

@@ -118,10 +118,10 @@ impl Case {
         for (name, value) in self.headers() {
             headers.push(&name, value);
         }
-        let plan = (|| -> Result<Vec<u8>, error::ErrorReply> {
+        let plan = (|| -> Result<Plan, error::ErrorReply> {
             let wishes = Wishes::read(&headers).map_err(|no| no.reply())?;
             let chat: ChatRequest<'_> = endpoint.parse(&self.request).map_err(|no| no.reply())?;
-            Ok(router.plan(&chat, endpoint.path(), wishes)?.to_json())
+            router.plan(&chat, endpoint.path(), wishes)
         })();
         let plan = plan.map_err(|error| {
             let body = endpoint.error(&error, &[]);
@@ -137,7 +137,7 @@ impl Case {
 pub struct Asked<'a> {
     case: &'a Case,
     /// Or the refusal that the client reads instead.
-    plan: Result<Vec<u8>, Vec<u8>>,
+    plan: Result<Plan, Vec<u8>>,
 }
 
 impl Asked<'_> {
@@ -149,20 +149,20 @@ impl Asked<'_> {
     /// The same with another body in the provider's answer.
     pub fn replay_with(&self, body: Vec<u8>, split: Split<'_>) -> Replayed {
         let plan = match &self.plan {
-            Ok(plan) => Plan::from_json(plan).expect("a plan reads back"),
+            Ok(plan) => plan,
             Err(refusal) => return Replayed { upstream_request: None, response: refusal.clone(), whole: true },
         };
-        let attempt = Attempt::new(&plan, 0).expect("the plan has a candidate");
+        let attempt = Attempt::new(plan, 0).expect("the plan has a candidate");
         let written = match attempt.edits() {
             Some(edits) => edits.apply(&self.case.request),
             None => attempt.body(&self.case.request).expect("the route stage has seen that it can be written"),
         };
         let upstream_request = Some(request(&attempt.headers(written.len()), &written));
-        let (response, whole) = self.answer(&plan, attempt.answer(1, NOW), &body, split);
+        let (response, whole) = self.answer(plan, attempt.answer(1, NOW), &body, split);
         Replayed { upstream_request, response, whole }
     }
 
-    fn answer(&self, plan: &Plan<'_>, mut answer: Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
+    fn answer(&self, plan: &Plan, mut answer: Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
         let given = self.case.upstream_response.as_ref().expect("the case has an upstream-response.http");
         let (status, headers, _) = parse_response(given);
         let mut pieces = split(body);

@@ -7,7 +7,7 @@ use dragoman::config::{self, BESIDE_BODY};
 
 use crate::yaml::{Map, Yaml};
 
-use super::{Generator, STOP, extension, replies, seconds, socket_address};
+use super::{Generator, STOP, extension, log, replies, seconds, socket_address};
 
 const MODE: &str = "wasm.dragoman.mode";
 const CLUSTER: &str = "wasm.dragoman.cluster";
@@ -62,6 +62,7 @@ impl Generator<'_> {
             .with("request_timeout", "300s")
             .note("Errors have the shape of OpenAI's, whoever answers.")
             .with("local_reply_config", replies::local_reply_config())
+            .with("access_log", log::access_log())
             .with("route_config", self.routes())
             .with("http_filters", self.filters())
     }

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod listener;
+mod log;
 mod replies;
 
 use std::net::SocketAddr;

@@ -1,0 +1,120 @@
+//! What an answer came to: how it ended and how many tokens it took, whatever became of it.
+//!
+//! A meter looks at the normalized answer as it passes. What the provider reports holds; where it reports
+//! nothing, because it does not or because the client has left, the tokens are estimated and marked so.
+
+use crate::chat::{ChatChunk, ChatResponse, FinishReason, Usage};
+use crate::json::Str;
+use crate::tokens::Count;
+
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    text: Count,
+    usage: Option<Usage>,
+    finish: Option<FinishReason>,
+    /// Whether the whole answer has passed.
+    complete: bool,
+}
+
+/// Tokens, and whether they are counted or estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    pub usage: Usage,
+    pub estimated: bool,
+}
+
+impl Meter {
+    /// A normalized chunk, and the usage that has been reported so far.
+    pub fn chunk(&mut self, chunk: &ChatChunk<'_>) {
+        for choice in &chunk.choices {
+            let delta = &choice.delta;
+            let texts = [delta.content, delta.refusal, delta.reasoning];
+            texts.into_iter().flatten().for_each(|text| self.push(text));
+            for call in &delta.tool_calls {
+                call.name.into_iter().for_each(|name| self.push(name));
+                call.arguments.into_iter().for_each(|arguments| self.text.push(arguments.raw()));
+            }
+            self.finish = choice.finish_reason.or(self.finish);
+        }
+    }
+
+    pub fn reported(&mut self, usage: Usage) {
+        self.usage = Some(usage);
+    }
+
+    /// A whole answer that is not streamed.
+    pub fn response(&mut self, answer: &ChatResponse<'_>) {
+        self.usage = answer.usage;
+        for choice in &answer.choices {
+            self.finish = Some(choice.finish_reason);
+            if answer.usage.is_none() {
+                let message = &choice.message;
+                message.content.iter().chain(&message.reasoning).for_each(|text| self.push(*text));
+                message.tool_calls.iter().for_each(|call| self.text.push(call.arguments.raw()));
+            }
+        }
+        self.complete = true;
+    }
+
+    pub fn completed(&mut self) {
+        self.complete = true;
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    pub fn finish_reason(&self) -> Option<FinishReason> {
+        self.finish
+    }
+
+    /// What the answer has cost so far. Of an answer that did not come to its end the provider has told
+    /// at most a part.
+    pub fn spent(&self, input_estimate: u64) -> Spent {
+        let output = self.text.tokens();
+        match self.usage {
+            Some(usage) if self.complete => Spent { usage, estimated: false },
+            told => {
+                let told = told.unwrap_or_default();
+                let input = if told.input > 0 { told.input } else { input_estimate };
+                Spent { usage: Usage { input, output: told.output.max(output), ..told }, estimated: true }
+            }
+        }
+    }
+
+    fn push(&mut self, text: Str<'_>) {
+        self.text.push(text.escaped());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{ChunkChoice, Delta};
+    use crate::json::RawValue;
+
+    fn pushed(meter: &mut Meter, text: &str, finish_reason: Option<FinishReason>) {
+        let raw: &RawValue = serde_json::from_str(text).unwrap();
+        let delta = Delta { content: Str::new(raw), ..Delta::default() };
+        let choices = vec![ChunkChoice { index: 0, place: None, delta, finish_reason }];
+        meter.chunk(&ChatChunk { choices, ..ChatChunk::default() });
+    }
+
+    #[test]
+    fn what_is_reported_holds_once_the_answer_is_whole_and_an_estimate_until_then() {
+        let mut meter = Meter::default();
+        pushed(&mut meter, "\"four words of text\"", None);
+        let spent = meter.spent(100);
+        assert_eq!((spent.estimated, spent.usage.input, spent.usage.output), (true, 100, 4));
+        // Anthropic tells the input first.
+        meter.reported(Usage { input: 70, output: 1, ..Usage::default() });
+        let spent = meter.spent(100);
+        assert_eq!((spent.estimated, spent.usage.input, spent.usage.output), (true, 70, 4));
+        pushed(&mut meter, "\"\"", Some(FinishReason::Stop));
+        let all = Usage { input: 71, output: 9, ..Usage::default() };
+        meter.reported(all);
+        meter.completed();
+        assert_eq!(meter.spent(100), Spent { usage: all, estimated: false });
+        assert_eq!(meter.finish_reason(), Some(FinishReason::Stop));
+    }
+}
