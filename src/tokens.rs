@@ -70,6 +70,7 @@ enum Class {
     Rest,
 }
 
+#[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
 const CLASSES: [Class; 256] = {
     let mut classes = [Class::Sign; 256];
     let mut byte = 0;
