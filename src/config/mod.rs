@@ -8,6 +8,7 @@
 pub mod document;
 mod print;
 pub mod quantity;
+pub mod registry;
 mod resolve;
 mod url;
 
