@@ -36,12 +36,47 @@ def fakes_program():
     return program("DRAGOMAN_FAKES", "target/dragoman-fakes")
 
 
+def described():
+    """What the fakes say of themselves, by name: see `dragoman-fakes --describe`."""
+    return json.loads(subprocess.run([fakes_program(), "--describe"], check=True, stdout=subprocess.PIPE).stdout)
+
+
+def provider_entry(name, fake, url):
+    """A fake as gateway.yaml has its provider."""
+    return fake["provider"] | {"kind": fake["kind"], "url": url, "credential": {"env": f"TEST_{name.upper()}_KEY"}}
+
+
+def model_entry(name, fake, faults=""):
+    """The same of its model, with the faults that are asked of it."""
+    return fake["model_settings"] | {"provider": name, "id": fake["model"] + (f"?{faults}" if faults else "")}
+
+
+@pytest.fixture(scope="session")
+def gateway_kinds(tmp_path_factory):
+    """Which kinds of the fakes the gateway knows: a fake may be there before its translator."""
+    path = tmp_path_factory.mktemp("kinds") / "gateway.yaml"
+    known = set()
+    for name, fake in described().items():
+        document = {"providers": {name: provider_entry(name, fake, "http://127.0.0.1:1")}}
+        document["models"] = {name: model_entry(name, fake)}
+        path.write_text(json.dumps(document | {"listen": "127.0.0.1:1"}))
+        command = [program("DRAGOMAN_COMMAND", "target/dragoman"), "check", path]
+        checked = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if checked.returncode == 0:
+            known.add(fake["kind"])
+        # Anything else that is wrong is a mistake in what the fake says of itself.
+        elif "unknown kind" not in checked.stdout:
+            pytest.exit(f"{name} in gateway.yaml: {checked.stdout}", returncode=1)
+    return known
+
+
 class Fakes:
     """The control listener of the fake providers: faults in, records out."""
 
     def __init__(self, addresses):
         self.addresses = addresses
-        self.providers = [name[: -len("_key")] for name in addresses if name.endswith("_key")]
+        self.descriptions = described()
+        self.providers = list(self.descriptions)
 
     def _ask(self, method, path, body=""):
         request = urllib.request.Request(self.addresses["control"] + path, body.encode(), method=method)
@@ -61,8 +96,7 @@ class Fakes:
 
     def known_faults(self):
         """The form of each fault's value, by provider and name."""
-        listed = subprocess.run([fakes_program(), "--faults"], check=True, stdout=subprocess.PIPE)
-        return json.loads(listed.stdout)
+        return {name: fake["faults"] for name, fake in self.descriptions.items()}
 
     def open(self):
         """How many requests the providers are answering."""

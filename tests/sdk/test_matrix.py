@@ -18,15 +18,14 @@ from typing import NamedTuple, Optional, Union
 import openai
 import pytest
 
-from conftest import KEY, serving, unused_address
+from conftest import KEY, described, model_entry, provider_entry, serving, unused_address
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/reliability.md"
 
-# The wire formats, by the names of their fakes: a model that the fake has. A new format is one line.
-FORMATS = {
-    "openai": "gpt-fake",
-    "anthropic": "claude-fake",
-}
+# The wire formats, by the names of fakes that speak them. A new format is one line.
+FORMATS = ["openai", "anthropic"]
+
+DESCRIBED = described()
 
 FIRST_TOKEN, ANSWER, IDLE, RETRY_AFTER = 1.5, 2.5, 1, 2
 # What may come on top of any time on a machine with other work; less than any limit.
@@ -106,17 +105,27 @@ class Fault(NamedTuple):
     json: Answer
     stream: Answer
     differs: dict = {}  # formats in which it is another failure
-    only: Optional[str] = None  # the one format that has it
     address: Optional[str] = None  # where nobody answers
 
     def answer(self, name, stream):
         return self.differs.get(name) or (self.stream if stream else self.json)
 
     @property
+    def formats(self):
+        """Those in which it can be asked for."""
+        return [name for name in FORMATS if all(knows(name, part) for part in self.text.split("&") if part)]
+
+    @property
     def asks(self):
         """For how many seconds of waiting."""
         asked = re.search(r"retry_after=(\d+)", self.text)
         return int(asked[1]) if asked else None
+
+
+def knows(name, part):
+    fault, _, value = part.partition("=")
+    form = DESCRIBED[name]["faults"].get(fault)
+    return form is not None and (not isinstance(form, list) or value in form)
 
 
 def both(what, text, answer, **more):
@@ -208,10 +217,10 @@ FAULTS = {
         *fine("the framing of events", "crlf", "cr", "no_space", "bom", "split=1", "split=7"),
         *fine("two finish reasons", "finish_twice"),
         *fine("the end of the stream", "done=missing", "done=twice", "done=then_data"),
-        *fine("the end of the stream", "done=nospace", "done=json", only="openai"),
-        *fine("the deltas", "role_every_chunk", "null_delta", only="openai"),
+        *fine("the end of the stream", "done=nospace", "done=json"),
+        *fine("the deltas", "role_every_chunk", "null_delta"),
         *fine("the usage", "usage=missing"),
-        *fine("the usage", "usage=every", "usage=with_finish", only="openai"),
+        *fine("the usage", "usage=every", "usage=with_finish"),
     ],
 }
 ROWS = [fault for faults in FAULTS.values() for fault in faults]
@@ -226,19 +235,22 @@ def cell(text):
     return (name, value)
 
 
-def test_matrix_has_every_fault_of_every_format(all_fakes):
-    known = all_fakes.known_faults()
-    assert list(FORMATS) == sorted(known, key=list(FORMATS).index), "a wire format is missing here"
-    for provider, forms in known.items():
-        parts = [cell(part) for row in ROWS if row.only in (None, provider) for part in row.text.split("&") if part]
-        asked = {(name, value if isinstance(forms.get(name), list) else "") for name, value in parts}
+def test_matrix_has_every_fault_of_every_format(gateway_kinds):
+    formats = {fake["format"] for fake in DESCRIBED.values() if fake["kind"] in gateway_kinds}
+    assert formats == {DESCRIBED[name]["format"] for name in FORMATS}, "a wire format is missing here"
+    for row in ROWS:
+        assert row.formats, f"no fake knows {row.text}"
+    for name in FORMATS:
+        parts = [cell(part) for row in ROWS if name in row.formats for part in row.text.split("&") if part]
+        forms = DESCRIBED[name]["faults"]
+        asked = {(fault, value if isinstance(forms[fault], list) else "") for fault, value in parts}
         listed = {
-            (name, value)
-            for name, form in forms.items()
+            (fault, value)
+            for fault, form in forms.items()
             for value in (form if isinstance(form, list) else [""])
-            if name not in NOT_HERE
+            if fault not in NOT_HERE
         }
-        assert asked == listed, provider
+        assert asked == listed, name
 
 
 class Case(NamedTuple):
@@ -255,8 +267,7 @@ class Case(NamedTuple):
 
     @property
     def other(self):
-        names = list(FORMATS)
-        return names[(names.index(self.format) + 1) % len(names)]
+        return FORMATS[(FORMATS.index(self.format) + 1) % len(FORMATS)]
 
     @property
     def model(self):
@@ -275,7 +286,7 @@ def model(provider, fault):
 def all_cases():
     numbers = itertools.count()
     for provider, fault in itertools.product(FORMATS, ROWS):
-        if fault.only in (None, provider):
+        if provider in fault.formats:
             for shape in itertools.product((False, True), repeat=3):
                 yield Case(next(numbers), provider, fault, *shape)
 
@@ -408,18 +419,16 @@ def configuration(addresses):
     """Every fault as a model, and as the first target of a route."""
     nowhere = unused_address()
     providers, models, routes = {}, {}, {}
-    for name, id in FORMATS.items():
-        credential = {"env": f"TEST_{name.upper()}_KEY"}
-        providers[name] = {"url": addresses[name], "credential": credential}
-        models[name] = {"provider": name, "id": id, "max_output": 64000}
+    for name in FORMATS:
+        providers[name] = provider_entry(name, DESCRIBED[name], addresses[name])
+        models[name] = model_entry(name, DESCRIBED[name])
     for number, case in enumerate(case for case in CASES if case.stream and case.complete and case.alone):
         provider, fault = case.format, case.fault
         if fault.address:
             provider = f"nobody-{number}"
             url = fault.address.replace("$NOWHERE", nowhere)
-            providers[provider] = {"kind": case.format, "url": url, "credential": "none"}
-        id = f"{FORMATS[case.format]}?{fault.text}" if fault.text else FORMATS[case.format]
-        models[case.model] = {"provider": provider, "id": id, "max_output": 64000}
+            providers[provider] = providers[case.format] | {"url": url, "credential": "none"}
+        models[case.model] = model_entry(case.format, DESCRIBED[case.format], fault.text) | {"provider": provider}
         routes[f"from:{case.model}"] = {"targets": [case.model, case.other]}
     seconds = {"first_token": FIRST_TOKEN, "answer": ANSWER, "idle": IDLE, "retry_after": RETRY_AFTER}
     limits = {name: f"{int(value * 1000)}ms" for name, value in seconds.items()}
@@ -548,10 +557,10 @@ def document(outcomes):
         lines += [f"## {title}\n", "| fault | as the fakes have it | JSON | stream | stream, `complete` |", "|---|---|---|---|---|"]
         for fault in faults:
             cells = {}
-            for name in FORMATS if fault.only is None else [fault.only]:
+            for name in fault.formats:
                 cells.setdefault(tuple(row_of(outcomes, name, fault)), []).append(name)
             for row, names in cells.items():
-                what = fault.what if len(cells) == 1 and not fault.only else f"{fault.what} ({', '.join(names)})"
+                what = fault.what if len(cells) == 1 and fault.formats == FORMATS else f"{fault.what} ({', '.join(names)})"
                 text = f"`{fault.text}`" if fault.text else ""
                 lines.append(f"| {what} | {text} | {' | '.join(row)} |")
         lines.append("")

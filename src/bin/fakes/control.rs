@@ -2,7 +2,6 @@
 //!
 //! `PUT|DELETE /faults/<provider>`, `GET|DELETE /requests`, `GET /counts`, `PUT /options`, `GET /healthz`.
 
-use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
 use hyper::body::{Body as _, Incoming};
@@ -12,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::body::{Body, Broken};
 use crate::exchange::{Asked, Exchange};
-use crate::faults::Faults;
 use crate::record::Records;
 use crate::serve::Handler;
+use crate::target::parameters;
 
 pub struct Control {
     pub records: Arc<Records>,
@@ -49,8 +48,8 @@ impl Control {
             ("GET", "/counts") => Ok(self.records.counts()),
             ("GET", "/requests") => {
                 let (mut provider, mut contains, mut since) = (None, None, 0);
-                for (name, value) in pairs(query) {
-                    match name {
+                for (name, value) in parameters(query) {
+                    match &*name {
                         "provider" => provider = Some(value),
                         "contains" => contains = Some(value),
                         "since" => since = value.parse().map_err(|_| bad(format!("since={value} is no number")))?,
@@ -73,7 +72,7 @@ impl Control {
                 let exchange = exchange.ok_or_else(|| (StatusCode::NOT_FOUND, format!("nothing at {path}")))?;
                 let asked = match method {
                     "PUT" => {
-                        let faults = Faults::parse(exchange.fake.name(), body);
+                        let faults = exchange.fake.vocabulary().parse(body);
                         let faults = faults.map_err(|unknown| bad(unknown.to_string()))?;
                         Some(Asked { left: faults.number("times"), faults })
                     }
@@ -96,48 +95,10 @@ impl Control {
     }
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
-    let parts = query.split('&').filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').unwrap_or((part, ""))).map(|(name, value)| (name, decoded(value)))
-}
-
-/// `%20` and `+`, as every client library writes them.
-fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains(['%', '+']) {
-        return text.into();
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match (first, code.and_then(|code| u8::from_str_radix(code, 16).ok())) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            (b'+', _) => bytes.push(b' '),
-            (byte, _) => bytes.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned().into()
-}
-
 async fn text(mut incoming: Incoming) -> Result<String, Broken> {
     let mut body = Vec::new();
     while let Some(frame) = std::future::poll_fn(|cx| std::pin::Pin::new(&mut incoming).poll_frame(cx)).await {
         body.extend_from_slice(&frame.map_err(|_| Broken)?.into_data().unwrap_or_default());
     }
     Ok(String::from_utf8_lossy(&body).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn query_is_decoded() {
-        let read: Vec<_> = pairs("contains=a%20b+c%zz&since=1").collect();
-        assert_eq!(read, [("contains", "a b c%zz".into()), ("since", "1".into())]);
-    }
 }

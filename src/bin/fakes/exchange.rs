@@ -7,24 +7,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::{Body as _, Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use hyper::{HeaderMap, Method, Request, Response};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Request, Response};
 
 use crate::body::{Body, Broken};
 use crate::faults::Faults;
+use crate::framing::Framing;
 use crate::prompt::Prompt;
-use crate::provider::Fake;
+use crate::provider::{Fake, Operation};
 use crate::record::{Head, Open, Records};
 use crate::script::{self, Step, Steps};
 use crate::serve::Handler;
 use crate::strict::Refusal;
+use crate::target::{Received, Target};
 
 /// Above every provider's limit, so that their own refusals are seen.
 const MOST_BODY: usize = 64 << 20;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const HTML: &str = "text/html; charset=utf-8";
 const PAGE: &[u8] = b"<!DOCTYPE html><html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad \
                       Gateway</h1></center><hr><center>cloudflare</center></body></html>\n";
 
@@ -46,23 +46,31 @@ pub struct Asked {
 /// An answer before it travels.
 struct Answer {
     status: u16,
-    content_type: HeaderValue,
+    content_type: &'static str,
     /// Known for what is not a stream.
     length: Option<usize>,
+    headers: Vec<(&'static str, String)>,
     steps: Steps,
 }
 
+/// What was asked, as far as it could be read.
+enum Question {
+    Chat(Box<Prompt>),
+    /// It has one answer.
+    Fixed(String),
+}
+
 impl Answer {
-    fn whole(status: u16, content_type: HeaderValue, body: impl Into<Bytes>, faults: &Faults) -> Self {
+    fn whole(status: u16, content_type: &'static str, body: impl Into<Bytes>, faults: &Faults) -> Self {
         let body = body.into();
         let body = if faults.has("truncate_json") { body.slice(..body.len() / 2) } else { body };
         // Trailers need a body of no announced length in HTTP/1.1.
         let length = (!faults.has("trailers")).then_some(body.len());
-        Self { status, content_type, length, steps: script::of_bytes(body, faults) }
+        Self { status, content_type, length, headers: Vec::new(), steps: script::of_bytes(body, faults) }
     }
 
-    fn stream(steps: Steps) -> Self {
-        Self { status: 200, content_type: EVENT_STREAM, length: None, steps }
+    fn stream(framing: Framing, steps: Steps) -> Self {
+        Self { status: 200, content_type: framing.content_type(), length: None, headers: Vec::new(), steps }
     }
 }
 
@@ -87,8 +95,9 @@ impl Handler for Exchange {
             self.records.body(&open, body);
         }
         let request_id = self.fake.request_id(open.record.seq);
-        let checked = self.checked(&parts.method, parts.uri.path(), &open.record.head.headers, body.as_ref());
-        let (prompt, faults) = match checked {
+        let target = Target::new(&parts.method, &parts.uri);
+        let checked = self.checked(&target, &open.record.head.headers, body.as_ref());
+        let (question, faults) = match checked {
             Ok(checked) => checked,
             Err(refusal) => {
                 let answer = self.refused(&refusal, &request_id, &Faults::default());
@@ -106,42 +115,40 @@ impl Handler for Exchange {
             // The connection's end drops this, and the record with it.
             std::future::pending::<()>().await;
         }
-        let answer = self.answer(prompt, &body.unwrap_or_default(), &faults, &request_id);
+        let answer = self.answer(question, &body.unwrap_or_default(), &faults, &request_id);
         Ok(self.respond(answer, &faults, &request_id, open))
     }
 }
 
 impl Exchange {
-    /// The prompt, which `GET /v1/models` has not, and the faults for this request.
+    /// What is asked, and the faults for this request.
     fn checked(
         &self,
-        method: &Method,
-        path: &str,
+        target: &Target,
         headers: &HeaderMap,
         body: Option<&Bytes>,
-    ) -> Result<(Option<Prompt>, Faults), Refusal> {
+    ) -> Result<(Question, Faults), Refusal> {
         let fake = self.fake;
-        let invalid = |status, text| Refusal::new(status, "invalid_request_error", text);
-        let lists_models = path == "/v1/models" && fake.models().is_some();
-        if path != fake.chat_path() && !lists_models {
-            let refusal = fake.failure(Some(404), None);
-            return Err(Refusal { message: format!("Invalid URL ({method} {path})"), code: None, ..refusal });
-        }
-        if method != (if lists_models { Method::GET } else { Method::POST }) {
-            return Err(invalid(405, format!("Not allowed to {method} on {path}")));
-        }
-        fake.check_headers(headers, &self.key)?;
-        let Some(body) = body else {
+        let operation = fake.route(target)?;
+        let request = Received { target, headers, body: body.map(|body| &**body).unwrap_or_default() };
+        fake.check_credentials(&request, &self.key)?;
+        if body.is_none() {
             return Err(Refusal { status: 413, ..fake.failure(Some(413), None) });
+        }
+        let question = match operation {
+            Operation::Chat => Question::Chat(Box::new(fake.read(&request)?)),
+            Operation::Fixed(answer) => Question::Fixed(answer),
         };
-        let prompt = if lists_models { None } else { Some(fake.read(headers, body)?) };
-        let of_model = prompt.as_ref().and_then(|prompt| prompt.faults.as_deref()).unwrap_or_default();
-        let of_model = Faults::parse(fake.name(), of_model).map_err(|unknown| self.mistaken(unknown.to_string()))?;
+        let of_model = match &question {
+            Question::Chat(prompt) => prompt.faults.as_deref().unwrap_or_default(),
+            Question::Fixed(_) => "",
+        };
+        let of_model = fake.vocabulary().parse(of_model).map_err(|unknown| self.mistaken(unknown.to_string()))?;
         if of_model.has("times") {
             let text = "`times` is for the control listener: the faults of a model are those of one request";
             return Err(self.mistaken(text.to_owned()));
         }
-        Ok((prompt, self.take_asked().and(of_model)))
+        Ok((question, self.take_asked().and(of_model)))
     }
 
     /// A test asked for a fault that is none: the answer has to say so.
@@ -165,24 +172,30 @@ impl Exchange {
     }
 
     fn refused(&self, refusal: &Refusal, request_id: &str, faults: &Faults) -> Answer {
-        Answer::whole(refusal.status, JSON, self.fake.error(refusal, request_id), faults)
+        let refusal = Refusal { retry_after: faults.number("retry_after"), ..refusal.clone() };
+        let body = self.fake.error(&refusal, request_id);
+        let answer = Answer::whole(refusal.status, self.fake.json_type(), body, faults);
+        Answer { headers: self.fake.error_headers(&refusal), ..answer }
     }
 
-    fn answer(&self, prompt: Option<Prompt>, body: &[u8], faults: &Faults, request_id: &str) -> Answer {
+    fn answer(&self, question: Question, body: &[u8], faults: &Faults, request_id: &str) -> Answer {
         let fake = self.fake;
         let status = faults.number("status").and_then(|status| u16::try_from(status).ok());
         let failure = || fake.failure(status, faults.word("error"));
         let error_event = || fake.error_event(&failure(), request_id);
         let in_band = faults.has("error_in_200") || faults.has("error_in_stream") || faults.has("error_after");
-        let asked = prompt.as_ref().is_some_and(|prompt| prompt.stream);
+        let (asked, framing) = match &question {
+            Question::Chat(prompt) => (prompt.stream, prompt.framing),
+            Question::Fixed(_) => (false, Framing::default()),
+        };
         let streams = (asked || faults.has("stream_for_json")) && !faults.has("json_for_stream");
-        let content_type = if streams { EVENT_STREAM } else { JSON };
+        let content_type = if streams { framing.content_type() } else { fake.json_type() };
 
         if faults.has("headers_then_silence") {
-            return Answer { content_type, ..Answer::stream(Box::new([Step::Hang].into_iter())) };
+            return Answer { content_type, ..Answer::stream(framing, Box::new([Step::Hang].into_iter())) };
         }
         if faults.has("pings_then_silence") {
-            return Answer::stream(script::of_pings(fake.ping(), faults, self.pace));
+            return Answer::stream(framing, script::of_pings(fake.ping(), framing, faults, self.pace));
         }
         if let Some(status) = faults.number("html_status").or(faults.has("html").then_some(200)) {
             return Answer::whole(u16::try_from(status).unwrap_or(502), HTML, PAGE, faults);
@@ -191,14 +204,15 @@ impl Exchange {
             return Answer::whole(status.unwrap_or(200), content_type, "", faults);
         }
         if faults.has("empty_stream") {
-            return Answer::stream(Box::new(std::iter::empty()));
+            return Answer::stream(framing, Box::new(std::iter::empty()));
         }
         if faults.has("garbage") {
             return Answer::whole(200, content_type, garbage(), faults);
         }
         if faults.has("error_in_stream") {
             let events = Box::new([error_event()].into_iter());
-            return Answer::stream(script::of_stream(events, faults, self.pace, error_event));
+            let steps = script::of_stream(events, framing, faults, self.pace, error_event);
+            return Answer::stream(framing, steps);
         }
         if faults.has("error_in_200") {
             return self.refused(&Refusal { status: 200, ..failure() }, request_id, faults);
@@ -207,19 +221,21 @@ impl Exchange {
             return self.refused(&failure(), request_id, faults);
         }
         let status = status.filter(|_| !in_band).unwrap_or(200);
-        let Some(prompt) = prompt else {
-            return Answer::whole(status, JSON, fake.models().unwrap_or_default(), faults);
+        let prompt = match question {
+            Question::Chat(prompt) => prompt,
+            Question::Fixed(body) => return Answer::whole(status, fake.json_type(), body, faults),
         };
         let reply = prompt.reply(fake.name(), body);
         if streams {
             let events = fake.events(&prompt, reply, faults);
-            return Answer { status, ..Answer::stream(script::of_stream(events, faults, self.pace, error_event)) };
+            let steps = script::of_stream(events, framing, faults, self.pace, error_event);
+            return Answer { status, ..Answer::stream(framing, steps) };
         }
-        Answer::whole(status, JSON, fake.message(&prompt, reply, faults), faults)
+        Answer::whole(status, fake.json_type(), fake.message(&prompt, reply, faults), faults)
     }
 
     fn respond(&self, answer: Answer, faults: &Faults, request_id: &str, open: Open) -> Response<Body> {
-        let Answer { status, content_type, length, steps } = answer;
+        let Answer { status, content_type, length, headers: more, steps } = answer;
         open.status(status);
         let mut open = Some(open);
         if length == Some(0) {
@@ -230,21 +246,21 @@ impl Exchange {
         // A status that is none cannot come here: `status=` and refusals are checked.
         *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, content_type);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.extend(
             self.fake
                 .headers()
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
         );
-        if let Ok(id) = HeaderValue::from_str(request_id) {
-            headers.insert(HeaderName::from_static(self.fake.request_id_header()), id);
+        let id = self.fake.request_id_header().map(|name| (name, request_id.to_owned()));
+        for (name, value) in id.into_iter().chain(more) {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
         }
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        if let Some(seconds) = faults.number("retry_after") {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if faults.has("gzip_header") {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

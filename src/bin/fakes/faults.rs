@@ -1,36 +1,31 @@
 //! The faults that can be asked for: one table of names, and the text that picks from it.
 //!
 //! The same text stands behind a model's `?` and in the body of `PUT /faults/<provider>`. This file says
-//! what may be asked for; what each fault does is written where it happens (`exchange`, `script` and the
-//! providers' renderers).
+//! what may be asked of every fake, the fakes what of them alone; what each fault does is written where it
+//! happens (`exchange`, `framing`, `script` and the providers' renderers).
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
 #[derive(Clone, Copy)]
-enum Form {
+pub enum Form {
     Flag,
     Number,
+    /// An HTTP status.
     Status,
     /// A name that the provider's renderer looks up; any is allowed, new ones appear all the time.
     Name,
     OneOf(&'static [&'static str]),
 }
 
-struct Row {
+pub struct Row {
     name: &'static str,
     form: Form,
-    /// The provider whose format has the thing that is broken here.
-    only: Option<&'static str>,
 }
 
-const fn row(name: &'static str, form: Form) -> Row {
-    Row { name, form, only: None }
-}
-
-const fn only(provider: &'static str, name: &'static str, form: Form) -> Row {
-    Row { name, form, only: Some(provider) }
+pub const fn row(name: &'static str, form: Form) -> Row {
+    Row { name, form }
 }
 
 const FAULTS: &[Row] = &[
@@ -67,35 +62,36 @@ const FAULTS: &[Row] = &[
     row("gzip_header", Form::Flag),
     row("bad_header", Form::Flag),
     row("trailers", Form::Flag),
-    row("crlf", Form::Flag),
-    row("cr", Form::Flag),
-    row("no_space", Form::Flag),
-    row("bom", Form::Flag),
     row("split", Form::Number),
     // The grammar of the stream.
     row("finish_twice", Form::Flag),
     row("no_finish", Form::Flag),
-    only("openai", "role_every_chunk", Form::Flag),
-    only("openai", "null_delta", Form::Flag),
-    only("openai", "done", Form::OneOf(&["missing", "nospace", "twice", "then_data", "json"])),
-    only("anthropic", "done", Form::OneOf(&["missing", "twice", "then_data"])),
-    only("openai", "usage", Form::OneOf(&["missing", "every", "with_finish"])),
-    only("anthropic", "usage", Form::OneOf(&["missing"])),
 ];
 
-#[derive(Clone, Debug, Default)]
-pub struct Faults(Vec<(&'static str, String)>);
+/// Of server-sent events: how they are written.
+pub const SERVER_SENT: &[Row] =
+    &[row("crlf", Form::Flag), row("cr", Form::Flag), row("no_space", Form::Flag), row("bom", Form::Flag)];
 
-impl Faults {
+/// What may be asked of one fake: the faults of all, and those of its format.
+#[derive(Clone, Copy)]
+pub struct Vocabulary {
+    pub provider: &'static str,
+    pub own: &'static [&'static [Row]],
+}
+
+impl Vocabulary {
+    fn rows(&self) -> impl Iterator<Item = &'static Row> {
+        FAULTS.iter().chain(self.own.iter().copied().flatten())
+    }
+
     /// `status=503&retry_after=1`, every name and value checked: a typo in a test must not look like a
     /// healthy provider.
-    pub fn parse(provider: &str, text: &str) -> Result<Self, Unknown> {
+    pub fn parse(&self, text: &str) -> Result<Faults, Unknown> {
         let mut faults = Vec::new();
         for part in text.trim().split('&').filter(|part| !part.is_empty()) {
             let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            let fits = |row: &&Row| row.name == name && row.only.is_none_or(|only| only == provider);
-            let unknown = || Unknown { part: part.to_owned(), provider: provider.to_owned() };
-            let row = FAULTS.iter().find(fits).ok_or_else(unknown)?;
+            let unknown = || Unknown { part: part.to_owned(), vocabulary: *self };
+            let row = self.rows().find(|row| row.name == name).ok_or_else(unknown)?;
             let valid = match row.form {
                 Form::Flag => value.is_empty() || value == "1",
                 Form::Number => value.parse::<u64>().is_ok(),
@@ -108,9 +104,29 @@ impl Faults {
             }
             faults.push((row.name, value.to_owned()));
         }
-        Ok(Self(faults))
+        Ok(Faults(faults))
     }
 
+    /// The form of each fault's value, by the fault's name.
+    pub fn listed(&self) -> Value {
+        let rows = self.rows().map(|row| {
+            let form = match row.form {
+                Form::Flag => json!("flag"),
+                Form::Number => json!("number"),
+                Form::Status => json!("status"),
+                Form::Name => json!("name"),
+                Form::OneOf(words) => json!(words),
+            };
+            (row.name.to_owned(), form)
+        });
+        Value::Object(rows.collect::<Map<_, _>>())
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Vec<(&'static str, String)>);
+
+impl Faults {
     pub fn has(&self, name: &str) -> bool {
         self.word(name).is_some()
     }
@@ -134,32 +150,14 @@ impl Faults {
     }
 }
 
-/// What may be asked of a provider's fake: the form of each fault's value, by the fault's name.
-pub fn known(provider: &str) -> Value {
-    let rows = FAULTS.iter().filter(|row| row.only.is_none_or(|only| only == provider));
-    let rows = rows.map(|row| {
-        let form = match row.form {
-            Form::Flag => json!("flag"),
-            Form::Number => json!("number"),
-            Form::Status => json!("status"),
-            Form::Name => json!("name"),
-            Form::OneOf(words) => json!(words),
-        };
-        (row.name.to_owned(), form)
-    });
-    Value::Object(rows.collect::<Map<_, _>>())
-}
-
-#[derive(Debug)]
 pub struct Unknown {
     part: String,
-    provider: String,
+    vocabulary: Vocabulary,
 }
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = FAULTS.iter().filter(|row| row.only.is_none_or(|only| only == self.provider));
-        let known = known.map(|row| match row.form {
+        let known = self.vocabulary.rows().map(|row| match row.form {
             Form::Flag => row.name.to_owned(),
             Form::Number => format!("{}=N", row.name),
             Form::Status => format!("{}=200..599", row.name),
@@ -167,7 +165,7 @@ impl fmt::Display for Unknown {
             Form::OneOf(words) => format!("{}={}", row.name, words.join("|")),
         });
         let known = known.collect::<Vec<_>>().join(", ");
-        write!(f, "`{}` is no fault of the {} fake; known: {known}", self.part, self.provider)
+        write!(f, "`{}` is no fault of the {} fake; known: {known}", self.part, self.vocabulary.provider)
     }
 }
 
@@ -175,12 +173,20 @@ impl fmt::Display for Unknown {
 mod tests {
     use super::*;
 
+    const OWN: Vocabulary =
+        Vocabulary { provider: "own", own: &[SERVER_SENT, &[row("done", Form::OneOf(&["missing", "twice"]))]] };
+    const NONE: Vocabulary = Vocabulary { provider: "none", own: &[] };
+
+    fn parse(text: &str) -> Faults {
+        OWN.parse(text).ok().unwrap()
+    }
+
     #[test]
     fn known_faults_compose() {
-        let faults = Faults::parse("openai", "status=503&retry_after=1&crlf&done=twice\n").unwrap();
+        let faults = parse("status=503&retry_after=1&crlf&done=twice\n");
         assert_eq!(faults.number("status"), Some(503));
         assert!(faults.has("crlf") && faults.is("done", "twice") && !faults.has("cr"));
-        let both = faults.and(Faults::parse("openai", "status=500").unwrap());
+        let both = faults.and(parse("status=500"));
         assert_eq!((both.number("status"), both.number("retry_after")), (Some(500), Some(1)));
     }
 
@@ -188,17 +194,16 @@ mod tests {
     fn typo_is_refused_with_what_is_known() {
         for text in ["stauts=503", "status", "status=abc", "status=99", "cut_after=", "crlf=2", "done=never", "error="]
         {
-            let problem = Faults::parse("openai", text).unwrap_err().to_string();
+            let problem = OWN.parse(text).err().unwrap().to_string();
             assert!(problem.contains("status=200..599"), "{text}: {problem}");
         }
-        assert!(Faults::parse("anthropic", "done=nospace").is_err());
-        assert!(Faults::parse("anthropic", "null_delta").is_err());
+        assert!(NONE.parse("done=twice").is_err() && NONE.parse("crlf").is_err());
     }
 
     #[test]
     fn known_faults_are_those_of_the_provider() {
-        let (openai, anthropic) = (known("openai"), known("anthropic"));
-        assert_eq!((&openai["null_delta"], &anthropic["null_delta"]), (&json!("flag"), &Value::Null));
-        assert_eq!(anthropic["done"], json!(["missing", "twice", "then_data"]));
+        let (own, none) = (OWN.listed(), NONE.listed());
+        assert_eq!((&own["crlf"], &none["crlf"]), (&json!("flag"), &Value::Null));
+        assert_eq!(own["done"], json!(["missing", "twice"]));
     }
 }

@@ -1,4 +1,4 @@
-//! Fake providers: OpenAI and Anthropic as strict as the real ones, with faults on request.
+//! Fake providers, each as strict as the real one, with faults on request.
 //!
 //! For demos, tests and benchmarks of the gateway. It shares no code with it: a mistake in how the gateway
 //! reads a format must not repeat itself here. In the order in which a request meets them:
@@ -6,12 +6,15 @@
 //! ```text
 //! serve     connections ──► exchange   one request and its answer ──► record
 //!                              │
-//!                              ├─ openai | anthropic   read: bytes -> Prompt, or a refusal
-//!                              ├─ prompt               Prompt -> Reply
-//!                              ├─ openai | anthropic   Reply -> JSON or events
-//!                              └─ script, body         events -> writes, waits, faults
+//!                              ├─ a format         read: bytes -> Prompt, or a refusal
+//!                              ├─ prompt           Prompt -> Reply
+//!                              ├─ a format         Reply -> JSON or events
+//!                              └─ script, framing  events -> writes, waits, faults
 //! control   faults in, records out
 //! ```
+//!
+//! A provider is a line of [`FAKES`]. A wire format is a folder with a [`Fake`]; a vendor that speaks
+//! OpenAI's is a row of data (`openai::Dialect`).
 
 mod anthropic;
 mod body;
@@ -19,6 +22,7 @@ mod certificates;
 mod control;
 mod exchange;
 mod faults;
+mod framing;
 mod openai;
 mod prompt;
 mod provider;
@@ -27,6 +31,8 @@ mod script;
 mod serve;
 mod strict;
 mod synthesis;
+mod target;
+mod thinking;
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -47,27 +53,24 @@ use crate::provider::Fake;
 use crate::record::Records;
 use crate::serve::serve;
 
-const FAKES: &[&dyn Fake] = &[&openai::OpenAi, &anthropic::Anthropic];
+const FAKES: &[&dyn Fake] = &[
+    &openai::Compatible(&openai::OPENAI),
+    &anthropic::Anthropic,
+    &openai::Compatible(&openai::MISTRAL),
+    &openai::Compatible(&openai::DEEPSEEK),
+];
 
 /// Fake LLM providers on loopback. Prints one line of JSON with their addresses when all of them listen.
 #[derive(Parser)]
 #[command(name = "dragoman-fakes")]
 struct Arguments {
-    /// Where the OpenAI fake listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = loopback)]
-    openai: SocketAddr,
-    /// Where the Anthropic fake listens.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = loopback)]
-    anthropic: SocketAddr,
-    /// Where faults are set and records are read.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = loopback)]
-    control: SocketAddr,
-    /// The key that the OpenAI fake accepts.
-    #[arg(long, value_name = "KEY", default_value = openai::OpenAi.default_key())]
-    openai_key: String,
-    /// The key that the Anthropic fake accepts.
-    #[arg(long, value_name = "KEY", default_value = anthropic::Anthropic.default_key())]
-    anthropic_key: String,
+    /// Where a fake listens, or `control`: at which faults are set and records are read. Any free port if
+    /// not given.
+    #[arg(long, value_name = "NAME=ADDR", value_parser = listener)]
+    listen: Vec<(String, SocketAddr)>,
+    /// The key that a fake accepts, if not its own.
+    #[arg(long, value_name = "NAME=KEY", value_parser = key)]
+    key: Vec<(String, String)>,
     /// Listen with TLS too, with certificates of a CA made at start.
     #[arg(long)]
     tls: bool,
@@ -80,12 +83,55 @@ struct Arguments {
     /// Count requests, keep none.
     #[arg(long)]
     no_record: bool,
-    /// Print the faults that each provider knows, as JSON, and serve nothing.
+    /// Print what there is to know of each fake, as JSON, and serve nothing: its wire format, the model that
+    /// it has, what gateway.yaml has to say of such a provider, and the faults that it knows.
     #[arg(long)]
-    faults: bool,
+    describe: bool,
     /// Stop when the standard input ends, as it does when the program that started this dies.
     #[arg(long)]
     stop_with_stdin: bool,
+}
+
+const CONTROL: &str = "control";
+
+fn listener(text: &str) -> Result<(String, SocketAddr), String> {
+    let (name, address) = of_fake(text, &[CONTROL])?;
+    Ok((name, loopback(&address)?))
+}
+
+fn key(text: &str) -> Result<(String, String), String> {
+    of_fake(text, &[])
+}
+
+/// `NAME=VALUE` with a name that there is.
+fn of_fake(text: &str, others: &[&str]) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let known: Vec<_> = FAKES.iter().map(|fake| fake.name()).chain(others.iter().copied()).collect();
+    if !known.contains(&name) {
+        return Err(format!("there is no `{name}`; known: {}", known.join(", ")));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// The last of those given for a name.
+fn given<'a, T>(pairs: &'a [(String, T)], name: &str) -> Option<&'a T> {
+    pairs.iter().rev().find(|(given, _)| given == name).map(|(_, value)| value)
+}
+
+fn description() -> Value {
+    let fakes = FAKES.iter().map(|fake| {
+        let described = json!({
+            "kind": fake.kind(),
+            "format": fake.format(),
+            "base_path": fake.base_path(),
+            "model": fake.model(),
+            "provider": fake.provider_settings(),
+            "model_settings": fake.model_settings(),
+            "faults": fake.vocabulary().listed(),
+        });
+        (fake.name().to_owned(), described)
+    });
+    Value::Object(fakes.collect())
 }
 
 /// The keys and the records of tests are nobody else's.
@@ -97,9 +143,8 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
-    if arguments.faults {
-        let known = FAKES.iter().map(|fake| (fake.name().to_owned(), faults::known(fake.name())));
-        writeln!(std::io::stdout(), "{}", Value::Object(known.collect()))?;
+    if arguments.describe {
+        writeln!(std::io::stdout(), "{}", description())?;
         return Ok(());
     }
     let stopped = stopped(arguments.stop_with_stdin)?;
@@ -113,31 +158,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(arguments: Arguments) -> Result<Map<String, Value>, Box<dyn Error>> {
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listen = |name: &str| given(&arguments.listen, name).copied().unwrap_or(any_port);
     let records = Arc::new(Records::new(arguments.no_record));
-    let exchange = |fake: &'static dyn Fake, key: &str| {
-        Arc::new(Exchange {
-            fake,
-            key: key.to_owned(),
-            pace: Duration::from_millis(arguments.pace),
-            records: Arc::clone(&records),
-            asked: Mutex::new(None),
+    let exchanges: Vec<_> = FAKES
+        .iter()
+        .map(|fake| {
+            let key = given(&arguments.key, fake.name()).map_or_else(|| fake.default_key().to_owned(), String::clone);
+            let pace = Duration::from_millis(arguments.pace);
+            Arc::new(Exchange { fake: *fake, key, pace, records: Arc::clone(&records), asked: Mutex::new(None) })
         })
-    };
-    let openai = exchange(&openai::OpenAi, &arguments.openai_key);
-    let anthropic = exchange(&anthropic::Anthropic, &arguments.anthropic_key);
-    let exchanges = vec![Arc::clone(&openai), Arc::clone(&anthropic)];
-    let control = Arc::new(Control { records, exchanges });
+        .collect();
 
     let mut addresses = Map::new();
-    let mut say = |name: &str, value: String| drop(addresses.insert(name.to_owned(), json!(value)));
-    let address = serve(arguments.openai, None, Arc::clone(&openai)).await?;
-    say("openai", format!("http://{address}/v1"));
-    let address = serve(arguments.anthropic, None, Arc::clone(&anthropic)).await?;
-    say("anthropic", format!("http://{address}"));
-    let address = serve(arguments.control, None, control).await?;
-    say("control", format!("http://{address}"));
-    say("openai_key", arguments.openai_key);
-    say("anthropic_key", arguments.anthropic_key);
+    let mut say = |name: String, value: String| drop(addresses.insert(name, json!(value)));
+    for exchange in &exchanges {
+        let name = exchange.fake.name();
+        let address = serve(listen(name), None, Arc::clone(exchange)).await?;
+        say(name.to_owned(), format!("http://{address}{}", exchange.fake.base_path()));
+        say(format!("{name}_key"), exchange.key.clone());
+    }
+    let control = Arc::new(Control { records, exchanges: exchanges.clone() });
+    let address = serve(listen(CONTROL), None, control).await?;
+    say(CONTROL.to_owned(), format!("http://{address}"));
     if !arguments.tls {
         return Ok(addresses);
     }
@@ -148,17 +191,16 @@ async fn start(arguments: Arguments) -> Result<Map<String, Value>, Box<dyn Error
     std::fs::create_dir_all(&directory)?;
     let ca = directory.join("ca.pem");
     std::fs::write(&ca, certificates.ca_pem)?;
-    say("ca", ca.display().to_string());
-    let listeners = [
-        ("openai_tls", &openai, certificates.localhost.clone(), "/v1"),
-        ("anthropic_tls", &anthropic, certificates.localhost, ""),
-        ("openai_tls_wrong_name", &openai, certificates.wrong_name, "/v1"),
-        ("openai_tls_unknown_ca", &openai, certificates.unknown_ca, "/v1"),
-    ];
-    for (name, exchange, tls, path) in listeners {
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    say("ca".to_owned(), ca.display().to_string());
+    let mut listeners: Vec<_> =
+        exchanges.iter().map(|exchange| ("tls", exchange, certificates.localhost.clone())).collect();
+    // What a client does with a bad certificate does not depend on whose it is.
+    listeners.extend(exchanges.first().map(|exchange| ("tls_wrong_name", exchange, certificates.wrong_name)));
+    listeners.extend(exchanges.first().map(|exchange| ("tls_unknown_ca", exchange, certificates.unknown_ca)));
+    for (what, exchange, tls) in listeners {
+        let fake = exchange.fake;
         let port = serve(any_port, Some(tls), Arc::clone(exchange)).await?.port();
-        say(name, format!("https://localhost:{port}{path}"));
+        say(format!("{}_{what}", fake.name()), format!("https://localhost:{port}{}", fake.base_path()));
     }
     Ok(addresses)
 }
@@ -189,4 +231,28 @@ fn stopped(with_stdin: bool) -> std::io::Result<impl Future<Output = ()>> {
             _ = stdin_ended, if with_stdin => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fake_has_its_own_name() {
+        let mut names: Vec<_> = FAKES.iter().map(|fake| fake.name()).chain([CONTROL]).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+
+    #[test]
+    fn every_fake_knows_the_errors_that_tests_ask_for() {
+        for fake in FAKES {
+            for error in ["context_length_exceeded", "content_filter", "insufficient_quota"] {
+                let failure = fake.failure(None, Some(error));
+                assert!(!failure.message.contains(error), "{} has no {error}: {failure:?}", fake.name());
+            }
+        }
+    }
 }

@@ -10,25 +10,29 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::framing::Framing;
 use crate::synthesis;
+use crate::thinking::{self, Thinking, Thinks};
 
 /// The longest `count N`: enough for a stream of minutes, and the words can be kept for all.
 const MOST_COUNTED: usize = 100_000;
 /// The longest `lorem N`: beyond what any provider answers, and bounded because a request chooses it.
 const MOST_LOREM: usize = 64 << 20;
 /// How much of the last user text is echoed.
-const ECHO_CHARS: usize = 200;
+pub const ECHO_CHARS: usize = 200;
 /// What `cached` in the text reports.
 pub const CACHE_READ: u64 = 64;
 pub const CACHE_WRITE: u64 = 16;
 
-/// A request as both providers' readers leave it.
+/// A request as the readers of all formats leave it.
 #[derive(Debug, Default)]
 pub struct Prompt {
     /// The model's name, without the faults behind its `?`.
     pub model: String,
     pub faults: Option<String>,
     pub stream: bool,
+    /// How events are to be written, where a format has more than one way.
+    pub framing: Framing,
     pub include_usage: bool,
     pub include_obfuscation: bool,
     pub max_tokens: Option<usize>,
@@ -43,6 +47,9 @@ pub struct Prompt {
     pub one_call_only: bool,
     pub json: JsonOutput,
     pub stop: Vec<String>,
+    pub thinks: Thinks,
+    /// Thoughts go to the client as their signature alone.
+    pub hides_thinking: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +87,8 @@ pub enum JsonOutput {
 pub struct Reply {
     /// Derived from the request's bytes: equal requests get equal ids, different ones do not.
     pub id: String,
+    /// Before all parts.
+    pub thinking: Option<Thinking>,
     pub parts: Vec<Part>,
     pub finish: Finish,
     pub usage: Usage,
@@ -112,19 +121,41 @@ pub enum Finish {
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
     pub input: u64,
+    /// With what was thought.
     pub output: u64,
+    pub thought: u64,
     pub cached: bool,
 }
 
 impl Prompt {
+    /// A prompt for a model of this name, behind whose `?` there may be faults.
+    pub fn for_model(name: &str) -> Self {
+        let (model, faults) = match name.split_once('?') {
+            Some((model, faults)) => (model, Some(faults.to_owned())),
+            None => (name, None),
+        };
+        Self { model: model.to_owned(), faults, choices: 1, ..Self::default() }
+    }
+
     pub fn reply(&self, provider: &str, body: &[u8]) -> Reply {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let id = format!("{:016x}", hasher.finish());
         let (parts, finish) = self.said(provider, &id);
-        let output = parts.iter().map(Part::tokens).sum::<usize>() as u64;
-        let cached = self.user_text.contains("cached");
-        Reply { id, parts, finish, usage: Usage { input: body.len().div_ceil(4) as u64, output, cached } }
+        let thinking = self.does_think().then(|| Thinking::about(&self.user_text, &id));
+        let thought = thinking.as_ref().map_or(0, |thinking| tokens(&thinking.text).count() as u64);
+        let said = parts.iter().map(Part::tokens).sum::<usize>() as u64;
+        let input = body.len().div_ceil(4) as u64;
+        let usage = Usage { input, output: thought + said, thought, cached: self.user_text.contains("cached") };
+        Reply { id, thinking, parts, finish, usage }
+    }
+
+    fn does_think(&self) -> bool {
+        match self.thinks {
+            Thinks::Never => false,
+            Thinks::IfAsked => self.user_text.contains(thinking::ASKED),
+            Thinks::Always => true,
+        }
     }
 
     fn said(&self, provider: &str, id: &str) -> (Vec<Part>, Finish) {
@@ -338,6 +369,13 @@ mod tests {
             let shown = format!("{prompt:?}");
             assert_eq!(said(prompt), (text.to_owned(), finish), "{shown}");
         }
+    }
+
+    #[test]
+    fn model_thinks_if_it_may_and_is_asked_to() {
+        let thought = |text, thinks| Prompt { thinks, ..asked(text) }.reply("openai", b"{}").thinking;
+        assert!(thought("think hard", Thinks::IfAsked).is_some() && thought("hi", Thinks::Always).is_some());
+        assert!(thought("hi", Thinks::IfAsked).is_none() && thought("think hard", Thinks::Never).is_none());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From events to what happens on the connection: writes, waits, and the ways an answer goes wrong.
 //!
-//! A script is an iterator of steps and knows no socket and no clock; `body` plays it. It knows server-sent
-//! events, and of the providers only which event is a token.
+//! A script is an iterator of steps and knows no socket and no clock; `body` plays it. Of the providers it
+//! knows only which event is a token, and of the bytes of an event nothing: `framing` writes them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 
 use crate::faults::Faults;
-use crate::provider::{Data, Event, Events, Kind};
+use crate::framing::{Framer, Framing};
+use crate::provider::{Event, Events, Kind};
 
 #[derive(Debug, PartialEq)]
 pub enum Step {
@@ -38,7 +39,7 @@ struct Script {
     events: Events,
     /// Steps that an event has become and that are not taken yet.
     next: VecDeque<Step>,
-    framing: Framing,
+    framer: Framer,
     split: Option<usize>,
     tokens: u64,
     /// Before the first token.
@@ -46,25 +47,34 @@ struct Script {
     /// Between tokens.
     pace: Duration,
     early: Option<(u64, Early)>,
+    /// What the framing has behind the last event is still to be written.
+    ends: bool,
     trailers: bool,
 }
 
-pub fn of_stream(events: Events, faults: &Faults, pace: Duration, error: impl Fn() -> Event) -> Steps {
+pub fn of_stream(
+    events: Events,
+    framing: Framing,
+    faults: &Faults,
+    pace: Duration,
+    error: impl Fn() -> Event,
+) -> Steps {
     let after = |name| faults.number(name);
     let early = after("error_after").map(|n| (n, Early::Error(error())));
     let early = early.or_else(|| after("cut_after").map(|n| (n, Early::Cut)));
     let early = early.or_else(|| after("end_after").map(|n| (n, Early::End)));
     let early = early.or_else(|| after("stall_after").map(|n| (n, Early::Stall)));
-    let bom = faults.has("bom").then(|| Step::Write(Bytes::from_static(b"\xef\xbb\xbf")));
+    let mut framer = Framer::new(framing, faults);
     Box::new(Script {
         events,
-        next: bom.into_iter().collect(),
-        framing: Framing::new(faults),
+        next: framer.start().map(Step::Write).into_iter().collect(),
+        framer,
         split: faults.number("split").and_then(|size| usize::try_from(size.max(1)).ok()),
         tokens: 0,
         first: millis(faults, "first_token_ms").unwrap_or_default(),
         pace: millis(faults, "pace_ms").unwrap_or(pace),
         early,
+        ends: true,
         trailers: faults.has("trailers"),
     })
 }
@@ -88,10 +98,10 @@ pub fn of_bytes(body: Bytes, faults: &Faults) -> Steps {
 }
 
 /// Signs of life and nothing else.
-pub fn of_pings(ping: Event, faults: &Faults, pace: Duration) -> Steps {
+pub fn of_pings(ping: Event, framing: Framing, faults: &Faults, pace: Duration) -> Steps {
     const LEAST: Duration = Duration::from_millis(50);
     let pace = millis(faults, "pace_ms").unwrap_or(pace).max(LEAST);
-    let bytes = Framing::new(faults).frame(&ping);
+    let bytes = Framer::new(framing, faults).frame(&ping);
     Box::new((0..).map(move |n: u64| if n.is_multiple_of(2) { Step::Write(bytes.clone()) } else { Step::Wait(pace) }))
 }
 
@@ -120,6 +130,9 @@ impl Iterator for Script {
             return Some(step);
         }
         let Some(event) = self.events.next() else {
+            if let Some(end) = std::mem::take(&mut self.ends).then(|| self.framer.end()).flatten() {
+                return Some(Step::Write(end));
+            }
             return std::mem::take(&mut self.trailers).then(|| Step::Trailers(trailers()));
         };
         if event.kind != Kind::Other
@@ -134,7 +147,7 @@ impl Iterator for Script {
                 self.next.push_back(Step::Wait(wait));
             }
         }
-        let bytes = self.framing.frame(&event);
+        let bytes = self.framer.frame(&event);
         if self.split.is_none() && self.next.is_empty() {
             return Some(Step::Write(bytes));
         }
@@ -146,8 +159,9 @@ impl Iterator for Script {
 impl Script {
     fn end_early(&mut self, early: Early) -> Option<Step> {
         self.events = Box::new(std::iter::empty());
+        self.ends = matches!(early, Early::Error(_));
         match early {
-            Early::Error(event) => Some(Step::Write(self.framing.frame(&event))),
+            Early::Error(event) => Some(Step::Write(self.framer.frame(&event))),
             Early::Cut => Some(Step::Break),
             Early::Stall => Some(Step::Hang),
             Early::End => self.next(),
@@ -155,49 +169,23 @@ impl Script {
     }
 }
 
-struct Framing {
-    line_end: &'static str,
-    colon: &'static str,
-}
-
-impl Framing {
-    fn new(faults: &Faults) -> Self {
-        let line_end = if faults.has("crlf") {
-            "\r\n"
-        } else if faults.has("cr") {
-            "\r"
-        } else {
-            "\n"
-        };
-        Self { line_end, colon: if faults.has("no_space") { ":" } else { ": " } }
-    }
-
-    fn frame(&self, event: &Event) -> Bytes {
-        let Self { line_end, colon } = *self;
-        let (Data::Line(data) | Data::Glued(data)) = &event.data else {
-            let Data::Comment(text) = event.data else { return Bytes::new() };
-            return format!(":{}{text}{line_end}{line_end}", colon.trim_start_matches(':')).into();
-        };
-        let colon = if matches!(event.data, Data::Glued(_)) { ":" } else { colon };
-        let mut text = String::with_capacity(data.len() + 48);
-        if let Some(name) = event.name {
-            text.extend(["event", colon, name, line_end]);
-        }
-        text.extend(["data", colon, data, line_end, line_end]);
-        text.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::faults::{SERVER_SENT, Vocabulary};
 
     fn played(faults: &str) -> String {
-        let faults = Faults::parse("openai", faults).unwrap();
+        played_as(Framing::ServerSentEvents, faults)
+    }
+
+    fn played_as(framing: Framing, faults: &str) -> String {
+        let vocabulary = Vocabulary { provider: "test", own: &[SERVER_SENT] };
+        let faults = vocabulary.parse(faults).ok().unwrap();
         let event = |kind, data: &str| Event::new(kind, None, data.to_owned());
         let events =
             [event(Kind::Other, "role"), event(Kind::Token, "a"), event(Kind::Token, "b"), event(Kind::Finish, "end")];
-        let steps = of_stream(Box::new(events.into_iter()), &faults, Duration::ZERO, || event(Kind::Other, "error"));
+        let error = || event(Kind::Other, "error");
+        let steps = of_stream(Box::new(events.into_iter()), framing, &faults, Duration::ZERO, error);
         let shown = steps.map(|step| match step {
             Step::Write(bytes) => String::from_utf8_lossy(&bytes).replace("\n\n", "|").replace("\r\r", "^"),
             Step::Wait(time) => format!("({time:?})"),
@@ -228,5 +216,18 @@ mod tests {
     #[test]
     fn split_pieces_are_the_same_bytes() {
         assert_eq!(played("split=1").replace("\n\n", "|").replace('\n', "|").replace("||", "|"), played(""));
+    }
+
+    #[test]
+    fn array_is_closed_only_by_its_own_end() {
+        let cases = [
+            ("", "[role,\r\na,\r\nb,\r\nend]"),
+            ("error_after=1", "[role,\r\na,\r\nerror]"),
+            ("end_after=1", "[role,\r\na"),
+            ("cut_after=1", "[role,\r\naBreak"),
+        ];
+        for (faults, expected) in cases {
+            assert_eq!(played_as(Framing::JsonArray, faults), expected, "{faults}");
+        }
     }
 }

@@ -20,11 +20,13 @@ pub struct Refusal {
     pub code: Option<Cow<'static, str>>,
     pub param: Option<String>,
     pub message: String,
+    /// When to come again, in seconds: a header of most providers, part of the error of others.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
     pub fn new(status: u16, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind: kind.into(), code: None, param: None, message: message.into() }
+        Self { status, kind: kind.into(), code: None, param: None, message: message.into(), retry_after: None }
     }
 
     pub fn code(mut self, code: &'static str) -> Self {
@@ -53,6 +55,8 @@ pub enum Wrong {
     },
     /// A rule that is not about one value's type; the text is the provider's own.
     Rule(String),
+    /// One that has a type and a code of its own.
+    Refused(Box<Refusal>),
 }
 
 #[derive(Debug)]
@@ -85,6 +89,10 @@ impl Problem {
     pub fn at(mut self, index: usize) -> Self {
         self.path.push(Step::Index(index));
         self
+    }
+
+    pub fn refused(refusal: Refusal) -> Self {
+        Self::new(Wrong::Refused(Box::new(refusal)))
     }
 
     /// `messages[0].content`

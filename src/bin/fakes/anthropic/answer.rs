@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use crate::faults::Faults;
 use crate::prompt::{CACHE_READ, CACHE_WRITE, Finish, Part, Prompt, Reply, Usage, fragments, owned_tokens};
 use crate::provider::{Event, Events, Kind};
+use crate::thinking::Thinking;
 
 pub fn message(prompt: &Prompt, reply: Reply, faults: &Faults) -> String {
     let parts = if faults.has("no_content") { Vec::new() } else { reply.parts };
+    let thought = reply.thinking.as_ref().map(|thinking| thought(prompt, thinking));
     let content = parts.iter().map(|part| match part {
         Part::Text(text) | Part::Refusal(text) => json!({"type": "text", "text": text, "citations": null}),
         Part::ToolCall(call) => {
@@ -26,7 +28,7 @@ pub fn message(prompt: &Prompt, reply: Reply, faults: &Faults) -> String {
         "type": "message",
         "role": "assistant",
         "model": prompt.model,
-        "content": content.collect::<Vec<_>>(),
+        "content": thought.into_iter().chain(content).collect::<Vec<_>>(),
         "stop_reason": stop_reason,
         "stop_sequence": stop_sequence,
         "stop_details": stop_details,
@@ -36,6 +38,15 @@ pub fn message(prompt: &Prompt, reply: Reply, faults: &Faults) -> String {
         fields.remove("usage");
     }
     answer.to_string()
+}
+
+/// The block before all others. The word that has it redacted is in the user's text.
+fn thought(prompt: &Prompt, thinking: &Thinking) -> Value {
+    if prompt.user_text.contains("redacted") {
+        return json!({"type": "redacted_thinking", "data": thinking.signature});
+    }
+    let text = if prompt.hides_thinking { "" } else { &thinking.text };
+    json!({"type": "thinking", "thinking": text, "signature": thinking.signature})
 }
 
 fn stop(finish: &Finish) -> (&'static str, Value, Value) {
@@ -61,6 +72,7 @@ fn usage(usage: &Usage, output: u64) -> Value {
         "cache_read_input_tokens": read,
         "cache_creation": {"ephemeral_5m_input_tokens": written, "ephemeral_1h_input_tokens": 0},
         "output_tokens": output,
+        "output_tokens_details": {"thinking_tokens": usage.thought.min(output)},
         "service_tier": "standard",
     })
 }
@@ -98,7 +110,9 @@ pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
     ];
 
     let parts = if faults.has("no_content") { Vec::new() } else { reply.parts };
-    let blocks = parts.into_iter().enumerate().flat_map(|(index, part)| block(index, part));
+    let first = usize::from(reply.thinking.is_some());
+    let thoughts = reply.thinking.map(|thinking| thought_events(thought(prompt, &thinking))).into_iter().flatten();
+    let blocks = parts.into_iter().enumerate().flat_map(move |(index, part)| block(first + index, part));
 
     let (stop_reason, stop_sequence, stop_details) = stop(&reply.finish);
     let mut delta = json!({
@@ -119,7 +133,20 @@ pub fn events(prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
         }
         _ => tail.push(stopped()),
     }
-    Box::new(head.into_iter().chain(blocks).chain(tail))
+    Box::new(head.into_iter().chain(thoughts).chain(blocks).chain(tail))
+}
+
+fn thought_events(block: Value) -> Box<dyn Iterator<Item = Event> + Send> {
+    let stop = event(Kind::Other, "content_block_stop", json!({"index": 0}));
+    let start = |block| event(Kind::Other, "content_block_start", json!({"index": 0, "content_block": block}));
+    let field = |name: &str| block.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (Some(text), Some(signature)) = (field("thinking"), field("signature")) else {
+        return Box::new([start(block), stop].into_iter());
+    };
+    let deltas = owned_tokens(text.into()).map(|token| delta(0, r#""type":"thinking_delta","thinking""#, token));
+    let signature = delta(0, r#""type":"signature_delta","signature""#, signature);
+    let start = start(json!({"type": "thinking", "thinking": "", "signature": ""}));
+    Box::new(iter::once(start).chain(deltas).chain([Event { kind: Kind::Other, ..signature }, stop]))
 }
 
 fn block(index: usize, part: Part) -> Box<dyn Iterator<Item = Event> + Send> {

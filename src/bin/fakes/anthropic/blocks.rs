@@ -9,6 +9,7 @@ use crate::strict::{
     Checked, Problem, array, boolean, choice, each, identifier, is_base64, nullable, object, open_object, present,
     required, string,
 };
+use crate::thinking::is_signed;
 
 const IMAGE_TYPES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
 
@@ -72,16 +73,23 @@ pub fn read<'a>(
         "tool_result" => tool_result(value, cache),
         "thinking" => {
             let fields = object(value, &["type", "thinking", "signature"])?;
-            required(fields, "thinking", string)?;
-            required(fields, "signature", string)?;
+            let text = required(fields, "thinking", string)?;
+            required(fields, "signature", |signature| {
+                signed(Some(text), signature, "Invalid `signature` in `thinking` block")
+            })?;
             Ok(Block::Thinking)
         }
         "redacted_thinking" => {
-            required(object(value, &["type", "data"])?, "data", string)?;
+            let fields = object(value, &["type", "data"])?;
+            required(fields, "data", |data| signed(None, data, "Invalid `data` in `redacted_thinking` block"))?;
             Ok(Block::Thinking)
         }
         _ => search_result(value, cache),
     }
+}
+
+fn signed(text: Option<&str>, signature: &Value, problem: &str) -> Checked<()> {
+    if is_signed(text, string(signature)?) { Ok(()) } else { Err(Problem::rule(problem)) }
 }
 
 fn text_block<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Checked<Block<'a>> {

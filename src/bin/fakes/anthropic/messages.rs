@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::WITHOUT_SAMPLING;
 use super::blocks::{self, Block, CacheControl};
-use super::request::is_older;
+use super::request::{Thinking, is_older};
 use crate::prompt::Prompt;
 use crate::strict::{Checked, Problem, array, choice, object, required};
 
@@ -20,6 +20,7 @@ const MOST_MESSAGES: usize = 100_000;
 pub fn read<'a>(
     value: &'a Value,
     version: &'a str,
+    thinks: Thinking,
     prompt: &mut Prompt,
     cache: &mut impl CacheControl<'a>,
 ) -> Checked<()> {
@@ -33,6 +34,9 @@ pub fn read<'a>(
     let mut conversation = Conversation { version, unanswered: Vec::new(), last_role: "" };
     for (index, message) in messages.iter().enumerate() {
         conversation.message(message, prompt, cache).map_err(|problem| problem.at(index))?;
+    }
+    if prompt.tool_results.is_some() {
+        thoughts(messages, thinks)?;
     }
     let last = messages.len() - 1;
     conversation.end(prompt, messages.last()).map_err(|problem| problem.at(last))
@@ -196,6 +200,32 @@ impl<'a> Conversation<'a> {
         }
         Ok(())
     }
+}
+
+/// While the model uses tools, its turn begins with what it thought, or has no thoughts if it may not think.
+/// Where the model decides whether to think, it may have had none.
+fn thoughts(messages: &[Value], thinks: Thinking) -> Checked<()> {
+    let is_assistant = |message: &Value| message.get("role").is_some_and(|role| role == "assistant");
+    let Some(last) = messages.iter().rposition(is_assistant) else { return Ok(()) };
+    // Messages of one role in a row are one turn.
+    let before = messages.iter().take(last).rposition(|message| !is_assistant(message));
+    let first = before.map_or(0, |before| before + 1);
+    let block = messages.get(first).and_then(|message| message.get("content")?.get(0)?.get("type")?.as_str());
+    let found = block.unwrap_or("text");
+    let is_thought = matches!(found, "thinking" | "redacted_thinking");
+    let text = match thinks {
+        Thinking::Budgeted if !is_thought => format!(
+            "Expected `thinking` or `redacted_thinking`, but found `{found}`. When `thinking` is enabled, a final \
+             `assistant` message must start with a thinking block (preceeding the lastmost set of `tool_use` and \
+             `tool_result` blocks)."
+        ),
+        Thinking::Off if is_thought => format!(
+            "Expected `text`, but found `{found}`. When `thinking` is disabled, an `assistant` message in the final \
+             position cannot contain `thinking`."
+        ),
+        _ => return Ok(()),
+    };
+    Err(Problem::rule(text).under("type").at(0).under("content").at(first))
 }
 
 fn not_empty(text: &str) -> Checked<()> {

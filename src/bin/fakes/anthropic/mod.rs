@@ -1,20 +1,20 @@
 //! The Anthropic fake: `POST /v1/messages` as strict as the vendor, and its words for every no.
 //!
 //! This file holds the parts of the trait that are data: headers and errors. Reading is in `request`,
-//! `messages` and `blocks`, writing in `answer`; nothing here knows the other provider.
+//! `messages` and `blocks`, writing in `answer`; nothing here knows the other formats.
 
 mod answer;
 mod blocks;
 mod messages;
 mod request;
 
-use hyper::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::faults::Faults;
+use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::prompt::{Prompt, Reply};
-use crate::provider::{Event, Events, Fake, Kind, bearer, foreign_header, framing_problem};
+use crate::provider::{Event, Events, Fake, Kind, Operation, bearer, chat_if, foreign_header, framing_problem};
 use crate::strict::Refusal;
+use crate::target::{Received, Target};
 
 pub struct Anthropic;
 
@@ -27,18 +27,11 @@ const VERSIONS: &[&str] = &["2023-06-01", WITHOUT_SAMPLING];
 /// The vendor's limit on a Messages body.
 const MOST_BODY: usize = 32 << 20;
 
-/// Credentials of others and what a proxy adds about itself or its client: none of it is Anthropic's to see.
-const FOREIGN_HEADERS: &[&str] = &[
-    "openai-*",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-    "x-amz-*",
-    "x-envoy-*",
-    "x-forwarded-*",
-    "forwarded",
-    "x-dragoman-*",
-];
+/// Headers that are for this vendor and for no other.
+const OWN_HEADERS: &[&str] = &["authorization", "x-api-key", "anthropic-*"];
+
+const FAULTS: &[Row] =
+    &[row("done", Form::OneOf(&["missing", "twice", "then_data"])), row("usage", Form::OneOf(&["missing"]))];
 
 /// Like the vendor's, down to one that names the account and one that sets a cookie.
 const HEADERS: &[(&str, &str)] = &[
@@ -96,15 +89,33 @@ impl Fake for Anthropic {
         "anthropic"
     }
 
-    fn chat_path(&self) -> &'static str {
-        "/v1/messages"
+    fn base_path(&self) -> &'static str {
+        ""
+    }
+
+    fn model(&self) -> &'static str {
+        "claude-fake"
+    }
+
+    /// The format has no answer without a limit.
+    fn model_settings(&self) -> Value {
+        json!({"max_output": request::MOST_OUTPUT})
     }
 
     fn default_key(&self) -> &'static str {
         "sk-ant-fake"
     }
 
-    fn check_headers(&self, headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
+    fn faults(&self) -> &'static [&'static [Row]] {
+        &[SERVER_SENT, FAULTS]
+    }
+
+    fn route(&self, target: &Target) -> Result<Operation, Refusal> {
+        chat_if(target.path() == "/v1/messages", self, target)
+    }
+
+    fn check_credentials(&self, request: &Received<'_>, key: &str) -> Result<(), Refusal> {
+        let headers = request.headers;
         let own = headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let right = match (own, bearer(headers)) {
             (Some(given), None) | (None, Some(given)) => given == key,
@@ -122,7 +133,7 @@ impl Fake for Anthropic {
         }
         let credentials = ["x-api-key", "authorization"].iter().map(|name| headers.get_all(*name).iter().count());
         let second = (credentials.sum::<usize>() > 1).then_some("authorization");
-        match foreign_header(headers, FOREIGN_HEADERS).or(second) {
+        match foreign_header(headers, OWN_HEADERS).or(second) {
             Some(name) => {
                 let message = format!("{name}: this header does not belong in a request to this provider");
                 Err(Refusal::new(400, INVALID, message))
@@ -131,7 +142,8 @@ impl Fake for Anthropic {
         }
     }
 
-    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Prompt, Refusal> {
+    fn read(&self, request: &Received<'_>) -> Result<Prompt, Refusal> {
+        let Received { headers, body, .. } = *request;
         if body.len() > MOST_BODY {
             return Err(self.failure(None, Some("request_too_large")));
         }
@@ -147,10 +159,6 @@ impl Fake for Anthropic {
                 Err(Refusal::new(400, INVALID, message))
             }
         }
-    }
-
-    fn models(&self) -> Option<String> {
-        None
     }
 
     fn message(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> String {
@@ -201,7 +209,7 @@ impl Fake for Anthropic {
         HEADERS
     }
 
-    fn request_id_header(&self) -> &'static str {
-        "request-id"
+    fn request_id_header(&self) -> Option<&'static str> {
+        Some("request-id")
     }
 }

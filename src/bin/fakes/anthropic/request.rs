@@ -11,6 +11,7 @@ use crate::strict::{
     Checked, Problem, Refusal, TopLevel, Wrong, boolean, choice, each, identifier, integer, integer_in, nullable,
     number_in, object, open_object, present, required, string,
 };
+use crate::thinking::Thinks;
 
 const FIELDS: &[&str] = &[
     "cache_control",
@@ -36,7 +37,7 @@ const FIELDS: &[&str] = &[
 ];
 
 /// What the largest models of the fake answer at most.
-const MOST_OUTPUT: i64 = 64_000;
+pub const MOST_OUTPUT: i64 = 64_000;
 const MOST_BREAKPOINTS: usize = 4;
 
 /// What a schema of structured output may not contain.
@@ -95,6 +96,7 @@ fn refusal(problem: Problem) -> Refusal {
             format!("Input should be {supported}, but got '{got}'")
         }
         Wrong::Rule(text) => text,
+        Wrong::Refused(refusal) => return *refusal,
     };
     let message = if place.is_empty() { text } else { format!("{place}: {text}") };
     Refusal::new(400, INVALID, message)
@@ -109,12 +111,8 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
     if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
         return Err(Problem::new(Wrong::Unknown).under(unknown));
     }
-    let model = required(fields, "model", string)?;
-    let (model, faults) = match model.split_once('?') {
-        Some((model, faults)) => (model, Some(faults.to_owned())),
-        None => (model, None),
-    };
-    let mut prompt = Prompt { model: model.to_owned(), faults, choices: 1, ..Prompt::default() };
+    let mut prompt = Prompt::for_model(required(fields, "model", string)?);
+    let model = &prompt.model.clone();
     let max_tokens = required(fields, "max_tokens", |value| match integer_in(value, 0, i64::MAX)? {
         most if most > MOST_OUTPUT => {
             let text =
@@ -125,6 +123,8 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
     })?;
     prompt.max_tokens = usize::try_from(max_tokens).ok();
     prompt.stream = present(fields, "stream", boolean)?.unwrap_or(false);
+    let thinks = present(fields, "thinking", |value| thinking(value, max_tokens, &mut prompt))?;
+    let thinks = thinks.unwrap_or(Thinking::Off);
 
     let mut breakpoints = 0;
     let mut counted = |value| {
@@ -135,7 +135,7 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
     present(fields, "system", |value| blocks::text(value, &mut counted))?;
     let tools = present(fields, "tools", |value| each(value, |value| tool(value, &mut counted)))?;
     prompt.tools = tools.unwrap_or_default();
-    required(fields, "messages", |value| messages::read(value, version, &mut prompt, &mut counted))?;
+    required(fields, "messages", |value| messages::read(value, version, thinks, &mut prompt, &mut counted))?;
     if breakpoints > MOST_BREAKPOINTS {
         let text =
             format!("A maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided. Found {breakpoints}.");
@@ -151,8 +151,6 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
         })
     })?;
     prompt.stop = stops.unwrap_or_default();
-    let thinks =
-        present(fields, "thinking", |value| thinking(value, model, max_tokens))?.unwrap_or(Thinking::Otherwise);
     present(fields, "tool_choice", |value| tool_choice(value, thinks, &mut prompt))?;
     present(fields, "output_config", |value| output_config(value, &mut prompt))?;
     Ok(prompt)
@@ -187,13 +185,14 @@ fn plain_fields(fields: &Map<String, Value>) -> Checked<()> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Thinking {
+pub enum Thinking {
     /// With a budget, which does not go together with a forced tool.
     Budgeted,
-    Otherwise,
+    Adaptive,
+    Off,
 }
 
-fn thinking(value: &Value, model: &str, max_tokens: i64) -> Checked<Thinking> {
+fn thinking(value: &Value, max_tokens: i64, prompt: &mut Prompt) -> Checked<Thinking> {
     let kinds: &[&str] = &["adaptive", "enabled", "disabled", "between_tools"];
     let kind = required(open_object(value)?, "type", |kind| choice(kind, kinds))?;
     let known: &[&str] = match kind {
@@ -202,9 +201,15 @@ fn thinking(value: &Value, model: &str, max_tokens: i64) -> Checked<Thinking> {
         _ => &["type"],
     };
     let fields = object(value, known)?;
-    nullable(fields, "display", |display| choice(display, &["summarized", "omitted"]))?;
+    let display = nullable(fields, "display", |display| choice(display, &["summarized", "omitted"]))?;
+    let older = is_older(&prompt.model);
+    // Newer models keep their thoughts to themselves if nobody asks for them.
+    prompt.hides_thinking = display.map_or(!older, |display| display == "omitted");
+    if matches!(kind, "adaptive" | "enabled") {
+        prompt.thinks = Thinks::IfAsked;
+    }
     match kind {
-        "enabled" if !is_older(model) => Err(Problem::rule(
+        "enabled" if !older => Err(Problem::rule(
             "\"thinking.type.enabled\" is not supported for this model. Use \"thinking.type.adaptive\"",
         )),
         "enabled" => required(fields, "budget_tokens", |budget| match integer(budget)? {
@@ -214,7 +219,8 @@ fn thinking(value: &Value, model: &str, max_tokens: i64) -> Checked<Thinking> {
             }
             _ => Ok(Thinking::Budgeted),
         }),
-        _ => Ok(Thinking::Otherwise),
+        "adaptive" => Ok(Thinking::Adaptive),
+        _ => Ok(Thinking::Off),
     }
 }
 
@@ -458,5 +464,39 @@ mod tests {
         let body = asked(json!({"model": "claude-3-x", "temperature": 1})).to_string();
         assert!(read(body.as_bytes(), OLD).is_ok());
         assert!(read(body.as_bytes(), WITHOUT_SAMPLING).is_err());
+    }
+
+    #[test]
+    fn thoughts_come_back_as_they_were() {
+        let thinking = crate::thinking::Thinking::about("hi", "id");
+        let thought =
+            |text: &str, signature: &str| json!({"type": "thinking", "thinking": text, "signature": signature});
+        let whole = thought(&thinking.text, &thinking.signature);
+        let talked = |model: &str, mode: Value, thoughts: &[Value]| {
+            let call = json!({"type": "tool_use", "id": "t1", "name": "f", "input": {}});
+            let turn: Vec<_> = thoughts.iter().cloned().chain([call]).collect();
+            let messages = json!([
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": turn},
+                {"role": "user", "content": [result("t1")]},
+            ]);
+            let body = asked(json!({"model": model, "max_tokens": 4000, "thinking": mode, "messages": messages}));
+            read(body.to_string().as_bytes(), OLD).map(drop).map_err(|refusal| refusal.message)
+        };
+        let budget = || json!({"type": "enabled", "budget_tokens": 2000});
+        let adaptive = || json!({"type": "adaptive"});
+        let (old, new) = ("claude-3-x", "claude-fake");
+        assert_eq!(talked(old, budget(), std::slice::from_ref(&whole)), Ok(()));
+        assert_eq!(talked(new, adaptive(), &[thought("", &thinking.signature)]), Ok(()));
+        assert_eq!(talked(new, adaptive(), &[]), Ok(()));
+        let cases = [
+            (talked(old, budget(), &[]), "messages.1.content.0.type: Expected `thinking`"),
+            (talked(new, json!({"type": "disabled"}), std::slice::from_ref(&whole)), "cannot contain `thinking`"),
+            (talked(new, adaptive(), &[thought("other", &thinking.signature)]), "Invalid `signature`"),
+            (talked(new, adaptive(), &[thought(&thinking.text, "other")]), "Invalid `signature`"),
+        ];
+        for (answer, words) in cases {
+            assert!(answer.as_ref().is_err_and(|message| message.contains(words)), "{words}: {answer:?}");
+        }
     }
 }

@@ -5,25 +5,32 @@
 
 use serde_json::{Map, Value};
 
+use super::INVALID;
+use super::dialect::{CallIds, Dialect, Thoughts};
 use crate::prompt::Prompt;
 use crate::strict::{
-    Checked, Problem, array, choice, each, is_base64, nullable, object, open_object, required, string,
+    Checked, Problem, Refusal, array, choice, each, is_base64, nullable, object, open_object, required, string,
 };
+use crate::thinking::{Thinks, is_signed, is_unchanged};
 
-const ROLES: &[&str] = &["developer", "system", "user", "assistant", "tool", "function"];
-
-pub fn read(value: &Value, prompt: &mut Prompt) -> Checked<()> {
+pub fn read(dialect: &Dialect, value: &Value, prompt: &mut Prompt) -> Checked<()> {
     let messages = array(value)?;
     if messages.is_empty() {
         return Err(Problem::rule(
             "empty array. Expected an array with minimum length 1, but got an empty array instead",
         ));
     }
-    let mut unanswered = Unanswered::default();
+    let mut conversation = Conversation { dialect, unanswered: Unanswered::default(), last_role: "" };
     for (index, message) in messages.iter().enumerate() {
-        one(message, &mut unanswered, prompt).map_err(|problem| problem.at(index))?;
+        conversation.message(message, prompt).map_err(|problem| problem.at(index))?;
     }
-    unanswered.nothing_left()
+    conversation.unanswered.nothing_left()
+}
+
+struct Conversation<'a> {
+    dialect: &'a Dialect,
+    unanswered: Unanswered<'a>,
+    last_role: &'a str,
 }
 
 /// The calls of the last assistant message. Each has to be answered before anybody else speaks.
@@ -59,97 +66,141 @@ impl<'a> Unanswered<'a> {
     }
 }
 
-fn one<'a>(value: &'a Value, unanswered: &mut Unanswered<'a>, prompt: &mut Prompt) -> Checked<()> {
-    let role = required(open_object(value)?, "role", |role| choice(role, ROLES))?;
-    if role != "tool" {
-        unanswered.nothing_left()?;
-        unanswered.asked.clear();
-        prompt.tool_results = None;
+impl<'a> Conversation<'a> {
+    fn message(&mut self, value: &'a Value, prompt: &mut Prompt) -> Checked<()> {
+        let role = required(open_object(value)?, "role", |role| choice(role, self.dialect.roles))?;
+        if role != "tool" {
+            self.unanswered.nothing_left()?;
+            self.unanswered.asked.clear();
+            prompt.tool_results = None;
+        }
+        if (self.last_role, role, self.dialect.user_after_tool) == ("tool", "user", false) {
+            let text = "Unexpected role 'user' after role 'tool'";
+            return Err(Problem::refused(Refusal::new(400, "invalid_request_message_order", text).code("3230")));
+        }
+        self.last_role = role;
+        let named: &[&str] = match self.dialect.named_roles.contains(&role) {
+            true => &["role", "content", "name"],
+            false => &["role", "content"],
+        };
+        match role {
+            "user" => {
+                let fields = object(value, named)?;
+                nullable(fields, "name", string)?;
+                prompt.user_text = required(fields, "content", |content| user_content(self.dialect, content))?;
+                notice_json(&prompt.user_text.clone(), prompt);
+            }
+            "assistant" => self.assistant(value, prompt)?,
+            "tool" => {
+                let known: &[&str] = match named.contains(&"name") {
+                    true => &["role", "content", "tool_call_id", "name"],
+                    false => &["role", "content", "tool_call_id"],
+                };
+                let fields = object(value, known)?;
+                nullable(fields, "name", string)?;
+                self.unanswered.answer(required(fields, "tool_call_id", string)?)?;
+                let result = required(fields, "content", text)?;
+                prompt.tool_results.get_or_insert_default().push(result);
+            }
+            "function" => {
+                let fields = object(value, &["role", "content", "name"])?;
+                required(fields, "name", string)?;
+                let result = nullable(fields, "content", string)?.unwrap_or_default().to_owned();
+                prompt.tool_results.get_or_insert_default().push(result);
+            }
+            _ => {
+                let fields = object(value, named)?;
+                nullable(fields, "name", string)?;
+                notice_json(&required(fields, "content", text)?, prompt);
+            }
+        }
+        Ok(())
     }
-    match role {
-        "user" => {
-            let fields = object(value, &["role", "content", "name"])?;
-            nullable(fields, "name", string)?;
-            prompt.user_text = required(fields, "content", user_content)?;
-            notice_json(&prompt.user_text.clone(), prompt);
+
+    fn assistant(&mut self, value: &'a Value, prompt: &Prompt) -> Checked<()> {
+        let fields = object(value, self.dialect.assistant_fields)?;
+        nullable(fields, "refusal", string)?;
+        nullable(fields, "name", string)?;
+        nullable(fields, "audio", |audio| required(object(audio, &["id"])?, "id", string))?;
+        nullable(fields, "function_call", |call| {
+            let call = object(call, &["name", "arguments"])?;
+            required(call, "name", string)?;
+            required(call, "arguments", string)
+        })?;
+        let calls = nullable(fields, "tool_calls", |calls| {
+            if array(calls)?.is_empty() {
+                return Err(Problem::rule(
+                    "empty array. Expected an array with minimum length 1, but got an empty array instead",
+                ));
+            }
+            each(calls, |call| tool_call(self.dialect, call))
+        })?;
+        let content = nullable(fields, "content", |content| match content {
+            Value::String(_) => Ok(()),
+            _ => each(content, |part| assistant_part(self.dialect, part)).map(drop),
+        })?;
+        self.thoughts(fields, calls.is_some(), prompt)?;
+        let says_something = ["tool_calls", "function_call", "audio", "refusal"]
+            .iter()
+            .any(|key| fields.get(*key).is_some_and(|value| !value.is_null()));
+        if content.is_none() && !says_something {
+            return Err(Problem::rule("expected a string or an array, but got null instead").under("content"));
         }
-        "assistant" => assistant(value, unanswered)?,
-        "tool" => {
-            let fields = object(value, &["role", "content", "tool_call_id"])?;
-            unanswered.answer(required(fields, "tool_call_id", string)?)?;
-            let result = required(fields, "content", text)?;
-            prompt.tool_results.get_or_insert_default().push(result);
-        }
-        "function" => {
-            let fields = object(value, &["role", "content", "name"])?;
-            required(fields, "name", string)?;
-            let result = nullable(fields, "content", string)?.unwrap_or_default().to_owned();
-            prompt.tool_results.get_or_insert_default().push(result);
-        }
-        _ => {
-            let fields = object(value, &["role", "content", "name"])?;
-            nullable(fields, "name", string)?;
-            notice_json(&required(fields, "content", text)?, prompt);
+        self.unanswered.left = calls.unwrap_or_default();
+        self.unanswered.asked = self.unanswered.left.clone();
+        let left = &self.unanswered.left;
+        let repeated =
+            left.iter().enumerate().find(|(index, id)| left.iter().take(*index).any(|earlier| earlier == *id));
+        match repeated {
+            Some((index, id)) => {
+                Err(Problem::rule(format!("duplicate id '{id}'")).under("id").at(index).under("tool_calls"))
+            }
+            None => Ok(()),
         }
     }
-    Ok(())
+
+    /// What the model thought before this message, where its vendor wants it back.
+    fn thoughts(&self, fields: &Map<String, Value>, calls: bool, prompt: &Prompt) -> Checked<()> {
+        let Thoughts::Field(name) = self.dialect.thoughts else { return Ok(()) };
+        let thoughts = nullable(fields, name, string)?;
+        if self.dialect.wants_thoughts_back
+            && calls
+            && prompt.thinks != Thinks::Never
+            && thoughts.is_none_or(str::is_empty)
+        {
+            let text = format!("The `{name}` in the thinking mode must be passed back to the API.");
+            return Err(Problem::refused(Refusal::new(400, INVALID, text).code(INVALID)));
+        }
+        match thoughts.is_none_or(is_unchanged) {
+            true => Ok(()),
+            false => Err(Problem::rule("these are not the thoughts that were sent").under(name)),
+        }
+    }
 }
 
 fn notice_json(text: &str, prompt: &mut Prompt) {
     prompt.mentions_json |= text.as_bytes().windows(4).any(|word| word.eq_ignore_ascii_case(b"json"));
 }
 
-fn assistant<'a>(value: &'a Value, unanswered: &mut Unanswered<'a>) -> Checked<()> {
-    const FIELDS: &[&str] =
-        &["role", "content", "refusal", "tool_calls", "audio", "name", "function_call", "annotations"];
-    let fields = object(value, FIELDS)?;
-    nullable(fields, "refusal", string)?;
-    nullable(fields, "name", string)?;
-    nullable(fields, "audio", |audio| required(object(audio, &["id"])?, "id", string))?;
-    nullable(fields, "function_call", |call| {
-        let call = object(call, &["name", "arguments"])?;
-        required(call, "name", string)?;
-        required(call, "arguments", string)
-    })?;
-    let calls = nullable(fields, "tool_calls", |calls| {
-        if array(calls)?.is_empty() {
-            return Err(Problem::rule(
-                "empty array. Expected an array with minimum length 1, but got an empty array instead",
-            ));
+fn assistant_part(dialect: &Dialect, part: &Value) -> Checked<()> {
+    match part_type(part, dialect.assistant_parts)? {
+        ("refusal", _) => required(object(part, &["type", "refusal"])?, "refusal", string).map(drop),
+        ("thinking", _) => {
+            let fields = object(part, &["type", "thinking", "signature", "closed"])?;
+            let text = required(fields, "thinking", text)?;
+            let signature = nullable(fields, "signature", string)?;
+            match is_unchanged(&text) && signature.is_none_or(|signature| is_signed(Some(&text), signature)) {
+                true => Ok(()),
+                false => Err(Problem::rule("these are not the thoughts that were sent").under("thinking")),
+            }
         }
-        each(calls, tool_call)
-    })?;
-    let content = nullable(fields, "content", |content| match content {
-        Value::String(_) => Ok(()),
-        _ => each(content, |part| match part_type(part, &["text", "refusal"])? {
-            ("refusal", _) => required(object(part, &["type", "refusal"])?, "refusal", string).map(drop),
-            (_, fields) => text_part(part, fields).map(drop),
-        })
-        .map(drop),
-    })?;
-    let says_something = ["tool_calls", "function_call", "audio", "refusal"]
-        .iter()
-        .any(|key| fields.get(*key).is_some_and(|value| !value.is_null()));
-    if content.is_none() && !says_something {
-        return Err(Problem::rule("expected a string or an array, but got null instead").under("content"));
-    }
-    unanswered.left = calls.unwrap_or_default();
-    unanswered.asked = unanswered.left.clone();
-    let repeated = unanswered
-        .left
-        .iter()
-        .enumerate()
-        .find(|(index, id)| unanswered.left.iter().take(*index).any(|earlier| earlier == *id));
-    match repeated {
-        Some((index, id)) => {
-            Err(Problem::rule(format!("duplicate id '{id}'")).under("id").at(index).under("tool_calls"))
-        }
-        None => Ok(()),
+        ("reference", _) => required(object(part, &["type", "reference_ids"])?, "reference_ids", array).map(drop),
+        (_, fields) => text_part(part, fields).map(drop),
     }
 }
 
-fn tool_call(value: &Value) -> Checked<&str> {
-    let kind = required(open_object(value)?, "type", |kind| choice(kind, &["function", "custom"]))?;
+fn tool_call<'a>(dialect: &Dialect, value: &'a Value) -> Checked<&'a str> {
+    let kind = required(open_object(value)?, "type", |kind| choice(kind, dialect.tool_types))?;
     let fields = object(value, &["id", "type", kind])?;
     required(fields, kind, |called| {
         let input = if kind == "function" { "arguments" } else { "input" };
@@ -159,8 +210,17 @@ fn tool_call(value: &Value) -> Checked<&str> {
     })?;
     required(fields, "id", |id| match string(id)? {
         "" => Err(Problem::rule("empty string. Expected a string with minimum length 1")),
-        id => Ok(id),
+        id => call_id(dialect, id),
     })
+}
+
+fn call_id<'a>(dialect: &Dialect, id: &'a str) -> Checked<&'a str> {
+    let nine = id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if dialect.call_ids == CallIds::Any || nine {
+        return Ok(id);
+    }
+    let text = format!("Tool call id was {id} but must be a-z, A-Z, 0-9, with a length of 9.");
+    Err(Problem::refused(Refusal::new(400, "invalid_function_call", text).code("3280")))
 }
 
 fn part_type<'a>(part: &'a Value, types: &'static [&'static str]) -> Checked<(&'a str, &'a Map<String, Value>)> {
@@ -197,11 +257,11 @@ pub fn text(value: &Value) -> Checked<String> {
     Ok(parts.concat())
 }
 
-fn user_content(value: &Value) -> Checked<String> {
+fn user_content(dialect: &Dialect, value: &Value) -> Checked<String> {
     if let Value::String(text) = value {
         return Ok(text.clone());
     }
-    let parts = each(value, user_part)?;
+    let parts = each(value, |part| user_part(dialect, part))?;
     if parts.is_empty() {
         return Err(Problem::rule(
             "empty array. Expected an array with minimum length 1, but got an empty array instead",
@@ -211,20 +271,24 @@ fn user_content(value: &Value) -> Checked<String> {
 }
 
 /// Returns the text of the part, which is empty for media.
-fn user_part(part: &Value) -> Checked<String> {
-    let (kind, fields) = part_type(part, &["text", "image_url", "input_audio", "file"])?;
+fn user_part(dialect: &Dialect, part: &Value) -> Checked<String> {
+    let (kind, fields) = part_type(part, dialect.user_parts)?;
     if kind == "text" {
         return text_part(part, fields);
     }
-    object(part, &["type", kind, "prompt_cache_breakpoint"])?;
+    object(part, &["type", kind, "prompt_cache_breakpoint", "document_name"])?;
     breakpoint(fields)?;
-    required(fields, kind, |media| match kind {
-        "image_url" => {
+    required(fields, kind, |media| match (kind, media) {
+        ("image_url", Value::String(_)) if dialect.bare_media => image_url(media),
+        ("input_audio", Value::String(data)) if dialect.bare_media => base64(data),
+        ("document_url", _) => document_url(media),
+        ("image_url", _) => {
             let image = object(media, &["url", "detail"])?;
             nullable(image, "detail", |detail| choice(detail, &["auto", "low", "high", "original"]))?;
             required(image, "url", image_url)
         }
-        "input_audio" => {
+        ("input_audio", _) if dialect.bare_media => string(media).map(drop),
+        ("input_audio", _) => {
             let audio = object(media, &["data", "format"])?;
             required(audio, "format", |format| choice(format, &["wav", "mp3"]))?;
             required(audio, "data", |data| base64(string(data)?))
@@ -240,6 +304,13 @@ fn user_part(part: &Value) -> Checked<String> {
         }
     })?;
     Ok(String::new())
+}
+
+fn document_url(value: &Value) -> Checked<()> {
+    match string(value)? {
+        url if url.starts_with("https://") => Ok(()),
+        url => data_url(url, "application/"),
+    }
 }
 
 fn image_url(value: &Value) -> Checked<()> {

@@ -1,154 +1,120 @@
-//! The OpenAI fake: `POST /v1/chat/completions` as strict as the vendor, and its words for every no.
+//! OpenAI's wire format: `POST /v1/chat/completions` as strict as the vendor, and its words for every no.
+//! The vendors that speak it, too, are rows of data.
 //!
-//! This file holds the parts of the trait that are data: headers, errors, models. Reading is in
-//! `request` and `messages`, writing in `answer`; nothing here knows the other provider.
+//! This file is the seam to the HTTP side. Reading is in `request` and `messages`, writing in `answer`,
+//! who differs in what in `dialect` and the rows beside it; nothing here knows the other formats.
 
 mod answer;
+mod deepseek;
+mod dialect;
 mod messages;
+mod mistral;
 mod request;
 
-use hyper::HeaderMap;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::faults::Faults;
+pub use self::deepseek::DEEPSEEK;
+pub use self::dialect::OPENAI;
+use self::dialect::{Dialect, ERRORS, KeyHeader};
+pub use self::mistral::MISTRAL;
+use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::prompt::{Prompt, Reply};
-use crate::provider::{Data, Event, Events, Fake, Kind, bearer, foreign_header, framing_problem};
+use crate::provider::{
+    Event, Events, Fake, Kind, Operation, bearer, chat_if, foreign_header, framing_problem, not_allowed,
+};
 use crate::strict::Refusal;
+use crate::target::{Received, Target};
 
-pub struct OpenAi;
+pub struct Compatible(pub &'static Dialect);
 
 const INVALID: &str = "invalid_request_error";
 
-/// Credentials of others and what a proxy adds about itself or its client: none of it is OpenAI's to see.
-const FOREIGN_HEADERS: &[&str] = &[
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-    "x-amz-*",
-    "anthropic-*",
-    "x-envoy-*",
-    "x-forwarded-*",
-    "forwarded",
-    "x-dragoman-*",
+const FAULTS: &[Row] = &[
+    row("role_every_chunk", Form::Flag),
+    row("null_delta", Form::Flag),
+    row("done", Form::OneOf(&["missing", "nospace", "twice", "then_data", "json"])),
+    row("usage", Form::OneOf(&["missing", "every", "with_finish"])),
 ];
 
-/// Like the vendor's, down to one that names the account and one that sets a cookie.
-const HEADERS: &[(&str, &str)] = &[
-    ("openai-organization", "org-fake-secret"),
-    ("openai-project", "proj_fake_secret"),
-    ("openai-processing-ms", "12"),
-    ("openai-version", "2020-10-01"),
-    ("x-ratelimit-limit-requests", "10000"),
-    ("x-ratelimit-limit-tokens", "2000000"),
-    ("x-ratelimit-remaining-requests", "9999"),
-    ("x-ratelimit-remaining-tokens", "1999900"),
-    ("x-ratelimit-reset-requests", "6ms"),
-    ("x-ratelimit-reset-tokens", "1m0.5s"),
-    ("set-cookie", "__cf_bm=fake-cookie; path=/; domain=.api.openai.com; HttpOnly; Secure; SameSite=None"),
-    ("server", "cloudflare"),
-    ("cf-ray", "8f00fake0000-AMS"),
-    ("alt-svc", "h3=\":443\"; ma=86400"),
-    ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
-];
+impl Compatible {
+    /// Whether the path is the one for chat, and the model if it is in the path.
+    fn chat(&self, target: &Target) -> (bool, Option<String>) {
+        let whole = format!("{}{}", self.0.base_path, self.0.chat_path);
+        match whole.split_once("{}") {
+            None => (target.path() == whole, None),
+            Some((before, after)) => {
+                let model = target.between(before, after);
+                (model.is_some(), model)
+            }
+        }
+    }
+}
 
-/// Errors by name: status, `type`, `code`, message.
-const ERRORS: &[(&str, u16, &str, Option<&str>, &str)] = &[
-    (
-        "context_length_exceeded",
-        400,
-        INVALID,
-        Some("context_length_exceeded"),
-        "This model's maximum context length is 128000 tokens. However, your messages resulted in 130001 tokens. \
-         Please reduce the length of the messages.",
-    ),
-    (
-        "content_filter",
-        400,
-        INVALID,
-        Some("content_filter"),
-        "The response was filtered due to the prompt triggering our content management policy.",
-    ),
-    (
-        "content_policy_violation",
-        400,
-        INVALID,
-        Some("content_policy_violation"),
-        "Your request was rejected as a result of our safety system.",
-    ),
-    ("invalid_api_key", 401, INVALID, Some("invalid_api_key"), "Incorrect API key provided: sk-fake-********."),
-    (
-        "unsupported_country_region_territory",
-        403,
-        "request_forbidden",
-        Some("unsupported_country_region_territory"),
-        "Country, region, or territory not supported",
-    ),
-    (
-        "model_not_found",
-        404,
-        INVALID,
-        Some("model_not_found"),
-        "The model does not exist or you do not have access to it.",
-    ),
-    (
-        "insufficient_quota",
-        429,
-        "insufficient_quota",
-        Some("insufficient_quota"),
-        "You exceeded your current quota, please check your plan and billing details.",
-    ),
-    (
-        "rate_limit_exceeded",
-        429,
-        "requests",
-        Some("rate_limit_exceeded"),
-        "Rate limit reached for requests in organization org-fake-secret on requests per min (RPM): Limit 500, \
-         Used 500, Requested 1. Please try again in 120ms.",
-    ),
-    ("tokens", 429, "tokens", Some("rate_limit_exceeded"), "Rate limit reached on tokens per min (TPM)."),
-    (
-        "server_error",
-        500,
-        "server_error",
-        Some("server_error"),
-        "The server had an error while processing your request. Sorry about that!",
-    ),
-    (
-        "slow_down",
-        503,
-        "server_error",
-        Some("slow_down"),
-        "The engine is currently overloaded, please try again later.",
-    ),
-];
-
-impl Fake for OpenAi {
+impl Fake for Compatible {
     fn name(&self) -> &'static str {
-        "openai"
+        self.0.name
     }
 
-    fn chat_path(&self) -> &'static str {
-        "/v1/chat/completions"
+    fn kind(&self) -> &'static str {
+        self.0.kind.unwrap_or(self.0.name)
+    }
+
+    fn format(&self) -> &'static str {
+        OPENAI.name
+    }
+
+    fn base_path(&self) -> &'static str {
+        self.0.base_path
+    }
+
+    fn model(&self) -> &'static str {
+        self.0.model
+    }
+
+    fn provider_settings(&self) -> Value {
+        (self.0.provider_settings)()
+    }
+
+    fn model_settings(&self) -> Value {
+        (self.0.model_settings)()
     }
 
     fn default_key(&self) -> &'static str {
-        "sk-fake-openai"
+        self.0.key
     }
 
-    fn check_headers(&self, headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
-        match bearer(headers) {
+    fn faults(&self) -> &'static [&'static [Row]] {
+        &[SERVER_SENT, FAULTS]
+    }
+
+    fn route(&self, target: &Target) -> Result<Operation, Refusal> {
+        if target.path() != format!("{}/models", self.0.base_path) {
+            return chat_if(self.chat(target).0, self, target);
+        }
+        if target.method != hyper::Method::GET {
+            return Err(not_allowed(self, target));
+        }
+        let model = |id: &str| json!({"id": id, "object": "model", "created": answer::CREATED, "owned_by": "fake"});
+        let models = [model(self.0.model), model(&format!("{}-mini", self.0.model))];
+        Ok(Operation::Fixed(json!({"object": "list", "data": models}).to_string()))
+    }
+
+    fn check_credentials(&self, request: &Received<'_>, key: &str) -> Result<(), Refusal> {
+        let (own, given) = match self.0.key_header {
+            KeyHeader::Bearer => ("authorization", bearer(request.headers)),
+            KeyHeader::Named(name) => (name, request.header(name)),
+        };
+        match given {
             None => {
                 let message = "You didn't provide an API key. You need to provide your API key in an Authorization \
                                header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY).";
-                return Err(Refusal::new(401, INVALID, message).code("invalid_api_key"));
+                return Err(Refusal { message: message.to_owned(), ..self.failure(None, Some("invalid_api_key")) });
             }
             Some(given) if given != key => return Err(self.failure(None, Some("invalid_api_key"))),
             Some(_) => {}
         }
-        let foreign = foreign_header(headers, FOREIGN_HEADERS);
-        let twice = (headers.get_all("authorization").iter().count() > 1).then_some("authorization");
-        match foreign.or(twice) {
+        let own: Vec<_> = self.0.own_headers.iter().copied().chain([own]).collect();
+        match foreign_header(request.headers, &own) {
             Some(name) => {
                 let message = format!("Header '{name}' does not belong in a request to this provider");
                 Err(Refusal::new(400, INVALID, message).code("foreign_header").param(name))
@@ -157,29 +123,26 @@ impl Fake for OpenAi {
         }
     }
 
-    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Prompt, Refusal> {
-        if let Some((status, message)) = framing_problem(headers, body) {
+    fn read(&self, request: &Received<'_>) -> Result<Prompt, Refusal> {
+        if let Some((status, message)) = framing_problem(request.headers, request.body) {
             return Err(Refusal::new(status, INVALID, message));
         }
-        request::read(body)
-    }
-
-    fn models(&self) -> Option<String> {
-        let model = |id| json!({"id": id, "object": "model", "created": answer::CREATED, "owned_by": "fake"});
-        Some(json!({"object": "list", "data": [model("gpt-fake"), model("gpt-fake-mini")]}).to_string())
+        if let Some(missing) = self.0.query.iter().find(|name| request.target.parameter(name).is_none()) {
+            return Err(Refusal::new(400, INVALID, format!("Missing required query parameter: {missing}")));
+        }
+        request::read(self.0, self.chat(request.target).1, request.body)
     }
 
     fn message(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> String {
-        answer::message(prompt, reply, faults)
+        answer::message(self.0, prompt, reply, faults)
     }
 
     fn events(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
-        answer::events(prompt, reply, faults)
+        answer::events(self.0, prompt, reply, faults)
     }
 
-    fn error(&self, refusal: &Refusal, _request_id: &str) -> String {
-        let Refusal { kind, code, param, message, .. } = refusal;
-        json!({"error": {"message": message, "type": kind, "param": param, "code": code}}).to_string()
+    fn error(&self, refusal: &Refusal, request_id: &str) -> String {
+        (self.0.error)(refusal, request_id).to_string()
     }
 
     fn error_event(&self, refusal: &Refusal, request_id: &str) -> Event {
@@ -187,20 +150,17 @@ impl Fake for OpenAi {
     }
 
     fn ping(&self) -> Event {
-        Event { kind: Kind::Other, name: None, data: Data::Comment("ping") }
+        Event::comment(self.0.keep_alive.unwrap_or("ping"))
     }
 
     fn failure(&self, status: Option<u16>, error: Option<&str>) -> Refusal {
-        let name = error.unwrap_or(match status {
-            Some(401) => "invalid_api_key",
-            Some(403) => "unsupported_country_region_territory",
-            Some(404) => "model_not_found",
-            Some(429) => "rate_limit_exceeded",
-            Some(503) => "slow_down",
+        let rows = || self.0.errors.iter().chain(ERRORS);
+        let of_status = |status| rows().find(|row| row.1 == status && status != 400).map(|row| row.0);
+        let name = error.or_else(|| status.and_then(of_status)).unwrap_or(match status {
             Some(400..=499) => INVALID,
             _ => "server_error",
         });
-        match ERRORS.iter().find(|row| row.0 == name) {
+        match rows().find(|row| row.0 == name) {
             Some((_, own, kind, code, message)) => {
                 Refusal { code: code.map(Into::into), ..Refusal::new(status.unwrap_or(*own), kind, *message) }
             }
@@ -215,11 +175,11 @@ impl Fake for OpenAi {
         format!("req_{seq:032x}")
     }
 
-    fn headers(&self) -> &'static [(&'static str, &'static str)] {
-        HEADERS
+    fn request_id_header(&self) -> Option<&'static str> {
+        Some(self.0.request_id_header)
     }
 
-    fn request_id_header(&self) -> &'static str {
-        "x-request-id"
+    fn headers(&self) -> &'static [(&'static str, &'static str)] {
+        self.0.headers
     }
 }

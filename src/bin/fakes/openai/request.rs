@@ -1,10 +1,11 @@
 //! Reads a chat completions request and refuses what the vendor refuses, in the vendor's words.
 //!
 //! Every field of the reference is checked, also those that the answer does not depend on: the point is
-//! to see what a gateway sends. Messages are read in `messages`.
+//! to see what a gateway sends. Messages are read in `messages`; what a vendor takes is in its dialect.
 
 use serde_json::{Map, Value};
 
+use super::dialect::{Dialect, Unknown};
 use super::{INVALID, messages};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
@@ -12,54 +13,12 @@ use crate::strict::{
     nullable, number_in, object, open_object, required, string,
 };
 
-const FIELDS: &[&str] = &[
-    "audio",
-    "frequency_penalty",
-    "function_call",
-    "functions",
-    "logit_bias",
-    "logprobs",
-    "max_completion_tokens",
-    "max_tokens",
-    "messages",
-    "metadata",
-    "modalities",
-    "model",
-    "moderation",
-    "n",
-    "parallel_tool_calls",
-    "prediction",
-    "presence_penalty",
-    "prompt_cache_key",
-    "prompt_cache_options",
-    "prompt_cache_retention",
-    "reasoning_effort",
-    "response_format",
-    "safety_identifier",
-    "seed",
-    "service_tier",
-    "stop",
-    "store",
-    "stream",
-    "stream_options",
-    "temperature",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "user",
-    "verbosity",
-    "web_search_options",
-];
-
-const EFFORTS: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
 
-/// OpenAI answers more, but what a test wants with more choices is a mistake.
-const MOST_CHOICES: i64 = 8;
 const MOST_FUNCTION_NAME: usize = 64;
 
-pub fn read(body: &[u8]) -> Result<Prompt, Refusal> {
+/// `model` is the one in the path, where that has it.
+pub fn read(dialect: &Dialect, model: Option<String>, body: &[u8]) -> Result<Prompt, Refusal> {
     let top: TopLevel = serde_json::from_slice(body).map_err(|error| {
         let message = format!("We could not parse the JSON body of your request: {error}");
         Refusal::new(400, INVALID, message)
@@ -68,15 +27,17 @@ pub fn read(body: &[u8]) -> Result<Prompt, Refusal> {
         let message = format!("Duplicate key in the JSON body of your request: '{key}'");
         return Err(Refusal::new(400, INVALID, message).param(key).code("invalid_value"));
     }
-    let prompt = open_object(&top.fields).and_then(request).map_err(refusal)?;
-    if !prompt.model.starts_with("gpt-") {
+    let fields = open_object(&top.fields);
+    let prompt = fields.and_then(|fields| request(dialect, model, fields)).map_err(dialect.wording)?;
+    if !prompt.model.starts_with(dialect.family()) {
         let message = format!("The model `{}` does not exist or you do not have access to it.", prompt.model);
         return Err(Refusal::new(404, INVALID, message).code("model_not_found").param("model"));
     }
     Ok(prompt)
 }
 
-fn refusal(problem: Problem) -> Refusal {
+/// A problem in OpenAI's words.
+pub fn wording(problem: Problem) -> Refusal {
     let place = problem.bracketed();
     let (code, message) = match problem.wrong {
         Wrong::Unknown if !place.contains(['.', '[']) => {
@@ -92,23 +53,25 @@ fn refusal(problem: Problem) -> Refusal {
             ("invalid_value", format!("Invalid value: '{got}'. Supported values are: {supported}."))
         }
         Wrong::Rule(text) => ("invalid_value", format!("Invalid '{place}': {text}.")),
+        Wrong::Refused(refusal) => return *refusal,
     };
     Refusal::new(400, INVALID, message).code(code).param(place)
 }
 
-fn request(fields: &Map<String, Value>) -> Checked<Prompt> {
-    if let Some(unknown) = fields.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+fn request(dialect: &Dialect, model: Option<String>, fields: &Map<String, Value>) -> Checked<Prompt> {
+    let unknown = fields.keys().find(|key| !dialect.fields.contains(&key.as_str()));
+    if let (Some(unknown), Unknown::Refused) = (unknown, dialect.unknown_fields) {
         return Err(Problem::new(Wrong::Unknown).under(unknown));
     }
-    let model = required(fields, "model", string)?;
-    let (model, faults) = match model.split_once('?') {
-        Some((model, faults)) => (model, Some(faults.to_owned())),
-        None => (model, None),
+    let fields = &known(dialect, fields);
+    let mut prompt = match model {
+        Some(model) => Prompt::for_model(&model),
+        None => Prompt::for_model(required(fields, "model", string)?),
     };
-    let mut prompt = Prompt { model: model.to_owned(), faults, ..Prompt::default() };
-    required(fields, "messages", |value| messages::read(value, &mut prompt))?;
-    limits(fields, &mut prompt)?;
-    plain_fields(fields)?;
+    prompt.thinks = (dialect.thinks)(fields);
+    required(fields, "messages", |value| messages::read(dialect, value, &mut prompt))?;
+    limits(dialect, fields, &mut prompt)?;
+    plain_fields(dialect, fields)?;
 
     prompt.stream = nullable(fields, "stream", boolean)?.unwrap_or(false);
     prompt.include_obfuscation = true;
@@ -126,9 +89,9 @@ fn request(fields: &Map<String, Value>) -> Checked<Prompt> {
         if array(value)?.is_empty() {
             return Err(Problem::rule("empty array. Expected an array with minimum length 1"));
         }
-        each(value, tool)
+        each(value, |value| tool(dialect, value))
     })?;
-    let functions = nullable(fields, "functions", |value| each(value, function))?;
+    let functions = nullable(fields, "functions", |value| each(value, |value| function(dialect, value)))?;
     prompt.tools = tools.into_iter().chain(functions).flatten().collect();
     let parallel = nullable(fields, "parallel_tool_calls", |value| match boolean(value)? {
         _ if prompt.tools.is_empty() => {
@@ -137,16 +100,22 @@ fn request(fields: &Map<String, Value>) -> Checked<Prompt> {
         parallel => Ok(parallel),
     })?;
     prompt.one_call_only = parallel == Some(false);
-    nullable(fields, "tool_choice", |value| tool_choice(value, &mut prompt))?;
+    nullable(fields, "tool_choice", |value| tool_choice(dialect, value, &mut prompt))?;
     nullable(fields, "function_call", |value| match value {
         Value::String(_) => choice(value, &["none", "auto"]).map(drop),
         _ => required(object(value, &["name"])?, "name", string).map(drop),
     })?;
-    nullable(fields, "response_format", |value| response_format(value, &mut prompt))?;
+    nullable(fields, "response_format", |value| response_format(dialect, value, &mut prompt))?;
     Ok(prompt)
 }
 
-fn limits(fields: &Map<String, Value>, prompt: &mut Prompt) -> Checked<()> {
+/// The fields that the vendor has: it does not see the others.
+fn known(dialect: &Dialect, fields: &Map<String, Value>) -> Map<String, Value> {
+    let known = fields.iter().filter(|(key, _)| dialect.fields.contains(&key.as_str()));
+    known.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+fn limits(dialect: &Dialect, fields: &Map<String, Value>, prompt: &mut Prompt) -> Checked<()> {
     let positive = |value| integer_in(value, 1, i64::MAX);
     let old = nullable(fields, "max_tokens", positive)?;
     let new = nullable(fields, "max_completion_tokens", positive)?;
@@ -156,10 +125,13 @@ fn limits(fields: &Map<String, Value>, prompt: &mut Prompt) -> Checked<()> {
         return Err(problem.under("max_tokens"));
     }
     prompt.max_tokens = old.or(new).and_then(|most| usize::try_from(most).ok());
-    prompt.choices = nullable(fields, "n", |value| integer_in(value, 1, MOST_CHOICES))?.unwrap_or(1) as usize;
+    prompt.choices = nullable(fields, "n", |value| integer_in(value, 1, dialect.most_choices))?.unwrap_or(1) as usize;
     let stop = nullable(fields, "stop", |value| match value {
         Value::String(one) => Ok(vec![one.clone()]),
-        _ if array(value)?.len() > 4 => Err(Problem::rule("array too long. Expected an array with maximum length 4")),
+        _ if array(value)?.len() > dialect.most_stops => {
+            let most = dialect.most_stops;
+            Err(Problem::rule(format!("array too long. Expected an array with maximum length {most}")))
+        }
         _ => each(value, |stop| string(stop).map(str::to_owned)),
     })?;
     prompt.stop = stop.unwrap_or_default().into_iter().filter(|stop| !stop.is_empty()).collect();
@@ -167,8 +139,8 @@ fn limits(fields: &Map<String, Value>, prompt: &mut Prompt) -> Checked<()> {
 }
 
 /// Fields that change nothing in a fake's answer.
-fn plain_fields(fields: &Map<String, Value>) -> Checked<()> {
-    nullable(fields, "temperature", |value| number_in(value, 0.0, 2.0))?;
+fn plain_fields(dialect: &Dialect, fields: &Map<String, Value>) -> Checked<()> {
+    nullable(fields, "temperature", |value| number_in(value, dialect.temperature.0, dialect.temperature.1))?;
     nullable(fields, "top_p", |value| number_in(value, 0.0, 1.0))?;
     nullable(fields, "frequency_penalty", |value| number_in(value, -2.0, 2.0))?;
     nullable(fields, "presence_penalty", |value| number_in(value, -2.0, 2.0))?;
@@ -177,7 +149,7 @@ fn plain_fields(fields: &Map<String, Value>) -> Checked<()> {
     nullable(fields, "user", string)?;
     nullable(fields, "prompt_cache_key", string)?;
     nullable(fields, "prompt_cache_retention", |value| choice(value, &["in_memory", "24h"]))?;
-    nullable(fields, "reasoning_effort", |value| choice(value, EFFORTS))?;
+    nullable(fields, "reasoning_effort", |value| choice(value, dialect.efforts))?;
     nullable(fields, "service_tier", |value| choice(value, TIERS))?;
     nullable(fields, "verbosity", |value| choice(value, &["low", "medium", "high"]))?;
     nullable(fields, "safety_identifier", |value| short(value, 128))?;
@@ -225,11 +197,11 @@ fn short(value: &Value, most: usize) -> Checked<&str> {
     }
 }
 
-fn tool(value: &Value) -> Checked<Tool> {
+fn tool(dialect: &Dialect, value: &Value) -> Checked<Tool> {
     let fields = object(value, &["type", "function", "custom"])?;
-    if required(fields, "type", |value| choice(value, &["function", "custom"]))? == "function" {
+    if required(fields, "type", |kind| choice(kind, dialect.tool_types))? == "function" {
         object(value, &["type", "function"])?;
-        return required(fields, "function", function);
+        return required(fields, "function", |value| function(dialect, value));
     }
     object(value, &["type", "custom"])?;
     required(fields, "custom", |value| {
@@ -240,11 +212,14 @@ fn tool(value: &Value) -> Checked<Tool> {
     })
 }
 
-fn function(value: &Value) -> Checked<Tool> {
+fn function(dialect: &Dialect, value: &Value) -> Checked<Tool> {
     let function = object(value, &["name", "description", "parameters", "strict"])?;
     let name = required(function, "name", |name| identifier(name, MOST_FUNCTION_NAME))?;
     nullable(function, "description", string)?;
     let strict = nullable(function, "strict", boolean)?;
+    if dialect.needs_parameters {
+        required(function, "parameters", open_object)?;
+    }
     let schema = nullable(function, "parameters", |value| {
         let schema = open_object(value)?;
         let root = schema.get("type").and_then(Value::as_str);
@@ -262,9 +237,9 @@ fn function(value: &Value) -> Checked<Tool> {
 }
 
 /// Applies the choice to the prompt; the name it gives has to be one of the tools.
-fn tool_choice(value: &Value, prompt: &mut Prompt) -> Checked<()> {
+fn tool_choice(dialect: &Dialect, value: &Value, prompt: &mut Prompt) -> Checked<()> {
     if let Value::String(_) = value {
-        let mode = choice(value, &["none", "auto", "required"])?;
+        let mode = choice(value, dialect.tool_choices)?;
         if prompt.tools.is_empty() && mode != "none" {
             return Err(Problem::rule("'tool_choice' is only allowed when 'tools' are specified"));
         }
@@ -272,7 +247,7 @@ fn tool_choice(value: &Value, prompt: &mut Prompt) -> Checked<()> {
         return Ok(());
     }
     let fields = object(value, &["type", "function", "custom", "allowed_tools"])?;
-    if required(fields, "type", |kind| choice(kind, &["function", "custom", "allowed_tools"]))? != "allowed_tools" {
+    if required(fields, "type", |kind| choice(kind, dialect.tool_choice_types))? != "allowed_tools" {
         prompt.tool_choice = ToolChoice::Named(named(value, &prompt.tools)?);
         return Ok(());
     }
@@ -288,7 +263,7 @@ fn tool_choice(value: &Value, prompt: &mut Prompt) -> Checked<()> {
 fn mode_of(mode: &str) -> ToolChoice {
     match mode {
         "none" => ToolChoice::None,
-        "required" => ToolChoice::Required,
+        "required" | "any" => ToolChoice::Required,
         _ => ToolChoice::Auto,
     }
 }
@@ -304,9 +279,9 @@ fn named(value: &Value, tools: &[Tool]) -> Checked<String> {
     Err(Problem::rule(format!("Tool choice '{name}' not found in 'tools' parameter")))
 }
 
-fn response_format(value: &Value, prompt: &mut Prompt) -> Checked<()> {
+fn response_format(dialect: &Dialect, value: &Value, prompt: &mut Prompt) -> Checked<()> {
     let format = object(value, &["type", "json_schema"])?;
-    let kind = required(format, "type", |kind| choice(kind, &["text", "json_object", "json_schema"]))?;
+    let kind = required(format, "type", |kind| choice(kind, dialect.response_formats))?;
     if kind != "json_schema" {
         object(value, &["type"])?;
     }
@@ -341,7 +316,12 @@ fn response_format(value: &Value, prompt: &mut Prompt) -> Checked<()> {
 mod tests {
     use serde_json::json;
 
+    use super::super::{DEEPSEEK, MISTRAL, OPENAI};
     use super::*;
+
+    fn read(body: &[u8]) -> Result<Prompt, Refusal> {
+        super::read(&OPENAI, None, body)
+    }
 
     fn asked(fields: Value) -> Value {
         let mut body = json!({"model": "gpt-fake", "messages": [{"role": "user", "content": "hi"}]});
@@ -448,5 +428,62 @@ mod tests {
         for body in [r#"{"model":"gpt-a","model":"gpt-b","messages":[]}"#, "[]", "", "{}x"] {
             assert_eq!(read(body.as_bytes()).map(drop).unwrap_err().status, 400, "{body}");
         }
+    }
+
+    /// Refused by the vendor with a status and these words, or taken.
+    fn answer(dialect: &'static Dialect, body: &Value) -> (u16, String) {
+        let read = super::read(dialect, None, body.to_string().as_bytes());
+        read.map_or_else(|refusal| (refusal.status, (dialect.error)(&refusal, "id").to_string()), |_| (200, "".into()))
+    }
+
+    #[test]
+    fn mistral_refuses_what_is_not_its_own() {
+        let user = json!({"role": "user", "content": "hi"});
+        let asked = |fields: Value| {
+            let mut body = asked(fields);
+            body["model"] = json!("mistral-fake");
+            body
+        };
+        let talked = |messages: Value| asked(json!({ "messages": messages }));
+        let cases = [
+            (asked(json!({"random_seed": 1, "stop": ["a"], "safe_prompt": true, "temperature": 1.5})), 200, ""),
+            (talked(json!([user, calls(&["abcDEF123"]), result("abcDEF123")])), 200, ""),
+            (asked(json!({"seed": 1})), 422, r#""extra_forbidden""#),
+            (asked(json!({"stream": true, "stream_options": {}})), 422, r#""loc":["body","stream_options"]"#),
+            (talked(json!([{"role": "developer", "content": "hi"}])), 422, r#"["body","messages",0,"role"]"#),
+            (talked(json!([{"role": "user", "content": "hi", "name": "me"}])), 422, r#"["body","messages",0,"name"]"#),
+            (asked(json!({"temperature": 2})), 400, "from 0 to 1.5"),
+            (asked(json!({"tools": [{"type": "function", "function": {"name": "f"}}]})), 422, "parameters"),
+            (talked(json!([user, calls(&["call_1"]), result("call_1")])), 400, r#""code":"3280""#),
+            (talked(json!([user, calls(&["abcDEF123"]), result("abcDEF123"), user])), 400, "after role 'tool'"),
+        ];
+        for (body, status, words) in cases {
+            let (was, text) = answer(&MISTRAL, &body);
+            assert!(was == status && text.contains(words), "{body}: {was} {text}");
+        }
+    }
+
+    #[test]
+    fn deepseek_wants_its_thoughts_back() {
+        let user = json!({"role": "user", "content": "hi"});
+        let talked = |thoughts: &str, thinking: &str| {
+            let mut called = calls(&["a"]);
+            called["reasoning_content"] = json!(thoughts);
+            let thinking = json!({ "type": thinking });
+            json!({"model": "deepseek-fake", "thinking": thinking, "messages": [user, called, result("a")]})
+        };
+        let own = crate::thinking::Thinking::about("hi", "id").text;
+        assert_eq!(answer(&DEEPSEEK, &talked(&own, "enabled")).0, 200);
+        assert_eq!(answer(&DEEPSEEK, &talked(" ", "enabled")).0, 200);
+        assert_eq!(answer(&DEEPSEEK, &talked("", "disabled")).0, 200);
+        let (status, text) = answer(&DEEPSEEK, &talked("", "enabled"));
+        assert!(status == 400 && text.contains("must be passed back to the API"), "{text}");
+        assert_eq!(answer(&DEEPSEEK, &talked(&own.replace("think", "thought"), "enabled")).0, 400);
+        let image = said(json!([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]));
+        let (status, text) = answer(&DEEPSEEK, &image);
+        assert!(status == 400 && text.contains("unknown variant `image_url`, expected one of `text`"), "{text}");
+        // It does not see what it does not know.
+        let seed = json!({"model": "deepseek-fake", "seed": "?", "messages": [user]});
+        assert_eq!(answer(&DEEPSEEK, &seed).0, 200);
     }
 }
