@@ -8,6 +8,7 @@ pub mod anthropic;
 mod failure;
 mod meaning;
 pub mod openai;
+mod schema;
 mod tolerant;
 
 use std::borrow::Cow;

@@ -8,10 +8,10 @@ mod error;
 mod messages;
 mod request;
 mod response;
-mod schema;
 mod stream;
 mod tools;
 
+use super::schema::{self, Dialect};
 use super::{Auth, Kind, Reasoning, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
@@ -31,6 +31,16 @@ pub const KIND: Kind = Kind {
 };
 
 pub struct Anthropic;
+
+/// What structured outputs take of JSON Schema (JSON schema limitations; anthropic-sdk-python
+/// `lib/_parse/_transform.py` does the same on the client's side).
+const SCHEMA: Dialect = Dialect {
+    takes: |key, value| match key {
+        "minItems" => value.get().parse::<f64>().is_ok_and(|least| least <= 1.0),
+        _ => schema::is_common(key, value),
+    },
+    closes: true,
+};
 
 impl Translator for Anthropic {
     fn api(&self) -> &'static str {

@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 
-use super::{messages, schema, tools};
+use super::{SCHEMA, messages, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
 use crate::json::{self, Writer};
-use crate::provider::{Body, Sampling, Target, UpstreamRequest};
+use crate::provider::{Body, Sampling, Target, UpstreamRequest, schema};
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
     refuse(chat)?;
@@ -33,7 +33,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
         let at = "response_format.json_schema.schema";
         let schema = schema.ok_or_else(|| Rejection::missing(at))?;
         w.key("output_config").begin_object().key("format").begin_object();
-        w.key("type").string("json_schema").key("schema").raw(&schema::reduce(schema, at)?);
+        w.key("type").string("json_schema").key("schema").raw(&schema::reduce(schema, &SCHEMA, at)?);
         w.end_object().end_object();
     }
     write_stop(&mut w, chat)?;

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::schema;
+use super::SCHEMA;
 use crate::chat::ChatRequest;
 use crate::chat::request::{Tool, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{Object, RawValue, Str, Writer};
+use crate::provider::schema;
 
 /// Writes `tools` and `tool_choice`.
 pub fn write(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {
@@ -77,7 +78,7 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str) -> Result<(), Rejection
     if tool.strict {
         // A strict tool is held to its schema by the same means as a structured answer.
         let schema = serde_json::from_str(&schema).map_err(|_| Rejection::invalid(&at, format!("Invalid '{at}'.")))?;
-        w.raw(&schema::reduce(schema, &at)?).key("strict").bool(true);
+        w.raw(&schema::reduce(schema, &SCHEMA, &at)?).key("strict").bool(true);
     } else {
         w.raw(&schema);
     }

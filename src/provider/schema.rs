@@ -1,5 +1,4 @@
-//! JSON schemas, reduced to what Anthropic can hold a model to (structured outputs, JSON schema
-//! limitations; anthropic-sdk-python `lib/_parse/_transform.py` does the same on the client's side).
+//! JSON schemas, reduced to what a provider can hold a model to: its [`Dialect`].
 //!
 //! What is not supported is not lost: it moves into the schema's description, where the model reads
 //! it. A schema that asks for nothing of that sort stays as it is, byte for byte.
@@ -9,8 +8,16 @@ use std::borrow::Cow;
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
 
-/// Keywords that are refused wherever they stand. `oneOf` is not among them: it becomes `anyOf`.
-const UNSUPPORTED: &[&str] = &[
+/// What a provider takes of JSON Schema.
+pub struct Dialect {
+    /// Whether it takes a keyword with this value. `oneOf` is not asked about: it becomes `anyOf`.
+    pub takes: fn(&str, &RawValue) -> bool,
+    /// Whether every object has to say that it has no further properties.
+    pub closes: bool,
+}
+
+/// Keywords that a grammar for decoding hardly ever knows.
+const SELDOM_TAKEN: &[&str] = &[
     "minimum",
     "maximum",
     "exclusiveMinimum",
@@ -40,13 +47,22 @@ const UNSUPPORTED: &[&str] = &[
     "not",
 ];
 
+/// Whether a keyword is one of those that most dialects have.
+pub fn is_common(key: &str, value: &RawValue) -> bool {
+    match key {
+        // As a list it is an older name of `prefixItems`.
+        "items" => json::type_of(value) != Type::Array,
+        _ => !SELDOM_TAKEN.contains(&key),
+    }
+}
+
 /// Every level is scanned once more by the one below, so that the depth bounds the work. OpenAI's own
 /// limit is 10 levels of objects (structured outputs, supported schemas); arrays and unions count here, too.
 const MAX_DEPTH: usize = 32;
 
-/// The schema as Anthropic takes it. `at` is its place in the client's request.
-pub fn reduce<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rejection> {
-    let mut reduced = Reduction { out: Writer::with_capacity(schema.get().len() + 64), changed: false };
+/// The schema as a provider takes it. `at` is its place in the client's request.
+pub fn reduce<'a>(schema: &'a RawValue, dialect: &Dialect, at: &str) -> Result<Cow<'a, str>, Rejection> {
+    let mut reduced = Reduction { dialect, out: Writer::with_capacity(schema.get().len() + 64), changed: false };
     reduced.schema(schema, 0).map_err(|problem| Rejection::invalid(at, format!("Invalid '{at}': {problem}.")))?;
     Ok(match String::from_utf8(reduced.out.into_bytes()) {
         Ok(text) if reduced.changed => Cow::Owned(text),
@@ -54,12 +70,13 @@ pub fn reduce<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Reject
     })
 }
 
-struct Reduction {
+struct Reduction<'d> {
+    dialect: &'d Dialect,
     out: Writer,
     changed: bool,
 }
 
-impl Reduction {
+impl Reduction<'_> {
     fn schema(&mut self, schema: &RawValue, depth: usize) -> Result<(), String> {
         // `true` and `false` are schemas, too.
         if json::type_of(schema) != Type::Object {
@@ -72,10 +89,14 @@ impl Reduction {
         let fields = Object::parse(schema.get().as_bytes()).map_err(|error| error.to_string())?;
         // There is room for one of them only.
         let has_any_of = fields.get("anyOf").is_some();
-        let moves = |key: &str, value: &RawValue| !is_supported(key, value) || (key == "oneOf" && has_any_of);
+        let takes = self.dialect.takes;
+        let moves = |key: &str, value: &RawValue| match key {
+            "oneOf" => has_any_of,
+            _ => !takes(key, value),
+        };
         let notes = notes(fields.iter().filter(|(key, value)| moves(key, value)));
         self.changed |= !notes.is_empty();
-        let mut needs_closing = describes_object(&fields);
+        let mut needs_closing = self.dialect.closes && describes_object(&fields);
         self.out.begin_object();
         for (key, value) in fields.iter() {
             match key {
@@ -97,7 +118,7 @@ impl Reduction {
                     self.out.key("anyOf");
                     self.schemas(value, depth + 1)?;
                 }
-                "additionalProperties" => {
+                "additionalProperties" if self.dialect.closes => {
                     needs_closing = false;
                     self.changed |= value.get() != "false";
                     self.out.key(key).raw("false");
@@ -161,15 +182,6 @@ fn notes<'s>(lost: impl Iterator<Item = (&'s str, &'s RawValue)>) -> String {
     escaped.trim_matches('"').to_owned()
 }
 
-fn is_supported(key: &str, value: &RawValue) -> bool {
-    match key {
-        "minItems" => value.get().parse::<f64>().is_ok_and(|least| least <= 1.0),
-        // As a list it is an older name of `prefixItems`.
-        "items" => json::type_of(value) != Type::Array,
-        _ => !UNSUPPORTED.contains(&key),
-    }
-}
-
 fn describes_object(fields: &Object<'_>) -> bool {
     let names_object = |value: &RawValue| match json::type_of(value) {
         Type::Array => json::elements(value).unwrap_or_default().iter().any(|kind| kind.get() == "\"object\""),
@@ -182,8 +194,17 @@ fn describes_object(fields: &Object<'_>) -> bool {
 mod tests {
     use super::*;
 
+    /// With `minItems` up to 1, and closed objects.
+    const CLOSED: Dialect = Dialect {
+        takes: |key, value| match key {
+            "minItems" => matches!(value.get(), "0" | "1"),
+            _ => is_common(key, value),
+        },
+        closes: true,
+    };
+
     fn reduced(schema: &str) -> String {
-        reduce(serde_json::from_str(schema).unwrap(), "schema").unwrap().into_owned()
+        reduce(serde_json::from_str(schema).unwrap(), &CLOSED, "schema").unwrap().into_owned()
     }
 
     #[test]
@@ -242,6 +263,13 @@ mod tests {
     }
 
     #[test]
+    fn objects_stay_open_where_nobody_asks_for_more() {
+        let open = Dialect { closes: false, ..CLOSED };
+        let schema = r#"{"type":"object","properties":{"a":{"additionalProperties":true}}}"#;
+        assert_eq!(reduce(serde_json::from_str(schema).unwrap(), &open, "schema").unwrap(), schema);
+    }
+
+    #[test]
     fn reducing_twice_changes_nothing_more() {
         let once = reduced(r#"{"type":"object","properties":{"a":{"oneOf":[{"minimum":1}],"uniqueItems":true}}}"#);
         assert_eq!(reduced(&once), once);
@@ -252,7 +280,7 @@ mod tests {
         let nested = |levels: usize| format!("{}{{}}{}", r#"{"items":"#.repeat(levels), "}".repeat(levels));
         assert_eq!(reduced(&nested(MAX_DEPTH - 1)), nested(MAX_DEPTH - 1));
         let deep = nested(MAX_DEPTH);
-        let refused = reduce(serde_json::from_str(&deep).unwrap(), "x.schema").unwrap_err();
+        let refused = reduce(serde_json::from_str(&deep).unwrap(), &CLOSED, "x.schema").unwrap_err();
         assert_eq!(refused.param.as_deref(), Some("x.schema"));
     }
 }
