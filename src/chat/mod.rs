@@ -120,6 +120,9 @@ pub struct Message<'a> {
     pub tool_calls: Vec<ToolCall<'a>>,
     /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
     pub other: bool,
+    /// Log probabilities as JSON, in OpenAI's shape, which has them beside the message. Those of a source
+    /// stay there.
+    pub logprobs: Option<Cow<'a, str>>,
     /// Further fields of the message, and their JSON: OpenAI's `annotations`, or a provider's own.
     pub extra: Vec<(&'static str, Cow<'a, str>)>,
 }
@@ -207,6 +210,8 @@ pub struct Delta<'a> {
     pub tool_calls: Vec<ToolCallDelta<'a>>,
     /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
     pub other: bool,
+    /// Log probabilities of this piece, as in [`Message::logprobs`].
+    pub logprobs: Option<Cow<'a, str>>,
     /// Further fields, and their JSON. Clients add up deltas: each name comes at most once in a stream.
     pub extra: Vec<(&'static str, Cow<'a, str>)>,
 }

@@ -121,6 +121,9 @@ impl ChatStream {
             w.begin_object().key("index").number(choice.index.into());
             w.key("delta");
             write_delta(&mut w, identity, choice, &Object::default());
+            if let Some(logprobs) = &choice.delta.logprobs {
+                w.key("logprobs").raw(logprobs);
+            }
             write_finish_reason(&mut w, choice);
             w.end_object();
         }
@@ -396,9 +399,12 @@ fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Objec
         let source = placed(&sources, choice.place);
         w.begin_object().key("index").number(choice.index.into()).key("message");
         write_message(&mut w, &identity, choice, &source.get("message").map(parse).unwrap_or_default());
-        match source.get("logprobs") {
-            Some(logprobs) => write_logprobs(w.key("logprobs"), logprobs),
-            None => {
+        match (source.get("logprobs"), &choice.message.logprobs) {
+            (Some(logprobs), _) => write_logprobs(w.key("logprobs"), logprobs),
+            (None, Some(logprobs)) => {
+                w.key("logprobs").raw(logprobs);
+            }
+            (None, None) => {
                 w.key("logprobs").null();
             }
         }

@@ -258,7 +258,8 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
             };
             tell(Delta { tool_calls: vec![call], ..Delta::default() }, None);
         }
-        tell(Delta { extra: message.extra.clone(), ..Delta::default() }, Some(choice.finish_reason));
+        let (logprobs, extra) = (message.logprobs.clone(), message.extra.clone());
+        tell(Delta { logprobs, extra, ..Delta::default() }, Some(choice.finish_reason));
     }
     output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() });
     output.done();

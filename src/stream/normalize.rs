@@ -117,6 +117,7 @@ impl Normalizer {
             let says = |choice: &ChunkChoice<'_>| {
                 choice.delta.role
                     || choice.delta.has_output()
+                    || choice.delta.logprobs.is_some()
                     || !choice.delta.extra.is_empty()
                     || choice.finish_reason.is_some()
             };
