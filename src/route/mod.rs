@@ -1,6 +1,9 @@
 //! Which targets shall answer a request, and in which order: pure functions over the request and the
 //! configuration. What comes out is a [`Plan`], plain data that says everything an attempt needs.
 
+pub mod health;
+pub mod needs;
+pub mod policy;
 pub mod retry;
 pub mod wait;
 

@@ -1,0 +1,559 @@
+//! What is known of a target from the requests it has had: whether it is well, what is left of its rate
+//! limits, how fast it answers and how much. State in, state out; time is an argument.
+//!
+//! One small record a target, which all workers share: it is read, changed and written back, and a write
+//! that is lost costs a little knowledge and nothing else. No state can wedge a target: every "not now" has
+//! an end, and a probe that is never heard of again is forgotten.
+
+use std::time::Duration;
+
+use crate::error::Class;
+
+/// A breaker opens after so many failures in a row …
+const MOST_IN_A_ROW: u16 = 5;
+/// … or when more than half of the latest have failed, once there were enough to tell.
+const MOST_FAILED: f32 = 0.5;
+const ENOUGH: f32 = 20.0;
+/// What one outcome counts among the latest: about the last twenty decide.
+const RECENT: f32 = 0.05;
+
+const SHORTEST: u64 = 500;
+const LONGEST: u64 = 30_000;
+
+/// The longest that a rate limit takes to be whole again: some are by the day.
+const LONGEST_RESET: u64 = 25 * 3_600_000;
+
+/// A probe that has not come back by then is lost: its worker is gone, or its client.
+const PROBE: u64 = 60_000;
+
+/// What is learnt halves in weight in so long, so that yesterday's speed does not outvote today's.
+const HALF_LIFE: f32 = 600_000.0;
+
+/// No estimate is trusted further than this factor either way.
+const MOST_FACTOR: f32 = 4.0;
+
+/// Layout of the bytes; a record of another layout is a new one.
+const LAYOUT: u8 = 1;
+
+/// Times are milliseconds since the Unix epoch; 0 is never.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Health {
+    failures_in_a_row: u16,
+    /// The share of failures among the latest, and how many there were.
+    failed: f32,
+    outcomes: f32,
+    /// Open until then; it is half-open from then on, until a probe has succeeded.
+    open_until: u64,
+    /// How often it has opened without a success in between.
+    opened: u8,
+    /// A probe is under way since then.
+    probing: u64,
+    requests: Budget,
+    tokens: Budget,
+    /// Asked to wait until then.
+    limited_until: u64,
+    learnt: Learnt,
+}
+
+/// What is left of a rate limit until it is whole again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    pub limit: u64,
+    pub remaining: u64,
+    pub reset: u64,
+}
+
+/// Decaying measurements of the answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Learnt {
+    /// When it was last changed.
+    at: u64,
+    /// Weighted sums of a straight line: milliseconds to the first token over thousands of input tokens.
+    weight: f32,
+    x: f32,
+    y: f32,
+    xx: f32,
+    xy: f32,
+    /// Output tokens a second, and a whole answer's output tokens.
+    rate: f32,
+    output: f32,
+    /// Reported over estimated input tokens, and the share of the input that came from a cache.
+    factor: f32,
+    cached: f32,
+}
+
+/// One answer, as far as it can be learnt from.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub first_token: Duration,
+    pub whole: Duration,
+    pub estimated_input: u64,
+    /// `None` where the provider does not count.
+    pub input: Option<u64>,
+    pub cached_input: u64,
+    pub output: u64,
+    pub streamed: bool,
+}
+
+/// Whether a target may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Well,
+    /// Its breaker was open: one request may try, if it says so with [`Health::probe`].
+    Probe,
+    /// Not before then.
+    Open(u64),
+    /// What is left of its limits does not hold the request, until then.
+    Exhausted(u64),
+}
+
+/// The state of a breaker, for people and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+impl Breaker {
+    pub fn name(self) -> &'static str {
+        match self {
+            Breaker::Closed => "closed",
+            Breaker::Open => "open",
+            Breaker::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl Health {
+    /// Whether a request of so many input tokens may go there.
+    pub fn verdict(&self, now: Duration, tokens: u64) -> Verdict {
+        let now = milliseconds(now);
+        // A time that nobody can have meant, from whatever clock or writer, is none.
+        let ahead = |until: u64, most: u64| until > now && until <= now.saturating_add(most);
+        if ahead(self.open_until, LONGEST * 2) {
+            return Verdict::Open(self.open_until);
+        }
+        if ahead(self.limited_until, LONGEST * 4) {
+            return Verdict::Exhausted(self.limited_until);
+        }
+        for (budget, needed) in [(self.requests, 1), (self.tokens, tokens)] {
+            if ahead(budget.reset, LONGEST_RESET) && budget.remaining < needed {
+                return Verdict::Exhausted(budget.reset);
+            }
+        }
+        if self.opened == 0 {
+            return Verdict::Well;
+        }
+        let lost = self.probing.saturating_add(PROBE);
+        if self.probing > 0 && ahead(lost, PROBE) { Verdict::Open(lost) } else { Verdict::Probe }
+    }
+
+    pub fn breaker(&self, now: Duration) -> Breaker {
+        match self.opened {
+            0 => Breaker::Closed,
+            _ if self.open_until > milliseconds(now) => Breaker::Open,
+            _ => Breaker::HalfOpen,
+        }
+    }
+
+    /// How much of its limits is left, from 0 to 1: a target's share is lowered before it has to refuse.
+    pub fn room(&self, now: Duration) -> f64 {
+        let now = milliseconds(now);
+        let room = |budget: &Budget| match budget.limit {
+            0 => 1.0,
+            _ if budget.reset <= now => 1.0,
+            limit => budget.remaining as f64 / limit as f64,
+        };
+        room(&self.requests).min(room(&self.tokens)).clamp(0.0, 1.0)
+    }
+
+    /// A request is the probe; false if another was quicker.
+    pub fn probe(&mut self, now: Duration) -> bool {
+        if self.verdict(now, 0) != Verdict::Probe {
+            return false;
+        }
+        self.probing = milliseconds(now).max(1);
+        true
+    }
+
+    /// What was taken for the request that goes there now, so that many at once do not overdraw it.
+    pub fn taken(&mut self, tokens: u64) {
+        self.requests.remaining = self.requests.remaining.saturating_sub(1);
+        self.tokens.remaining = self.tokens.remaining.saturating_sub(tokens);
+    }
+
+    /// What the headers of an answer say of the limits.
+    pub fn limits(&mut self, requests: Option<Budget>, tokens: Option<Budget>) {
+        self.requests = requests.unwrap_or(self.requests);
+        self.tokens = tokens.unwrap_or(self.tokens);
+    }
+
+    /// An answer has begun well.
+    pub fn succeeded(&mut self) {
+        self.outcome(false);
+        self.failures_in_a_row = 0;
+        self.opened = 0;
+        self.open_until = 0;
+        self.probing = 0;
+    }
+
+    /// An attempt has failed. `jitter`: any number, to spread the ends.
+    pub fn failed(&mut self, class: Class, retry_after: Option<Duration>, now: Duration, jitter: u64) {
+        let at = milliseconds(now);
+        match class {
+            // It has answered: the request was at fault.
+            Class::Rejected | Class::TooLarge => {
+                self.probing = 0;
+                return;
+            }
+            Class::RateLimited => {
+                let wait = retry_after.map_or(1_000, milliseconds).min(60_000);
+                self.limited_until = at + spread(wait, jitter);
+                self.probing = 0;
+                return;
+            }
+            // No time will mend it, but an operator may.
+            Class::Quota | Class::Misconfigured => self.open(LONGEST, at, jitter),
+            Class::Transient | Class::Unreachable | Class::Silent | Class::Malformed => {
+                self.outcome(true);
+                self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
+                let often = self.outcomes >= ENOUGH && self.failed > MOST_FAILED;
+                if self.opened > 0 || self.failures_in_a_row >= MOST_IN_A_ROW || often {
+                    let wait = SHORTEST << self.opened.min(6);
+                    self.open(wait.min(LONGEST), at, jitter);
+                }
+            }
+        }
+    }
+
+    fn outcome(&mut self, failed: bool) {
+        self.outcomes = (self.outcomes + 1.0).min(ENOUGH);
+        self.failed += RECENT * (f32::from(u8::from(failed)) - self.failed);
+    }
+
+    fn open(&mut self, wait: u64, at: u64, jitter: u64) {
+        // Failures of requests that were under way when it opened do not double the wait.
+        if self.open_until <= at {
+            self.open_until = at + spread(wait, jitter);
+            self.opened = self.opened.saturating_add(1);
+        }
+        self.probing = 0;
+    }
+
+    pub fn learn(&mut self, measured: &Measured, now: Duration) {
+        self.learnt.add(measured, milliseconds(now));
+    }
+
+    pub fn learnt(&self) -> &Learnt {
+        &self.learnt
+    }
+}
+
+impl Learnt {
+    fn add(&mut self, measured: &Measured, now: u64) {
+        let age = now.saturating_sub(self.at) as f32;
+        let keep = 0.5_f32.powf(age / HALF_LIFE) * 0.98;
+        self.at = now;
+        let x = measured.input.unwrap_or(measured.estimated_input) as f32 / 1_000.0;
+        let y = measured.first_token.as_millis() as f32;
+        // Of a whole answer nobody knows when its first token was written.
+        if measured.streamed {
+            for (sum, value) in [
+                (&mut self.weight, 1.0),
+                (&mut self.x, x),
+                (&mut self.y, y),
+                (&mut self.xx, x * x),
+                (&mut self.xy, x * y),
+            ] {
+                *sum = *sum * keep + value;
+            }
+        }
+        let mix = |known: &mut f32, value: f32| *known = if *known == 0.0 { value } else { *known * 0.9 + value * 0.1 };
+        let writing = measured.whole.saturating_sub(measured.first_token);
+        let writing = if measured.streamed { writing } else { measured.whole };
+        if measured.output > 0 {
+            mix(&mut self.output, measured.output as f32);
+            if writing.as_millis() >= 10 {
+                mix(&mut self.rate, measured.output as f32 / writing.as_secs_f32());
+            }
+        }
+        if let (Some(input), estimate @ 20..) = (measured.input, measured.estimated_input) {
+            mix(&mut self.factor, (input as f32 / estimate as f32).clamp(1.0 / MOST_FACTOR, MOST_FACTOR));
+            // A share of nothing is known, too.
+            mix(&mut self.cached, (measured.cached_input as f32 / input.max(1) as f32).max(f32::EPSILON));
+        }
+    }
+
+    /// How many answers stand behind it, the older the less.
+    pub fn samples(&self) -> f64 {
+        f64::from(self.weight)
+    }
+
+    /// Milliseconds to the first token of a request of so many input tokens; `None` if nothing is known.
+    pub fn first_token(&self, input: u64) -> Option<f64> {
+        if self.weight < 0.5 {
+            return None;
+        }
+        let (mean_x, mean_y) = (self.x / self.weight, self.y / self.weight);
+        let variance = self.xx / self.weight - mean_x * mean_x;
+        // Too little spread tells nothing of a slope; more input never makes an answer faster.
+        let slope = if variance > 0.01 { (self.xy / self.weight - mean_x * mean_y) / variance } else { 0.0 };
+        let at = mean_y + slope.max(0.0) * (input as f32 / 1_000.0 - mean_x);
+        Some(f64::from(at.max(1.0)))
+    }
+
+    /// Output tokens a second.
+    pub fn rate(&self) -> Option<f64> {
+        (self.rate > 0.0).then_some(f64::from(self.rate))
+    }
+
+    /// How long its answers are, in tokens.
+    pub fn output(&self) -> Option<f64> {
+        (self.output > 0.0).then_some(f64::from(self.output))
+    }
+
+    /// By what an estimate of input tokens is to be multiplied.
+    pub fn factor(&self) -> f64 {
+        if self.factor > 0.0 { f64::from(self.factor) } else { 1.0 }
+    }
+
+    /// The share of the input that comes from the provider's cache.
+    pub fn cached(&self) -> f64 {
+        f64::from(self.cached).clamp(0.0, 1.0)
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// From 80 to 120 percent of it.
+fn spread(wait: u64, jitter: u64) -> u64 {
+    wait * (80 + jitter % 41) / 100
+}
+
+/// The bytes in which workers share it.
+impl Health {
+    pub fn to_bytes(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(160);
+        out.push(LAYOUT);
+        out.push(self.opened);
+        out.extend(self.failures_in_a_row.to_le_bytes());
+        for number in [
+            self.open_until,
+            self.probing,
+            self.limited_until,
+            self.requests.limit,
+            self.requests.remaining,
+            self.requests.reset,
+            self.tokens.limit,
+            self.tokens.remaining,
+            self.tokens.reset,
+            self.learnt.at,
+        ] {
+            out.extend(number.to_le_bytes());
+        }
+        let learnt = &self.learnt;
+        for number in [
+            self.failed,
+            self.outcomes,
+            learnt.weight,
+            learnt.x,
+            learnt.y,
+            learnt.xx,
+            learnt.xy,
+            learnt.rate,
+            learnt.output,
+            learnt.factor,
+            learnt.cached,
+        ] {
+            out.extend(number.to_le_bytes());
+        }
+        out
+    }
+
+    /// What cannot be read is a target of which nothing is known.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        read(bytes).unwrap_or_default()
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Health> {
+    let (&[layout, opened, low, high], mut rest) = bytes.split_first_chunk::<4>()?;
+    if layout != LAYOUT {
+        return None;
+    }
+    let mut whole = || {
+        let (number, left) = rest.split_first_chunk::<8>()?;
+        rest = left;
+        Some(u64::from_le_bytes(*number))
+    };
+    let (open_until, probing, limited_until) = (whole()?, whole()?, whole()?);
+    let requests = Budget { limit: whole()?, remaining: whole()?, reset: whole()? };
+    let tokens = Budget { limit: whole()?, remaining: whole()?, reset: whole()? };
+    let at = whole()?;
+    let mut number = || {
+        let (number, left) = rest.split_first_chunk::<4>()?;
+        rest = left;
+        Some(f32::from_le_bytes(*number)).filter(|number| number.is_finite())
+    };
+    let (failed, outcomes) = (number()?, number()?);
+    let learnt = Learnt {
+        at,
+        weight: number()?,
+        x: number()?,
+        y: number()?,
+        xx: number()?,
+        xy: number()?,
+        rate: number()?,
+        output: number()?,
+        factor: number()?,
+        cached: number()?,
+    };
+    let failures_in_a_row = u16::from_le_bytes([low, high]);
+    Some(Health {
+        failures_in_a_row,
+        failed,
+        outcomes,
+        open_until,
+        opened,
+        probing,
+        requests,
+        tokens,
+        limited_until,
+        learnt,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(milliseconds: u64) -> Duration {
+        Duration::from_millis(1_000_000 + milliseconds)
+    }
+
+    fn fail(health: &mut Health, milliseconds: u64) {
+        health.failed(Class::Unreachable, None, at(milliseconds), 20);
+    }
+
+    #[test]
+    fn a_breaker_opens_lets_one_probe_through_and_closes_again() {
+        let mut health = Health::default();
+        for n in 0..4 {
+            fail(&mut health, n);
+            assert_eq!(health.verdict(at(n), 0), Verdict::Well);
+        }
+        fail(&mut health, 4);
+        assert_eq!(health.verdict(at(5), 0), Verdict::Open(1_000_504));
+        assert_eq!(health.breaker(at(5)), Breaker::Open);
+        // What was under way when it opened changes nothing.
+        fail(&mut health, 6);
+        assert_eq!(health.verdict(at(504), 0), Verdict::Probe);
+        assert!(health.probe(at(504)));
+        assert!(!health.probe(at(505)), "one at a time");
+        assert!(matches!(health.verdict(at(505), 0), Verdict::Open(_)));
+        fail(&mut health, 600);
+        assert_eq!(health.verdict(at(601), 0), Verdict::Open(1_001_600), "twice as long");
+        assert!(health.probe(at(1_600)));
+        health.succeeded();
+        assert_eq!((health.verdict(at(1_601), 0), health.breaker(at(1_601))), (Verdict::Well, Breaker::Closed));
+    }
+
+    #[test]
+    fn waits_are_bounded_and_a_lost_probe_is_forgotten() {
+        let mut health = Health::default();
+        let mut now = 0;
+        for _ in 0..40 {
+            fail(&mut health, now);
+            if let Verdict::Open(until) = health.verdict(at(now), 0) {
+                assert!(until - 1_000_000 - now <= 36_000);
+                now = until - 1_000_000;
+            }
+        }
+        assert!(health.probe(at(now)));
+        assert_eq!(health.verdict(at(now + PROBE), 0), Verdict::Probe);
+    }
+
+    #[test]
+    fn half_of_many_failing_opens_and_the_clients_own_faults_do_not() {
+        let mut health = Health::default();
+        for n in 0..200 {
+            health.failed(Class::Rejected, None, at(n), 0);
+            health.failed(Class::TooLarge, None, at(n), 0);
+        }
+        assert_eq!(health.verdict(at(200), 0), Verdict::Well);
+        let opened = (0..200).find(|n| {
+            if n % 3 == 0 {
+                health.succeeded()
+            } else {
+                fail(&mut health, 200 + n)
+            }
+            health.breaker(at(200 + n)) == Breaker::Open
+        });
+        assert!(opened.is_some_and(|n| n > 10), "{opened:?}");
+    }
+
+    #[test]
+    fn what_is_left_of_the_limits_must_hold_the_request() {
+        let mut health = Health::default();
+        let reset = 1_060_000;
+        let budget = |remaining| Some(Budget { limit: 100, remaining, reset });
+        health.limits(budget(2), Some(Budget { limit: 1000, remaining: 500, reset }));
+        assert_eq!(health.verdict(at(0), 400), Verdict::Well);
+        assert_eq!(health.verdict(at(0), 501), Verdict::Exhausted(reset));
+        assert!((health.room(at(0)) - 0.02).abs() < 1e-9);
+        health.taken(100);
+        health.taken(100);
+        assert_eq!(health.verdict(at(0), 1), Verdict::Exhausted(reset));
+        assert_eq!(health.verdict(at(60_000), 501), Verdict::Well, "whole again");
+        health.failed(Class::RateLimited, Some(Duration::from_secs(2)), at(60_000), 20);
+        assert_eq!(health.verdict(at(60_001), 1), Verdict::Exhausted(1_062_000));
+    }
+
+    #[test]
+    fn the_first_token_is_learnt_as_a_line_over_the_input() {
+        let mut health = Health::default();
+        for n in 0..200_u64 {
+            let input = 500 + n * 100;
+            health.learn(
+                &Measured {
+                    first_token: Duration::from_millis(200 + input / 10),
+                    whole: Duration::from_millis(200 + input / 10 + 1_000),
+                    estimated_input: input / 2,
+                    input: Some(input),
+                    cached_input: input / 4,
+                    output: 50,
+                    streamed: true,
+                },
+                at(n * 10),
+            );
+        }
+        let learnt = health.learnt();
+        let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.05;
+        assert!(near(learnt.first_token(10_000).unwrap(), 1_200.0), "{:?}", learnt.first_token(10_000));
+        assert!(near(learnt.first_token(1_000).unwrap(), 300.0), "{:?}", learnt.first_token(1_000));
+        assert!(near(learnt.rate().unwrap(), 50.0) && near(learnt.output().unwrap(), 50.0));
+        assert!(near(learnt.factor(), 2.0) && near(learnt.cached(), 0.25));
+    }
+
+    #[test]
+    fn the_bytes_read_back_and_any_others_are_harmless() {
+        let mut health = Health::default();
+        for n in 0..7 {
+            fail(&mut health, n);
+        }
+        health.limits(Some(Budget { limit: 3, remaining: 2, reset: 9 }), None);
+        let bytes = health.to_bytes();
+        assert_eq!(Health::from_bytes(&bytes), health);
+        for cut in 0..bytes.len() {
+            assert_eq!(Health::from_bytes(&bytes[..cut]), Health::default());
+        }
+        let now = at(0);
+        let mut odd = Health::from_bytes(&[vec![LAYOUT], vec![0xFF; 83], vec![0; 44]].concat());
+        assert_eq!(odd.verdict(now, 0), Verdict::Probe, "the end of time is no time to wait for");
+        odd.succeeded();
+        assert_eq!(odd.verdict(now, 0), Verdict::Well);
+    }
+}

@@ -1,0 +1,168 @@
+//! What a request needs of a model, read from its body.
+//!
+//! Of the messages only the types of their parts are looked at, in one pass; texts are stepped over.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::chat::ChatRequest;
+use crate::chat::request::ResponseFormat;
+use crate::config::registry::{Capabilities, Capability};
+use crate::json::{self, RawValue};
+
+/// The capabilities without which an answer would be wrong or refused.
+pub fn of(chat: &ChatRequest<'_>) -> Capabilities {
+    let mut needs = Capabilities::NONE;
+    let mut need = |capability, is_needed: bool| {
+        if is_needed {
+            needs = needs.with(capability);
+        }
+    };
+    let tools = chat.field("tools").or_else(|| chat.field("functions"));
+    let has_tools = tools.is_some_and(|tools| tools.get().contains('{'));
+    need(Capability::Tools, has_tools);
+    need(Capability::StreamTools, has_tools && chat.stream);
+    // What cannot be read here is refused when it is read in full.
+    let flag = |name: &str| chat.bool(name).ok().flatten() == Some(true);
+    need(Capability::ParallelTools, has_tools && flag("parallel_tool_calls"));
+    need(Capability::Logprobs, flag("logprobs"));
+    need(Capability::N, chat.count("n").ok().flatten().is_some_and(|n| n > 1));
+    match chat.response_format() {
+        Ok(ResponseFormat::JsonObject) => need(Capability::JsonObject, true),
+        Ok(ResponseFormat::JsonSchema { .. }) => need(Capability::JsonSchema, true),
+        Ok(ResponseFormat::Text) | Err(_) => {}
+    }
+    let effort = chat.string("reasoning_effort").ok().flatten();
+    need(Capability::Reasoning, effort.is_some_and(|effort| effort.escaped() != "none"));
+    let modalities = chat.field("modalities").map_or("", RawValue::get);
+    need(Capability::Audio, modalities.contains("\"audio\""));
+    // Most requests have plain texts, which this tells without reading them.
+    if let Some(messages) = chat.field("messages").filter(|messages| has_parts(messages)) {
+        for part in parts(messages) {
+            match part {
+                Part::ImageData => need(Capability::Images, true),
+                Part::ImageUrl => need(Capability::ImageUrls, true),
+                Part::Audio => need(Capability::Audio, true),
+                Part::Pdf => need(Capability::Pdf, true),
+                Part::File => need(Capability::Files, true),
+                Part::Other => {}
+            }
+        }
+    }
+    needs
+}
+
+fn has_parts(messages: &RawValue) -> bool {
+    let text = messages.get().as_bytes();
+    ["\"image_url\"", "\"input_audio\"", "\"file\""]
+        .iter()
+        .any(|kind| memchr::memmem::find(text, kind.as_bytes()).is_some())
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    ImageData,
+    ImageUrl,
+    Audio,
+    Pdf,
+    File,
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WirePart<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    file: Option<&'a RawValue>,
+}
+
+fn parts(messages: &RawValue) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let Ok(messages) = serde_json::from_str::<Vec<Message<'_>>>(messages.get()) else { return parts };
+    for content in messages.into_iter().filter_map(|message| message.content) {
+        for part in json::elements(content).unwrap_or_default() {
+            let Ok(part) = serde_json::from_str::<WirePart<'_>>(part.get()) else { continue };
+            let has = |value: Option<&RawValue>, text: &str| value.is_some_and(|value| value.get().contains(text));
+            let part = match part.kind.map_or("", RawValue::get) {
+                "\"image_url\"" if begins_as_data(part.image_url) => Part::ImageData,
+                "\"image_url\"" => Part::ImageUrl,
+                "\"input_audio\"" => Part::Audio,
+                "\"file\"" if has(part.file, "application/pdf") || has(part.file, ".pdf\"") => Part::Pdf,
+                "\"file\"" => Part::File,
+                _ => Part::Other,
+            };
+            if !parts.contains(&part) {
+                parts.push(part);
+            }
+        }
+    }
+    parts
+}
+
+/// `{"url":"data:…"}`, with whatever is beside the address.
+fn begins_as_data(image: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        url: &'a RawValue,
+        #[serde(default)]
+        _detail: Option<IgnoredAny>,
+    }
+
+    let url = image.and_then(|image| serde_json::from_str::<Image<'_>>(image.get()).ok());
+    url.is_some_and(|image| image.url.get().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("\"data:")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needs(rest: &str, content: &str) -> String {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":{content}}}]{rest}}}"#);
+        let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+        of(&chat).iter().map(Capability::name).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn needs_follow_from_the_body() {
+        for (rest, expected) in [
+            ("", ""),
+            (r#","tools":[]"#, ""),
+            (r#","tools":[{"type":"function"}]"#, "tools"),
+            (r#","tools":[{}],"stream":true,"parallel_tool_calls":true"#, "tools parallel_tools stream_tools"),
+            (r#","response_format":{"type":"json_object"}"#, "json_object"),
+            (r#","response_format":{"type":"json_schema","json_schema":{"schema":{}}}"#, "json_schema"),
+            (r#","reasoning_effort":"high""#, "reasoning"),
+            (r#","reasoning_effort":"none""#, ""),
+            (r#","logprobs":true,"n":2"#, "logprobs n"),
+            (r#","modalities":["text","audio"]"#, "audio"),
+        ] {
+            assert_eq!(needs(rest, "\"hi\""), expected, "{rest}");
+        }
+    }
+
+    #[test]
+    fn parts_are_told_by_their_type_and_texts_about_them_are_not_parts() {
+        for (part, expected) in [
+            (r#"{"type":"image_url","image_url":{"detail":"low","url":"data:image/png;base64,AA"}}"#, "images"),
+            (r#"{"type":"image_url","image_url":{"url":"https://x/data:"}}"#, "image_urls"),
+            (r#"{"type":"input_audio","input_audio":{"data":"AA","format":"wav"}}"#, "audio"),
+            (r#"{"type":"file","file":{"filename":"a.pdf","file_data":"AA"}}"#, "pdf"),
+            (r#"{"type":"file","file":{"file_data":"data:application/pdf;base64,AA"}}"#, "pdf"),
+            (r#"{"type":"file","file":{"file_id":"x"}}"#, "files"),
+            (r#"{"type":"text","text":"image_url"}"#, ""),
+            (r#"{"type":"text","text":"{\"type\":\"image_url\"}"}"#, ""),
+        ] {
+            assert_eq!(needs("", &format!("[{part}]")), expected, "{part}");
+        }
+    }
+}
