@@ -205,13 +205,11 @@ impl Health {
             // It has answered: the request was at fault.
             Class::Rejected | Class::TooLarge => {
                 self.probing = 0;
-                return;
             }
             Class::RateLimited => {
                 let wait = retry_after.map_or(1_000, milliseconds).min(60_000);
                 self.limited_until = at + spread(wait, jitter);
                 self.probing = 0;
-                return;
             }
             // No time will mend it, but an operator may.
             Class::Quota | Class::Misconfigured => self.open(LONGEST, at, jitter),

@@ -241,7 +241,7 @@ fn drawn<'a>(
 }
 
 /// One of several by their weights, the same for the same key: `None` if all weights are 0.
-pub fn pick<'a, T>(key: u64, items: &'a [T], weight: impl Fn(&T) -> u32, name: impl Fn(&T) -> &str) -> Option<&'a T> {
+pub fn pick<T>(key: u64, items: &[T], weight: impl Fn(&T) -> u32, name: impl Fn(&T) -> &str) -> Option<&T> {
     let order: Vec<usize> = (0..items.len()).collect();
     let share = |index: usize| items.get(index).map_or(0.0, |item| f64::from(weight(item)));
     items.get(drawn(key, &order, share, |index| items.get(index).map_or("", &name))?)
