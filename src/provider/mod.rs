@@ -5,11 +5,15 @@
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
 pub mod anthropic;
+mod distinct;
 mod failure;
 mod meaning;
+mod media;
 pub mod openai;
+mod parameters;
 mod schema;
 mod tolerant;
+mod turns;
 
 use std::borrow::Cow;
 

@@ -19,8 +19,12 @@ const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 const PRELUDE: usize = 12;
 const CHECKSUM: usize = 4;
 
-/// The longest frame that is taken: as for events ([`super::sse::MAX_EVENT`]).
+/// The longest frame that is taken: as for events ([`super::sse::MAX_EVENT`]). What a frame claims beyond it is
+/// refused before a byte of it is kept, so that a stream can never make us hold more than this and one read.
 const MAX_FRAME: usize = super::sse::MAX_EVENT;
+
+/// The longest headers that are taken: botocore's own limit (`_MAX_HEADERS_LENGTH`).
+const MAX_HEADERS: usize = 128 << 10;
 
 #[derive(Default)]
 pub struct Parser {
@@ -54,7 +58,7 @@ impl Parser {
         }
         let total = u32::from_be_bytes([t0, t1, t2, t3]) as usize;
         let headers = u32::from_be_bytes([h0, h1, h2, h3]) as usize;
-        if total > MAX_FRAME {
+        if total > MAX_FRAME || headers.min(total) > MAX_HEADERS {
             return Err(Broken::TooLarge);
         }
         let payload_at = PRELUDE.saturating_add(headers);
@@ -74,7 +78,9 @@ impl Parser {
         let mut code = None;
         for (name, value) in headers {
             match name {
-                b":event-type" | b":exception-type" => self.event.push_str(&String::from_utf8_lossy(value)),
+                b":event-type" | b":exception-type" => {
+                    String::from_utf8_lossy(value).as_ref().clone_into(&mut self.event);
+                }
                 b":error-message" => message = Some(value),
                 b":error-code" => code = Some(value),
                 _ => {}
@@ -93,7 +99,7 @@ impl Parser {
             }
             (message, code, _) => {
                 let text = |value: Option<&[u8]>| json::escape(&String::from_utf8_lossy(value.unwrap_or_default()));
-                self.event.push_str("error");
+                "error".clone_into(&mut self.event);
                 self.text = format!("{{\"code\":{},\"message\":{}}}", text(code), text(message));
                 &self.text
             }
@@ -206,6 +212,32 @@ mod tests {
         }
     }
 
+    /// A claim costs nothing: memory grows with what has come, and not at all beyond the longest frame.
+    #[test]
+    fn a_frame_that_claims_much_is_given_no_room_before_it_comes() {
+        let mut parser = Parser::default();
+        let mut bytes = [(MAX_FRAME as u32).to_be_bytes(), 0_u32.to_be_bytes()].concat();
+        bytes.extend(CRC.checksum(&bytes).to_be_bytes());
+        bytes.resize(1000, 0);
+        parser.push(&bytes).unwrap();
+        assert_eq!(parser.next(), Ok(None));
+        assert!(parser.buffer.capacity() < 1 << 16);
+        let rest = vec![0; MAX_FRAME - bytes.len()];
+        parser.push(&rest).unwrap();
+        assert!(parser.next().is_err());
+    }
+
+    #[test]
+    fn the_last_of_repeated_types_holds_and_a_payload_need_not_be_text() {
+        let mut bytes = frame(&[(":event-type", "a"), (":event-type", "b")], "x");
+        let end = bytes.len() - CHECKSUM;
+        bytes[end - 1] = 0xFF;
+        let checksum = CRC.checksum(&bytes[..end]).to_be_bytes();
+        bytes[end..].copy_from_slice(&checksum);
+        assert_eq!(read(&bytes, 7).unwrap(), [("b".to_owned(), "\u{FFFD}".to_owned())]);
+        assert_eq!(read(&frame(&[], ""), 7).unwrap(), [(String::new(), String::new())]);
+    }
+
     #[test]
     fn lengths_that_cannot_be_are_refused() {
         for (total, headers, expected) in [
@@ -213,6 +245,7 @@ mod tests {
             (100, 85, Broken::Damaged("a frame is shorter than its headers")),
             (16, u32::MAX, Broken::Damaged("a frame is shorter than its headers")),
             (u32::MAX, 0, Broken::TooLarge),
+            (1 << 20, (128 << 10) + 1, Broken::TooLarge),
         ] {
             let mut bytes = [total.to_be_bytes(), headers.to_be_bytes()].concat();
             bytes.extend(CRC.checksum(&bytes).to_be_bytes());

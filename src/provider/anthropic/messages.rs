@@ -3,28 +3,18 @@
 //! Anthropic's turns alternate, begin with the user, hold no empty text, and answer every tool call in
 //! the very next turn (Messages API; tool use, handling results). OpenAI's messages need none of that.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use super::tools;
-use crate::chat::request::{Content, Message, Part, ResponseFormat, Role, ToolCall};
+use crate::chat::request::Role;
+use crate::chat::request::{Content, Message, Part, ResponseFormat, ToolCall};
 use crate::error::Rejection;
-use crate::json::{self, Str, Type, Writer};
+use crate::json::{Str, Writer};
+use crate::provider::distinct::Distinct;
+use crate::provider::media::{self, Image};
+use crate::provider::turns::{self, Calls, is_blank, says_anything, says_part};
 
 /// In place of `json_object`, which Anthropic does not have.
 const ANSWER_IN_JSON: &str =
     "Answer with a single valid JSON object and nothing else: no other text and no code fences around it.";
-
-/// How many messages go into the top-level `system`. Where there are no others they are the
-/// conversation: Anthropic refuses one without messages, and OpenAI answers it.
-pub fn leading_system(messages: &[Message<'_>]) -> usize {
-    let count = messages.iter().take_while(|message| is_system(message)).count();
-    if count == messages.len() { 0 } else { count }
-}
-
-fn is_system(message: &Message<'_>) -> bool {
-    matches!(message.role, Role::System | Role::Developer)
-}
 
 pub fn write_system(w: &mut Writer, messages: &[Message<'_>], format: &ResponseFormat<'_>) -> Result<(), Rejection> {
     let in_json = matches!(format, ResponseFormat::JsonObject);
@@ -42,42 +32,9 @@ pub fn write_system(w: &mut Writer, messages: &[Message<'_>], format: &ResponseF
     Ok(())
 }
 
-/// Messages that follow each other in one role: Anthropic's turns alternate.
-struct Turn<'m, 'a> {
-    assistant: bool,
-    messages: Vec<&'m Message<'a>>,
-}
-
-/// A system message in the middle of a conversation becomes text of the user's turn at its place.
-/// Anthropic has such messages, too, but only some models take them. A message that says nothing is
-/// left out: empty content is refused.
-fn turns<'m, 'a>(messages: &'m [Message<'a>]) -> Vec<Turn<'m, 'a>> {
-    let mut turns: Vec<Turn<'m, 'a>> = Vec::new();
-    for message in messages.iter().filter(|message| says_anything(message)) {
-        let assistant = message.role == Role::Assistant;
-        match turns.last_mut() {
-            Some(turn) if turn.assistant == assistant => turn.messages.push(message),
-            _ => turns.push(Turn { assistant, messages: vec![message] }),
-        }
-    }
-    turns
-}
-
 pub fn write(w: &mut Writer, messages: &[Message<'_>]) -> Result<(), Rejection> {
-    for message in messages {
-        refuse_message(message)?;
-    }
-    let turns = turns(messages);
-    match turns.first().map(|turn| (turn.assistant, turn.messages.first())) {
-        None | Some((_, None)) => return Err(Rejection::invalid("messages", "No message has any content.")),
-        // A made-up user's turn before it would be something that nobody has said.
-        Some((true, Some(first))) => {
-            let message = "With this model a conversation cannot begin with an assistant message.";
-            return Err(Rejection::invalid(first.at("role"), message));
-        }
-        Some((false, _)) => {}
-    }
-    let mut ids = CallIds::default();
+    let turns = turns::turns(messages)?;
+    let mut ids = Distinct::new(tools::CALL_IDS);
     let mut calls = Calls::default();
     w.key("messages").begin_array();
     for turn in &turns {
@@ -89,15 +46,15 @@ pub fn write(w: &mut Writer, messages: &[Message<'_>]) -> Result<(), Rejection> 
                 write_refusal(w, message);
                 for (index, call) in message.tool_calls.iter().enumerate() {
                     let at = format!("messages[{}].tool_calls[{index}]", message.index);
-                    let id = ids.assign(&call.id.decode());
+                    let id = turns::call_id(&mut ids, call.id);
                     write_call(w, call, &id, &at)?;
                     calls.add(call, id, at)?;
                 }
             }
         } else {
             // Results come first, in the order of the calls, whatever the client's order.
-            for (id, message) in std::mem::take(&mut calls).answered_by(&turn.messages)? {
-                write_result(w, message, &id)?;
+            for (call, message) in std::mem::take(&mut calls).answered_by(&turn.messages)? {
+                write_result(w, message, &call.id)?;
             }
             for message in turn.messages.iter().filter(|message| message.role != Role::Tool) {
                 write_content(w, message)?;
@@ -107,48 +64,6 @@ pub fn write(w: &mut Writer, messages: &[Message<'_>]) -> Result<(), Rejection> 
     }
     w.end_array();
     calls.answered_by(&[]).map(drop)
-}
-
-fn refuse_message(message: &Message<'_>) -> Result<(), Rejection> {
-    if message.role == Role::Function {
-        return Err(Rejection::unsupported(
-            message.at("role"),
-            "Messages of the role 'function' are not supported by this model; use 'tool'.",
-        ));
-    }
-    for name in ["function_call", "audio"] {
-        let given = message.fields.get(name).is_some_and(|value| json::type_of(value) != Type::Null);
-        if given && message.role == Role::Assistant {
-            let text = format!("'{name}' in a message is not supported by this model.");
-            return Err(Rejection::unsupported(message.at(name), text));
-        }
-    }
-    Ok(())
-}
-
-fn says_anything(message: &Message<'_>) -> bool {
-    let content = match &message.content {
-        Content::None => false,
-        Content::Text(text) => !is_blank(*text),
-        Content::Parts(parts) => parts.iter().any(says_part),
-    };
-    content
-        || message.role == Role::Tool
-        || !message.tool_calls.is_empty()
-        || message.refusal.is_some_and(|text| !is_blank(text))
-}
-
-fn says_part(part: &Part<'_>) -> bool {
-    match part {
-        Part::Text(text) | Part::Refusal(text) => !is_blank(*text),
-        Part::Image { .. } | Part::Other { .. } => true,
-    }
-}
-
-/// Text blocks that are empty, or nothing but white space, are refused.
-pub fn is_blank(text: Str<'_>) -> bool {
-    let escaped = text.escaped().trim_start();
-    escaped.is_empty() || (escaped.starts_with('\\') && text.decode().trim().is_empty())
 }
 
 /// A message's content as blocks; its calls and results are not among them.
@@ -194,69 +109,28 @@ fn write_refusal(w: &mut Writer, message: &Message<'_>) {
 }
 
 /// `detail` has no equivalent and changes no contract.
-fn write_image(w: &mut Writer, url: Str<'_>) -> Result<(), String> {
+fn write_image(w: &mut Writer, url: Str<'_>) -> Result<(), &'static str> {
     // Borrowed unless the client escapes its slashes, as PHP does.
     let text = url.decode();
-    let (scheme, rest) = text.split_once(':').unwrap_or_default();
-    if scheme.eq_ignore_ascii_case("data") {
-        let (media_type, data) = image_data(rest)?;
-        w.begin_object().key("type").string("image").key("source").begin_object();
-        w.key("type").string("base64").key("media_type").string(media_type).key("data").escaped(&[data]);
-    } else if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") {
-        w.begin_object().key("type").string("image").key("source").begin_object();
-        w.key("type").string("url").key("url").str(url);
-    } else {
-        return Err("An image must be given by an http or https address or as a data URL.".into());
-    }
+    let image = media::image(&text)?;
+    w.begin_object().key("type").string("image").key("source").begin_object();
+    match image {
+        Image::Url => w.key("type").string("url").key("url").str(url),
+        Image::Data(data) => {
+            let known = "Images must be of the type image/jpeg, image/png, image/gif or image/webp.";
+            let media_type = data.image_type().ok_or(known)?;
+            w.key("type").string("base64").key("media_type").string(media_type).key("data").escaped(&[data.data])
+        }
+    };
     w.end_object().end_object();
     Ok(())
 }
 
-/// Media type and base64 text of a data URL (RFC 2397), without its scheme.
-fn image_data(url: &str) -> Result<(&'static str, &str), String> {
-    let malformed = || "The data URL is malformed: 'data:image/...;base64,...' is expected.".to_owned();
-    let (head, data) = url.split_once(',').ok_or_else(malformed)?;
-    let (head, encoding) = head.rsplit_once(';').ok_or_else(malformed)?;
-    if !encoding.eq_ignore_ascii_case("base64") || data.is_empty() || !is_base64(data) {
-        return Err(malformed());
-    }
-    let media_type = head.split(';').next().unwrap_or_default().to_ascii_lowercase();
-    let media_type = match media_type.as_str() {
-        "image/jpeg" | "image/jpg" => "image/jpeg",
-        "image/png" => "image/png",
-        "image/gif" => "image/gif",
-        "image/webp" => "image/webp",
-        // Told by the file's first bytes.
-        "" if data.starts_with("/9j/") => "image/jpeg",
-        "" if data.starts_with("iVBORw0KGgo") => "image/png",
-        "" if data.starts_with("R0lGOD") => "image/gif",
-        "" if data.starts_with("UklGR") => "image/webp",
-        _ => return Err("Images must be of the type image/jpeg, image/png, image/gif or image/webp.".into()),
-    };
-    Ok((media_type, data))
-}
-
-/// Whether the alphabet is right, which is what makes the text safe to splice. Without an early end, so
-/// that the compiler can look at many bytes at once: images are megabytes.
-fn is_base64(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'+') | (byte == b'/') | (byte == b'=');
-    text.bytes().fold(true, |all, byte| all & fits(byte))
-}
-
 fn write_call(w: &mut Writer, call: &ToolCall<'_>, id: &str, at: &str) -> Result<(), Rejection> {
     tools::check_name(call.name, || format!("{at}.function.name"))?;
-    let text = call.arguments.decode();
-    let input = match text.trim() {
-        "" => "{}",
-        text => text,
-    };
-    // Goes out as it is: key order and numbers are the model's own.
-    if !input.starts_with('{') || !json::is_valid(input.as_bytes()) {
-        let at = format!("{at}.function.arguments");
-        return Err(Rejection::invalid(at, "The arguments of a tool call must be a JSON object."));
-    }
+    let input = turns::arguments(call, at)?;
     w.begin_object().key("type").string("tool_use").key("id").string(id);
-    w.key("name").str(call.name).key("input").raw(input).end_object();
+    w.key("name").str(call.name).key("input").raw(&input).end_object();
     Ok(())
 }
 
@@ -273,83 +147,11 @@ fn write_result(w: &mut Writer, message: &Message<'_>, id: &str) -> Result<(), R
         }
         Content::Parts(_) | Content::None => {}
     }
-    // OpenAI has no such flag; clients that also speak to Anthropic send it along.
-    if message.fields.get("is_error").is_some_and(|value| value.get() == "true") {
+    if turns::is_error(message) {
         w.key("is_error").bool(true);
     }
     w.end_object();
     Ok(())
-}
-
-/// Call ids as Anthropic takes them (`^[a-zA-Z0-9_-]+$`, each once in a conversation). Different calls
-/// have different ones, a fitting id stays as it is, and what an id becomes depends on earlier ones
-/// only: a conversation that grows keeps its prefix, and with it the cache.
-#[derive(Default)]
-struct CallIds(BTreeMap<String, u32>);
-
-impl CallIds {
-    fn assign(&mut self, id: &str) -> String {
-        let fits = |char: char| char.is_ascii_alphanumeric() || char == '_' || char == '-';
-        let base = match id {
-            "" => "call".to_owned(),
-            id => id.replace(|char| !fits(char), "_"),
-        };
-        let mut assigned = base.clone();
-        while self.0.contains_key(&assigned) {
-            // Counts on where it stopped: repeated ids must not cost their square.
-            let count = self.0.entry(base.clone()).or_insert(1);
-            *count += 1;
-            assigned = format!("{base}_{count}");
-        }
-        self.0.insert(assigned.clone(), 1);
-        assigned
-    }
-}
-
-/// The calls of one turn: each has to be answered by the next.
-#[derive(Default)]
-struct Calls<'a> {
-    places: BTreeMap<Cow<'a, str>, usize>,
-    calls: Vec<Call>,
-}
-
-struct Call {
-    id: String,
-    at: String,
-}
-
-impl<'a> Calls<'a> {
-    fn add(&mut self, call: &ToolCall<'a>, id: String, at: String) -> Result<(), Rejection> {
-        if self.places.insert(call.id.decode(), self.calls.len()).is_some() {
-            return Err(Rejection::invalid(format!("{at}.id"), "Two tool calls have the same id."));
-        }
-        self.calls.push(Call { id, at });
-        Ok(())
-    }
-
-    /// The results among the messages, in the order of the calls.
-    fn answered_by<'m>(self, messages: &[&'m Message<'a>]) -> Result<Vec<(String, &'m Message<'a>)>, Rejection> {
-        let mut results: Vec<Option<&'m Message<'a>>> = vec![None; self.calls.len()];
-        for message in messages.iter().filter(|message| message.role == Role::Tool) {
-            let at = || message.at("tool_call_id");
-            let id = message.tool_call_id.ok_or_else(|| Rejection::missing(&at()))?;
-            let place = self.places.get(&id.decode()).and_then(|place| results.get_mut(*place));
-            match place {
-                Some(result @ None) => *result = Some(message),
-                Some(Some(_)) => return Err(Rejection::invalid(at(), "This tool call has been answered already.")),
-                None => {
-                    let text = "A tool message must answer a tool call of the assistant message before it.";
-                    return Err(Rejection::invalid(at(), text));
-                }
-            }
-        }
-        let pairs = self.calls.into_iter().zip(results);
-        let answered = pairs.map(|(call, result)| match result {
-            Some(message) => Ok((call.id, message)),
-            None => Err(Rejection::invalid(call.at, "A tool message must follow for every tool call.")),
-        });
-        answered.collect()
-    }
 }
 
 #[cfg(test)]
@@ -445,10 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn call_ids_stay_different_and_earlier_ones_do_not_change() {
-        let mut ids = CallIds::default();
-        let assigned: Vec<_> = ["a", "b.c", "b_c", "b:c", "a", "a", "a_2", "", "é"].map(|id| ids.assign(id)).into();
-        assert_eq!(assigned, ["a", "b_c", "b_c_2", "b_c_3", "a_2", "a_3", "a_2_2", "call", "_"]);
+    fn call_ids_fit_and_stay_different() {
         let list = format!(
             r#"[{{"role":"user","content":"go"}},{},{},{},{}]"#,
             calls(&["x/1"]),

@@ -9,18 +9,18 @@ use super::{SCHEMA, messages, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
-use crate::json::{self, Writer};
-use crate::provider::{Body, Sampling, Target, UpstreamRequest, schema};
+use crate::json::Writer;
+use crate::provider::{Body, Sampling, Target, UpstreamRequest, parameters, schema, turns};
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
     refuse(chat)?;
-    let mut dropped = unknown_fields(chat);
+    let mut dropped = parameters::unread(chat, |name| READ.contains(&name));
     let format = chat.response_format()?;
     let list = chat.messages()?;
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
-    let (system, conversation) = list.split_at(messages::leading_system(&list));
+    let (system, conversation) = list.split_at(turns::leading_system(&list));
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();
@@ -82,44 +82,10 @@ const READ: &[&str] = &[
 const REFUSED: &[&str] = &["audio", "web_search_options", "functions", "function_call", "moderation"];
 
 fn refuse(chat: &ChatRequest<'_>) -> Result<(), Rejection> {
-    let unsupported =
-        |name: &str| Err(Rejection::unsupported(name, format!("'{name}' is not supported by this model.")));
-    if let Some(name) = REFUSED.iter().find(|name| chat.field(name).is_some()) {
-        return unsupported(name);
-    }
-    match chat.count("n")? {
-        None | Some(1) => {}
-        Some(0) => return Err(Rejection::invalid("n", "'n' must be at least 1.")),
-        Some(_) => return Err(Rejection::unsupported("n", "This model gives one answer only: 'n' must be 1.")),
-    }
-    if chat.bool("logprobs")? == Some(true) {
-        return unsupported("logprobs");
-    }
-    if chat.count("top_logprobs")?.is_some_and(|count| count > 0) {
-        return unsupported("top_logprobs");
-    }
-    let modalities = chat.field("modalities").map(|list| json::elements(list).unwrap_or_else(|| vec![list]));
-    if modalities.is_some_and(|modalities| modalities.iter().any(|modality| modality.get() != "\"text\"")) {
-        return Err(Rejection::unsupported("modalities", "This model answers with text only."));
-    }
-    Ok(())
-}
-
-/// The client's fields that have no equivalent, by name. The names end up in a header: only plain ones
-/// count, and not more of them than anybody would read.
-fn unknown_fields(chat: &ChatRequest<'_>) -> Vec<Cow<'static, str>> {
-    const MOST: usize = 16;
-    let plain = |name: &str| {
-        (1..=64).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-    };
-    let mut names: Vec<Cow<'static, str>> = Vec::new();
-    for (name, _) in chat.fields() {
-        if names.len() < MOST && !READ.contains(&name) && plain(name) && !names.iter().any(|known| known == name) {
-            names.push(Cow::Owned(name.to_owned()));
-        }
-    }
-    names
+    parameters::none_of(chat, REFUSED)?;
+    parameters::one_choice(chat)?;
+    parameters::no_logprobs(chat)?;
+    parameters::text_only(chat)
 }
 
 /// `max_tokens` is required. OpenAI's newer name wins, as it does there.
@@ -147,7 +113,7 @@ fn write_stop(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {
     if stop.len() > MOST {
         return Err(Rejection::invalid("stop", format!("'stop' can have at most {MOST} sequences.")));
     }
-    if stop.iter().any(|text| messages::is_blank(*text)) {
+    if stop.iter().any(|text| turns::is_blank(*text)) {
         return Err(Rejection::invalid("stop", "With this model a stop sequence must be more than white space."));
     }
     if !stop.is_empty() {
@@ -220,7 +186,7 @@ fn write_service_tier(
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::json::Object;
+    use crate::json::{self, Object};
 
     fn target() -> Target {
         Target {

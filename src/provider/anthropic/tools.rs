@@ -8,7 +8,11 @@ use crate::chat::ChatRequest;
 use crate::chat::request::{Tool, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{Object, RawValue, Str, Writer};
+use crate::provider::distinct::Rule;
 use crate::provider::schema;
+
+/// The ids of calls: no length is documented.
+pub const CALL_IDS: Rule = Rule { punctuation: "_-", any_first: true, longest: usize::MAX };
 
 /// Writes `tools` and `tool_choice`.
 pub fn write(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {

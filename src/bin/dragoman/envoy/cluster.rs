@@ -200,11 +200,17 @@ impl Generator<'_> {
     }
 }
 
-/// Behind the attempt stage, so that what is signed is what is sent.
+/// Behind the attempt stage, so that what is signed is what is sent. Of headers only the type of the body is
+/// signed beside what has to be (`host`, `x-amz-*`), as AWS's own SDKs do: whatever Envoy or a proxy on the way
+/// adds or changes later, a signature stays right. The path is signed as it stands, with its percent signs
+/// encoded once more (SigV4, canonical URI), which is why ids are encoded in it exactly once.
 fn request_signing(provider: &Provider) -> Option<Map> {
     let (Credential::Aws, Auth::Aws(service)) = (&provider.credential, provider.kind.auth) else { return None };
     let region = provider.region.as_deref().unwrap_or_default();
-    let signing = Map::new().with("service_name", service).with("region", region);
+    let signing = Map::new()
+        .with("service_name", service)
+        .with("region", region)
+        .with("match_included_headers", [Map::new().with("exact", "content-type")]);
     Some(extension(
         "envoy.filters.http.aws_request_signing",
         "envoy.extensions.filters.http.aws_request_signing.v3.AwsRequestSigning",
