@@ -33,6 +33,23 @@ impl<'a> Object<'a> {
         self.0.is_empty()
     }
 
+    /// Where each pair lies in `whole`, which this object was read from: its key with the quotes, and its
+    /// value. `open`: the place behind the object's brace. `None` for a text that it was not read from.
+    pub fn spans(&self, whole: &[u8], open: usize) -> Option<Vec<(Range<usize>, Range<usize>)>> {
+        let mut from = open;
+        let mut spans = Vec::with_capacity(self.0.len());
+        for (_, value) in &self.0 {
+            let value = span(whole, value.get())?;
+            // Between two values there is nothing but the key that has quotes.
+            let between = whole.get(from..value.start)?;
+            let first = memchr::memchr(b'"', between)?;
+            let last = memchr::memrchr(b'"', between)?;
+            spans.push((from + first..from + last + 1, value.clone()));
+            from = value.end;
+        }
+        Some(spans)
+    }
+
     /// The first key for which `read` holds that stands here twice. Readers differ in which of the
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
@@ -223,6 +240,34 @@ impl Edits {
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Takes some of the items of a list (the pairs of an object, the elements of an array) out, with the
+    /// commas that belong to them. `items`: where each lies, in order, and whether it goes; `open`: the
+    /// place behind the bracket.
+    pub fn cut(&mut self, open: usize, items: impl IntoIterator<Item = (Range<usize>, bool)>) {
+        // The end of the last item that stays, and of the last of those that go behind it.
+        let (mut stays, mut goes) = (None, None);
+        for (item, is_cut) in items {
+            if is_cut {
+                goes = Some(item.end);
+                continue;
+            }
+            match (stays, goes.take()) {
+                (Some(stays), Some(goes)) => self.replace(stays..goes, ""),
+                (None, Some(_)) => self.replace(open..item.start, ""),
+                (_, None) => {}
+            }
+            stays = Some(item.end);
+        }
+        if let Some(goes) = goes {
+            self.replace(stays.unwrap_or(open)..goes, "");
+        }
+    }
+
+    /// How many bytes the replacements have.
+    pub fn added(&self) -> usize {
+        self.0.iter().map(|edit| edit.text.len()).sum()
     }
 
     /// Where the last replacement ends: what lies behind need not be looked at.
@@ -438,6 +483,25 @@ mod tests {
             let mut edits = Edits::default();
             edits.replace(pair, "");
             assert_eq!(String::from_utf8(edits.apply(text.as_bytes())).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn items_are_cut_with_their_commas_wherever_they_stand() {
+        let text = br#" { "a" : 1 , "b\u0022":[2] ,"c":"}","d":null }"#;
+        let object = Object::parse(text).unwrap();
+        let spans = object.spans(text, 2).unwrap();
+        let keys: Vec<_> = spans.iter().map(|(key, _)| std::str::from_utf8(&text[key.clone()]).unwrap()).collect();
+        assert_eq!(keys, ["\"a\"", "\"b\\u0022\"", "\"c\"", "\"d\""]);
+        for bits in 0..16u32 {
+            let goes = |at: usize| bits & (1 << at) != 0;
+            let mut edits = Edits::default();
+            let items = spans.iter().enumerate().map(|(at, (key, value))| (key.start..value.end, goes(at)));
+            edits.cut(3, items);
+            let left = edits.apply(text);
+            let left = Object::parse(&left).unwrap();
+            let expected: Vec<_> = (0..4).filter(|at| !goes(*at)).map(|at| ["a", "b\"", "c", "d"][at]).collect();
+            assert_eq!(left.iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
         }
     }
 

@@ -40,6 +40,7 @@ const READ: &[&str] = &[
     "functions",
     "function_call",
     "response_format",
+    "reasoning_effort",
     "logprobs",
     "top_logprobs",
     "logit_bias",
@@ -91,6 +92,11 @@ impl<'a> ChatRequest<'a> {
     /// A field of the top level, `null` included.
     pub fn field_or_null(&self, name: &str) -> Option<&'a RawValue> {
         self.fields.get(name)
+    }
+
+    /// The whole top level, `null`s included.
+    pub fn object(&self) -> &Object<'a> {
+        &self.fields
     }
 
     /// The fields of the top level that are there, in the client's order; `null` is absent.

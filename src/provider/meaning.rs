@@ -163,7 +163,7 @@ mod tests {
     use crate::error::Class;
     use crate::headers::Headers;
     use crate::provider::Translator;
-    use crate::provider::openai::OpenAi;
+    use crate::provider::openai;
 
     const CONTEXT: (Class, u16, Option<&str>) = (Class::TooLarge, 400, Some("context_length_exceeded"));
     const FILTER: (Class, u16, Option<&str>) = (Class::Rejected, 400, Some("content_filter"));
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn words_mean_what_their_authors_mean() {
         for (who, status, body, expected) in ROWS {
-            let error = OpenAi.error(*status, &Headers::default(), body.as_bytes());
+            let error = openai::KIND.translator.error(*status, &Headers::default(), body.as_bytes());
             let actual = (error.class, error.reply.status, error.reply.code.as_deref());
             assert_eq!(actual, *expected, "{who}: {status} {body}");
         }

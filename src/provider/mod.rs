@@ -5,6 +5,7 @@
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
 pub mod anthropic;
+pub mod compatible;
 mod distinct;
 mod failure;
 mod meaning;
@@ -26,7 +27,33 @@ use crate::json::Edits;
 use crate::stream::Frame;
 
 /// Every kind of provider there is: what `kind` in gateway.yaml may name.
-pub static KINDS: &[Kind] = &[openai::KIND, anthropic::KIND];
+pub static KINDS: &[Kind] = &[
+    openai::KIND,
+    anthropic::KIND,
+    compatible::AZURE,
+    compatible::MISTRAL,
+    compatible::DEEPSEEK,
+    compatible::QWEN,
+    compatible::MOONSHOT,
+    compatible::ZHIPU,
+    compatible::XAI,
+    compatible::GROQ,
+    compatible::TOGETHER,
+    compatible::FIREWORKS,
+    compatible::CEREBRAS,
+    compatible::NVIDIA,
+    compatible::PERPLEXITY,
+    compatible::WATSONX,
+    compatible::VLLM,
+    compatible::SGLANG,
+    compatible::OLLAMA,
+    compatible::LLAMACPP,
+    compatible::OPENAI_COMPATIBLE,
+    compatible::OPENROUTER,
+    compatible::LITELLM,
+    compatible::PORTKEY,
+    compatible::TOKENMIX,
+];
 
 /// A row of the registry: data only.
 pub struct Kind {
@@ -53,7 +80,7 @@ impl Kind {
     /// What most kinds have in common: the rows name what is different.
     pub const BASE: Kind = Kind {
         name: "",
-        translator: &openai::OpenAi,
+        translator: &openai::OpenAi(openai::dialect::Dialect::OPENAI),
         url: "",
         auth: Auth::Bearer,
         needs_max_output: false,

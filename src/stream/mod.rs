@@ -331,15 +331,14 @@ mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
     use crate::endpoint::chat_completions::ChatCompletions;
-    use crate::provider::Translator;
-    use crate::provider::openai::OpenAi;
+    use crate::provider::openai;
 
     #[test]
     fn what_cannot_be_read_is_counted_and_what_is_unknown_is_not() {
         let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
         let frames = Frames::Sse(sse::Parser::default());
         let render = ChatCompletions.stream(false);
-        let mut relay = Relay::new(frames, OpenAi.stream(), render, identity, Names::default());
+        let mut relay = Relay::new(frames, openai::KIND.translator.stream(), render, identity, Names::default());
         for (event, skipped) in [
             ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
             ("data: {\"choices\":[{\"delta\":{\"content", 1),

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::echo::{self, Echo};
 use super::reported;
 use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, text, usage};
 use crate::chat::{ChatResponse, Choice, FinishReason};
@@ -42,8 +43,8 @@ struct WireChoice<'a> {
     usage: Option<&'a RawValue>,
 }
 
-/// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
+/// Reads an answer to a request that was not streamed. `echo`: what the vendor wants back of it.
+pub fn read(body: &[u8], echo: Option<Echo>) -> Result<ChatResponse<'_>, UpstreamError> {
     let answer: WireResponse<'_> = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
@@ -68,7 +69,12 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     let mut choices = Vec::with_capacity(answer.choices.items.len());
     for (place, choice) in answer.choices.into_placed() {
         let Some(message) = choice.message.0 else { continue };
-        let message = message.message();
+        let state = echo.and_then(|echo| echo::of_message(echo, &message));
+        let mut message = message.message();
+        if let Some(call) = message.tool_calls.first_mut().filter(|_| state.is_some()) {
+            call.state = state;
+            is_exact = false;
+        }
         let said = finish_reason(choice.finish_reason)?.unwrap_or(FinishReason::Stop);
         // Clients run the calls only if they are told to (quirk B19).
         let has_calls = !message.tool_calls.is_empty();

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::echo::Collector;
 use super::reported;
 use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, usage};
 use crate::chat::{ChatChunk, ChunkChoice, Source};
@@ -11,7 +12,10 @@ use crate::provider::tolerant::{self, List, Maybe};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
-pub struct OpenAiStream;
+pub struct OpenAiStream {
+    /// What the vendor wants back of this answer.
+    pub collector: Collector,
+}
 
 #[derive(Deserialize)]
 struct WireChunk<'a> {
@@ -69,7 +73,7 @@ impl StreamTranslator for OpenAiStream {
             return Ok(());
         }
         match serde_json::from_str::<WireChunk<'_>>(data) {
-            Ok(chunk) => chunk.read(data, out)?,
+            Ok(chunk) => chunk.read(data, &mut self.collector, out)?,
             // A list with an error in it (quirk C6).
             Err(_) if failure::is_report(data.as_bytes()) => return Err(reported(data.as_bytes())),
             Err(_) => match data.strip_suffix("[DONE]") {
@@ -96,7 +100,7 @@ fn is_done(data: &str) -> bool {
 }
 
 impl<'a> WireChunk<'a> {
-    fn read(self, text: &'a str, out: &mut dyn Sink) -> Result<(), UpstreamError> {
+    fn read(self, text: &'a str, collector: &mut Collector, out: &mut dyn Sink) -> Result<(), UpstreamError> {
         let is = |value: Option<&RawValue>, text: &str| value.is_some_and(|value| value.get() == text);
         let groq = self.x_groq.0;
         let has_failed = self.error.is_some_and(failure::is_something) || is(self.object, "\"error\"");
@@ -128,7 +132,10 @@ impl<'a> WireChunk<'a> {
         for (place, choice) in self.choices.into_placed() {
             let mut before = Vec::new();
             let index = choice.index.and_then(tolerant::index).unwrap_or(place as u32);
-            let delta = choice.delta.0.unwrap_or_default().delta(&mut before);
+            let delta = choice.delta.0.unwrap_or_default();
+            collector.read(index, &delta);
+            let mut delta = delta.delta(&mut before);
+            collector.give(index, &mut delta.tool_calls);
             for delta in before {
                 let choice = ChunkChoice { index, place: None, delta, finish_reason: None };
                 let ChatChunk { id, model, created, .. } = chunk;

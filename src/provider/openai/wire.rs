@@ -16,7 +16,7 @@ pub struct WireMessage<'a> {
     #[serde(default, borrow, deserialize_with = "json::present")]
     role: Option<&'a RawValue>,
     #[serde(default, borrow, deserialize_with = "json::present")]
-    content: Option<&'a RawValue>,
+    pub content: Option<&'a RawValue>,
     #[serde(borrow)]
     refusal: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -24,7 +24,7 @@ pub struct WireMessage<'a> {
     #[serde(borrow)]
     reasoning: Option<&'a RawValue>,
     #[serde(borrow)]
-    reasoning_details: Option<&'a RawValue>,
+    pub reasoning_details: Option<&'a RawValue>,
     #[serde(default, borrow)]
     tool_calls: List<WireToolCall<'a>>,
     #[serde(borrow)]
@@ -141,7 +141,7 @@ impl<'a> WireMessage<'a> {
 
     /// Reasoning where it is one string: the first of its names that has one. Who sends two names says
     /// the same under both (section D).
-    fn plain_reasoning(&self) -> Option<Str<'a>> {
+    pub fn plain_reasoning(&self) -> Option<Str<'a>> {
         let given = text(self.reasoning_content).filter(|text| !text.is_empty());
         given.or_else(|| text(self.reasoning)).or_else(|| text(self.reasoning_content))
     }
@@ -195,7 +195,7 @@ fn parts_of(part: &RawValue) -> Vec<Piece<'_>> {
 }
 
 /// An element of `reasoning_details` (OpenRouter). What is encrypted has no text.
-fn detail(value: &RawValue) -> Option<Str<'_>> {
+pub fn detail(value: &RawValue) -> Option<Str<'_>> {
     let part: Part<'_> = serde_json::from_str(value.get()).ok()?;
     text(part.text).or_else(|| text(part.summary))
 }
@@ -230,7 +230,7 @@ impl<'a> WireToolCall<'a> {
         let function = self.function.0?;
         Some(ToolCall {
             place: Some(place),
-            id: text(self.id).unwrap_or(Str::EMPTY),
+            id: text(self.id).filter(is_id).unwrap_or(Str::EMPTY),
             name: text(function.name).filter(|name| !name.is_empty())?,
             arguments: arguments(function.arguments).unwrap_or(Arguments::Json("{}")),
             state: None,
@@ -243,13 +243,18 @@ impl<'a> WireToolCall<'a> {
         ToolCallDelta {
             place: Some(place),
             index: self.index.and_then(tolerant::index),
-            id: text(self.id).filter(not_empty),
+            id: text(self.id).filter(is_id),
             name: text(function.name).filter(not_empty),
             arguments: arguments(function.arguments),
             state: None,
             begins: false,
         }
     }
+}
+
+/// Mistral's SDK gives calls without an id the word `null` for one.
+fn is_id(id: &Str<'_>) -> bool {
+    !id.is_empty() && id.escaped() != "null"
 }
 
 fn is_assistant(role: &RawValue) -> bool {
