@@ -13,6 +13,8 @@ use crate::headers::Headers;
 use crate::json::{self, Edits};
 use crate::meter::Meter;
 use crate::provider::{Body, Kind, Target};
+use crate::route::health::Measured;
+use crate::route::limits::{self, Limits};
 use crate::route::retry::Progress;
 use crate::route::{Candidate, Plan, wait};
 use crate::stream::normalize::Identity;
@@ -106,6 +108,7 @@ impl<'a> Attempt<'a> {
             head: Headers::default(),
             content_type: String::new(),
             retry_after: None,
+            limits: Limits::default(),
             skipped: 0,
             meter: Meter::default(),
             state: State::Head,
@@ -131,6 +134,8 @@ pub struct Answer {
     content_type: String,
     /// How long the provider asks to wait.
     retry_after: Option<Duration>,
+    /// What is left of the provider's rate limits.
+    limits: Limits,
     /// How many of the stream's events could not be read.
     skipped: usize,
     /// Of the answer so far, while no relay has a meter of its own.
@@ -173,6 +178,7 @@ impl Answer {
     pub fn head(&mut self, status: u16, headers: &Headers, end: bool) -> Output {
         self.head = passed_on(headers);
         self.retry_after = wait::asked(headers, self.now);
+        self.limits = limits::of(headers, self.now);
         let content_type = headers.content_type().unwrap_or_default();
         content_type.clone_into(&mut self.content_type);
         let encoding = headers.get("content-encoding").unwrap_or("identity");
@@ -251,6 +257,26 @@ impl Answer {
     /// How many of the stream's events could not be read and were left out.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// What is left of the provider's rate limits, as it says.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What can be learnt from the answer, if it is whole: how long it took to its first token (of a whole
+    /// one: to its end), and until now, since the attempt began.
+    pub fn measured(&self, estimated_input: u64, first_token: Duration, whole: Duration) -> Option<Measured> {
+        let spent = Some(self.meter()).filter(|meter| meter.is_complete())?.spent(estimated_input);
+        Some(Measured {
+            first_token,
+            whole,
+            estimated_input,
+            input: (!spent.estimated).then_some(spent.usage.input),
+            cached_input: spent.usage.cached_input.unwrap_or(0),
+            output: spent.usage.output,
+            streamed: self.stream && !self.hold,
+        })
     }
 
     /// What the answer has come to so far.

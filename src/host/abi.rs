@@ -75,6 +75,20 @@ mod sys {
             results: *mut *mut u8,
             results_size: *mut usize,
         ) -> u32;
+        pub fn proxy_get_shared_data(
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            version: *mut u32,
+        ) -> u32;
+        pub fn proxy_set_shared_data(
+            key: *const u8,
+            key_size: usize,
+            data: *const u8,
+            size: usize,
+            version: u32,
+        ) -> u32;
         pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
         pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub fn proxy_set_effective_context(context: u32) -> u32;
@@ -151,6 +165,24 @@ pub fn property(name: &str) -> Option<Vec<u8>> {
 pub fn set_property(name: &str, value: &[u8]) {
     // SAFETY: the slices outlive the call.
     unsafe { sys::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) };
+}
+
+/// What all workers share under a key, and its version; a key that nobody has written has version 0.
+pub fn shared(key: &str) -> (Vec<u8>, u32) {
+    let mut version = 0;
+    // SAFETY: all pointers are valid during the call.
+    let bytes =
+        received(|data, size| unsafe { sys::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut version) });
+    match bytes {
+        Some(bytes) => (bytes, version),
+        None => (Vec::new(), 0),
+    }
+}
+
+/// Writes it, unless somebody else has since; 0 writes whatever is there. Tells whether it did.
+pub fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
+    // SAFETY: the slices outlive the call.
+    unsafe { sys::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) == 0 }
 }
 
 /// By these response code details Envoy's `local_reply_config` knows replies of ours, which it must

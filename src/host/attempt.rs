@@ -7,16 +7,22 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
-use super::{RETRY_HEADER, abi, state};
+use super::{RETRY_HEADER, abi, shared, state};
 use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
 use crate::headers::Headers;
+use crate::provider::Target;
+use crate::route::health::Verdict;
 use crate::route::retry::Next;
 use abi::{Buffer, Map};
 
 /// Envoy's timers count from the time at which its event loop woke up, so that they end some milliseconds
 /// early by our clock.
 const EARLY: Duration = Duration::from_millis(50);
+
+/// Below this share of its limits, what each request takes of a target's is told to all workers at once;
+/// above it the next answer's headers tell soon enough.
+const LITTLE_ROOM: f64 = 0.2;
 
 #[derive(Default)]
 pub struct Stage {
@@ -58,10 +64,49 @@ impl Stage {
             }
         };
         abi::set_headers(Map::RequestHeaders, &attempt.headers(length));
+        self.announce(attempt.target(), live.plan.input_estimate);
         live.answer.replace(Some(attempt.answer(progress.attempts(), self.began)));
         drop(progress);
         self.live = Some(live);
         Action::Continue
+    }
+
+    /// Tells the other workers what they have to know of a request that is about to be sent: that it is the
+    /// probe, or that it takes what little is left of the target's limits.
+    fn announce(&self, target: &Target, tokens: u64) {
+        let health = shared::health(&target.model, self.began);
+        let is_probe = health.verdict(self.began, tokens) == Verdict::Probe;
+        if is_probe || health.room(self.began) < LITTLE_ROOM {
+            shared::update(&target.model, self.began, |health| {
+                health.probe(self.began);
+                health.taken(tokens);
+            });
+        }
+    }
+
+    /// Tells the other workers what an answer says of its target: when it begins, if that is news, and
+    /// when it is whole.
+    fn learn(&self, ended: bool) {
+        let Some(live) = &self.live else { return };
+        let answer = live.answer.borrow();
+        let progress = live.progress.borrow();
+        let Some((answer, candidate)) = answer.as_ref().zip(live.plan.candidates.get(progress.next)) else { return };
+        let now = abi::now();
+        let first_token = live.committed.get().unwrap_or(now).saturating_sub(self.began);
+        let whole = now.saturating_sub(self.began);
+        let measured = answer.measured(live.plan.input_estimate, first_token, whole).filter(|_| ended);
+        let limits = answer.limits();
+        let model = &candidate.target.model;
+        let is_news = measured.is_some() || !limits.is_empty() || !shared::health(model, now).is_untroubled();
+        if is_news {
+            shared::update(model, now, |health| {
+                health.succeeded();
+                health.limits(limits.requests, limits.tokens);
+                if let Some(measured) = &measured {
+                    health.learn(measured, now);
+                }
+            });
+        }
     }
 
     /// Reads on in the answer.
@@ -90,10 +135,11 @@ impl Stage {
     }
 
     /// Does what the core says about the headers. They are a callback without a body to write to.
-    fn put_head(&mut self, output: Output) -> Action {
+    fn put_head(&mut self, output: Output, end: bool) -> Action {
         match output {
             Output::Begin { headers, body } => {
                 self.begun();
+                self.learn(end);
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 self.pending = body;
             }
@@ -104,12 +150,18 @@ impl Stage {
     }
 
     /// Does what the core says in place of the first `size` bytes of the body.
-    fn put_body(&mut self, output: Output, size: usize) -> Action {
+    fn put_body(&mut self, output: Output, size: usize, end: bool) -> Action {
         let (body, action) = match output {
             Output::Hold => (Vec::new(), Action::Pause),
-            Output::Continue(body) => (body, Action::Continue),
+            Output::Continue(body) => {
+                if end {
+                    self.learn(true);
+                }
+                (body, Action::Continue)
+            }
             Output::Begin { headers, body } => {
                 self.begun();
+                self.learn(end);
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 (body, Action::Continue)
             }
@@ -145,6 +197,15 @@ impl Stage {
         let Some(live) = &self.live else { return Next::Stop };
         let passed = live.answer.borrow().as_ref().map(Answer::passed_headers).unwrap_or_default();
         let mut progress = live.progress.borrow_mut();
+        if let Some(candidate) = live.plan.candidates.get(progress.next) {
+            let now = abi::now();
+            let jitter = u64::from(now.subsec_nanos());
+            let limits = live.answer.borrow().as_ref().map(Answer::limits).unwrap_or_default();
+            shared::update(&candidate.target.model, now, |health| {
+                health.limits(limits.requests, limits.tokens);
+                health.failed(error.class, error.retry_after, now, jitter);
+            });
+        }
         let next = progress.fail(&live.plan, error, passed);
         let candidate = live.plan.candidates.get(progress.next).filter(|_| next != Next::Stop);
         let cluster = candidate.map_or(state::STOP, |candidate| candidate.target.provider.as_str());
@@ -194,7 +255,7 @@ impl HttpContext for Stage {
         let headers = abi::headers(Map::ResponseHeaders);
         let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
         match self.read(|answer| answer.head(status, &headers, end)) {
-            Some(output) => self.put_head(output),
+            Some(output) => self.put_head(output, end),
             None => Action::Continue,
         }
     }
@@ -209,7 +270,7 @@ impl HttpContext for Stage {
         }
         let bytes = abi::body(Buffer::ResponseBody, size);
         match self.read(|answer| answer.body(&bytes, end)) {
-            Some(output) => self.put_body(output, size),
+            Some(output) => self.put_body(output, size, end),
             None => Action::Continue,
         }
     }
@@ -217,7 +278,7 @@ impl HttpContext for Stage {
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
         match self.read(|answer| answer.body(&[], true)) {
-            Some(output) => self.put_body(output, 0),
+            Some(output) => self.put_body(output, 0, true),
             None => Action::Continue,
         }
     }

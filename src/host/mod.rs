@@ -9,6 +9,7 @@ mod abi;
 mod attempt;
 mod live;
 mod route;
+mod shared;
 mod watch;
 
 use std::rc::Rc;

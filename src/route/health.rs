@@ -157,6 +157,11 @@ impl Health {
         }
     }
 
+    /// Whether an answer that has begun well changes nothing.
+    pub fn is_untroubled(&self) -> bool {
+        self.opened == 0 && self.failures_in_a_row == 0 && self.failed < 0.01
+    }
+
     /// How much of its limits is left, from 0 to 1: a target's share is lowered before it has to refuse.
     pub fn room(&self, now: Duration) -> f64 {
         let now = milliseconds(now);

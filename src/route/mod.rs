@@ -2,6 +2,7 @@
 //! configuration. What comes out is a [`Plan`], plain data that says everything an attempt needs.
 
 pub mod health;
+pub mod limits;
 pub mod needs;
 pub mod policy;
 pub mod retry;

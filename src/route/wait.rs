@@ -38,7 +38,7 @@ fn resets(headers: &Headers, now: Duration) -> Option<Duration> {
 }
 
 /// `1h2m3.5s`, `120ms`, seconds, an RFC 3339 time, or Unix seconds or milliseconds.
-fn until(text: &str, now: Duration) -> Option<Duration> {
+pub fn until(text: &str, now: Duration) -> Option<Duration> {
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {
         // No budget takes three years to come back: larger numbers are times.

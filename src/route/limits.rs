@@ -1,0 +1,144 @@
+//! What is left of a provider's rate limits, by the headers of any of its answers.
+//!
+//! OpenAI's names and their cousins (Groq, Azure, Together, OpenRouter), Anthropic's, and Mistral's, which
+//! has no reset because its windows are minutes. mapping.md of the provider reference, section 12.
+
+use std::time::Duration;
+
+use super::health::Budget;
+use super::wait;
+use crate::headers::Headers;
+
+/// The budgets of requests and of tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub requests: Option<Budget>,
+    pub tokens: Option<Budget>,
+}
+
+impl Limits {
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_none() && self.tokens.is_none()
+    }
+}
+
+/// One spelling: the names of limit, remaining and reset. Without a reset the window is a minute.
+struct Names {
+    limit: &'static str,
+    remaining: &'static str,
+    reset: &'static str,
+}
+
+const fn names(limit: &'static str, remaining: &'static str, reset: &'static str) -> Names {
+    Names { limit, remaining, reset }
+}
+
+const REQUESTS: &[Names] = &[
+    names("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"),
+    names(
+        "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-remaining",
+        "anthropic-ratelimit-requests-reset",
+    ),
+    names("x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute", ""),
+    names("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+];
+
+/// Of Anthropic's two, the input is what the next request is measured by.
+const TOKENS: &[Names] = &[
+    names("x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"),
+    names(
+        "anthropic-ratelimit-input-tokens-limit",
+        "anthropic-ratelimit-input-tokens-remaining",
+        "anthropic-ratelimit-input-tokens-reset",
+    ),
+    names(
+        "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-remaining",
+        "anthropic-ratelimit-tokens-reset",
+    ),
+    names("x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute", ""),
+];
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `now`: since the Unix epoch.
+pub fn of(headers: &Headers, now: Duration) -> Limits {
+    if !headers.iter().any(|(name, _)| name.contains("ratelimit-")) {
+        return Limits::default();
+    }
+    let budget = |spellings: &[Names]| spellings.iter().find_map(|names| budget(headers, names, now));
+    Limits { requests: budget(REQUESTS), tokens: budget(TOKENS) }
+}
+
+fn budget(headers: &Headers, names: &Names, now: Duration) -> Option<Budget> {
+    // Some write counts as floats, and some -1 where there is no limit.
+    let count = |name| headers.get(name)?.trim().parse::<f64>().ok().filter(|count| (0.0..1e15).contains(count));
+    let remaining = count(names.remaining)?;
+    let wait = match headers.get(names.reset) {
+        Some(text) => wait::until(text, now)?,
+        None => MINUTE,
+    };
+    let reset = u64::try_from(now.saturating_add(wait).as_millis()).ok()?;
+    Some(Budget { limit: count(names.limit).unwrap_or(0.0) as u64, remaining: remaining as u64, reset })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_795_255_200);
+
+    fn limits(list: &[(&str, &str)]) -> Limits {
+        let mut headers = Headers::default();
+        for (name, value) in list {
+            headers.push(name, *value);
+        }
+        of(&headers, NOW)
+    }
+
+    fn budget(limit: u64, remaining: u64, seconds: u64) -> Option<Budget> {
+        Some(Budget { limit, remaining, reset: (NOW.as_secs() + seconds) * 1_000 })
+    }
+
+    #[test]
+    fn every_providers_spelling_is_read() {
+        let openai = limits(&[
+            ("x-ratelimit-limit-requests", "5000"),
+            ("x-ratelimit-remaining-requests", "4999"),
+            ("x-ratelimit-reset-requests", "12ms"),
+            ("x-ratelimit-limit-tokens", "160000"),
+            ("x-ratelimit-remaining-tokens", "159976"),
+            ("x-ratelimit-reset-tokens", "6m0s"),
+        ]);
+        assert_eq!(openai.tokens, budget(160_000, 159_976, 360));
+        assert_eq!(openai.requests.map(|budget| budget.remaining), Some(4_999));
+        let anthropic = limits(&[
+            ("anthropic-ratelimit-requests-limit", "4000"),
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "2026-11-21T10:00:30Z"),
+            ("anthropic-ratelimit-input-tokens-limit", "400000"),
+            ("anthropic-ratelimit-input-tokens-remaining", "399000"),
+            ("anthropic-ratelimit-input-tokens-reset", "2026-11-21T10:00:10Z"),
+            ("anthropic-ratelimit-tokens-remaining", "1"),
+        ]);
+        assert_eq!((anthropic.requests, anthropic.tokens), (budget(4_000, 0, 30), budget(400_000, 399_000, 10)));
+        let mistral = [("x-ratelimit-limit-req-minute", "60"), ("x-ratelimit-remaining-req-minute", "7")];
+        assert_eq!(limits(&mistral).requests, budget(60, 7, 60));
+        let together = [("x-ratelimit-limit", "600"), ("x-ratelimit-remaining", "599.0"), ("x-ratelimit-reset", "1")];
+        assert_eq!(limits(&together).requests, budget(600, 599, 1));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_no_limit() {
+        for list in [
+            vec![("x-ratelimit-limit-requests", "5000")],
+            vec![("x-ratelimit-remaining-requests", "-1")],
+            vec![("x-ratelimit-remaining-requests", "many")],
+            vec![("x-ratelimit-remaining-requests", "1"), ("x-ratelimit-reset-requests", "soon")],
+            vec![("retry-after", "1")],
+        ] {
+            assert!(limits(&list).is_empty(), "{list:?}");
+        }
+    }
+}
