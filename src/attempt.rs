@@ -422,6 +422,7 @@ struct Labels {
     version: String,
     dropped: String,
     request_id: String,
+    explanation: Option<String>,
     attempts: usize,
 }
 
@@ -433,6 +434,7 @@ impl Labels {
             version: plan.version.to_string(),
             dropped: candidate.dropped.join(","),
             request_id: plan.request_id.clone(),
+            explanation: plan.explanation.clone(),
             attempts,
         }
     }
@@ -447,6 +449,9 @@ impl Labels {
         headers.push("x-dragoman-version", self.version.as_str());
         if !self.dropped.is_empty() {
             headers.push("x-dragoman-dropped", self.dropped.as_str());
+        }
+        if let Some(explanation) = &self.explanation {
+            headers.push("x-dragoman-explain", explanation.as_str());
         }
     }
 }

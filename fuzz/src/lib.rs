@@ -7,7 +7,10 @@ use std::sync::LazyLock;
 
 use dragoman::config;
 use dragoman::headers::Headers;
-use dragoman::route::Router;
+use dragoman::chat::ChatRequest;
+use dragoman::error::ErrorReply;
+use dragoman::route::health::Health;
+use dragoman::route::{Answered, Moment, Plan, Router, Wishes};
 
 #[path = "../../tests/support/reader.rs"]
 pub mod reader;
@@ -15,6 +18,16 @@ pub mod tame;
 
 /// The route that both models are targets of.
 pub const ROUTE: &str = "both";
+
+/// A plan at some time, with everybody well.
+pub fn plan(chat: &ChatRequest<'_>, wishes: &Wishes) -> Result<Plan, ErrorReply> {
+    let now = std::time::Duration::from_secs(1_767_225_600);
+    let moment = Moment { now, seed: 1, health: &|_| Health::default() };
+    match ROUTER.decide(chat, "/v1/chat/completions", wishes, &moment)? {
+        Answered::Planned(plan) => Ok(plan),
+        Answered::Explained(_) => panic!("nobody has asked for an explanation"),
+    }
+}
 
 pub static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let document = r#"{

@@ -14,7 +14,7 @@ use dragoman::headers::Headers;
 use dragoman::route::retry::Progress;
 use dragoman::route::{Plan, Wishes};
 use dragoman_fuzz::tame::tame;
-use dragoman_fuzz::{ROUTER, check_headers, headers, pieces, reader};
+use dragoman_fuzz::{check_headers, headers, pieces, plan, reader};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Duration = Duration::from_secs(1_767_225_600);
@@ -24,8 +24,8 @@ fuzz_target!(|input: &[u8]| {
     let (status, headers, body) = parse(answer);
     let request = request(*how);
     let chat = ChatRequest::parse(request.as_bytes()).unwrap_or_else(|_| panic!("{request}"));
-    let wishes = Wishes { strict: false, commit: (how & 4 != 0).then_some(Commit::Complete) };
-    let plan = ROUTER.plan(&chat, "/v1/chat/completions", wishes).expect("a plan");
+    let wishes = Wishes { commit: (how & 4 != 0).then_some(Commit::Complete), ..Wishes::default() };
+    let plan = plan(&chat, &wishes).expect("a plan");
 
     let whole = replay(&plan, status, &headers, &[body], false);
     let split = replay(&plan, status, &headers, &pieces(body, *seed), how & 16 != 0);

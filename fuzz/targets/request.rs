@@ -13,23 +13,24 @@ use dragoman::error::ErrorReply;
 use dragoman::headers::Headers;
 use dragoman::json::{self, Object, Str};
 use dragoman::route::Wishes;
-use dragoman_fuzz::{ROUTER, check_headers, reader};
+use dragoman_fuzz::{check_headers, reader};
 use libfuzzer_sys::fuzz_target;
 
 const PATH: &str = "/v1/chat/completions";
 
 fuzz_target!(|input: &[u8]| {
     let Some((how, body)) = input.split_first() else { return };
-    let wishes = Wishes { strict: how & 1 != 0, commit: (how & 2 != 0).then_some(Commit::Complete) };
+    let commit = (how & 2 != 0).then_some(Commit::Complete);
+    let wishes = Wishes { strict: how & 1 != 0, commit, ..Wishes::default() };
     let chat = match ChatRequest::parse(body) {
         Ok(chat) => chat,
         Err(rejection) => return refusal(&rejection.reply()),
     };
-    let plan = match ROUTER.plan(&chat, PATH, wishes) {
+    let plan = match dragoman_fuzz::plan(&chat, &wishes) {
         Ok(plan) => plan,
         Err(reply) => return refusal(&reply),
     };
-    let again = ROUTER.plan(&chat, PATH, wishes).expect("a plan is made again");
+    let again = dragoman_fuzz::plan(&chat, &wishes).expect("a plan is made again");
     assert!(again == plan, "planning twice gives the same plan");
     assert!(json::is_valid(&plan.to_json()));
     assert!(!plan.candidates.is_empty());

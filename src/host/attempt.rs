@@ -86,7 +86,7 @@ impl Stage {
 
     /// Tells the other workers what an answer says of its target: when it begins, if that is news, and
     /// when it is whole.
-    fn learn(&self, ended: bool) {
+    fn learn(&self, begins: bool, ended: bool) {
         let Some(live) = &self.live else { return };
         let answer = live.answer.borrow();
         let progress = live.progress.borrow();
@@ -97,11 +97,13 @@ impl Stage {
         let measured = answer.measured(live.plan.input_estimate, first_token, whole).filter(|_| ended);
         let limits = answer.limits();
         let model = &candidate.target.model;
-        let is_news = measured.is_some() || !limits.is_empty() || !shared::health(model, now).is_untroubled();
-        if is_news {
+        let changes = begins && (!limits.is_empty() || !shared::health(model, now).is_untroubled());
+        if changes || measured.is_some() {
             shared::update(model, now, |health| {
-                health.succeeded();
-                health.limits(limits.requests, limits.tokens);
+                if begins {
+                    health.succeeded();
+                    health.limits(limits.requests, limits.tokens);
+                }
                 if let Some(measured) = &measured {
                     health.learn(measured, now);
                 }
@@ -139,7 +141,7 @@ impl Stage {
         match output {
             Output::Begin { headers, body } => {
                 self.begun();
-                self.learn(end);
+                self.learn(true, end);
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 self.pending = body;
             }
@@ -155,13 +157,13 @@ impl Stage {
             Output::Hold => (Vec::new(), Action::Pause),
             Output::Continue(body) => {
                 if end {
-                    self.learn(true);
+                    self.learn(false, true);
                 }
                 (body, Action::Continue)
             }
             Output::Begin { headers, body } => {
                 self.begun();
-                self.learn(end);
+                self.learn(true, end);
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 (body, Action::Continue)
             }

@@ -8,13 +8,13 @@ use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
 use super::watch::Watch;
-use super::{RETRY_HEADER, abi, state};
+use super::{RETRY_HEADER, abi, shared, state};
 use crate::attempt::{MODEL_HEADER, exhausted};
 use crate::endpoint::{self, Endpoint, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::record::{self, Outcome, Times};
-use crate::route::{Plan, Router, Wishes};
+use crate::route::{Answered, Moment, Plan, Router, Wishes, policy};
 use abi::{Buffer, Map};
 
 pub struct Stage {
@@ -64,7 +64,7 @@ impl Stage {
                 Err(found.map_or_else(|error| Reply::error(&error), Reply::ok))
             }
             Service::Chat(endpoint) => {
-                let wishes = Wishes::read(headers).map_err(|no| Reply::error(&no.reply()))?;
+                let wishes = Wishes::read(headers, self.router.sticky_headers()).map_err(|no| Reply::error(&no.reply()))?;
                 if let Some(encoding) = headers.get("content-encoding").filter(|encoding| *encoding != "identity") {
                     return Err(Reply::error(&unsupported_encoding(encoding)));
                 }
@@ -94,12 +94,16 @@ impl Stage {
     fn decide(&mut self, body: &[u8]) -> Action {
         let Phase::Request { endpoint, wishes, request_id } = &self.phase else { return Action::Continue };
         let router = Rc::clone(&self.router);
+        let now = self.began;
+        let seed = policy::hash(u64::from(self.context), &now.as_nanos().to_le_bytes());
+        let moment = Moment { now, seed, health: &|model| shared::health(model, now) };
         let plan = endpoint
             .parse(body)
             .map_err(|rejection: Rejection| rejection.reply())
-            .and_then(|chat| router.plan(&chat, endpoint.path(), *wishes));
+            .and_then(|chat| router.decide(&chat, endpoint.path(), wishes, &moment));
         match plan {
-            Ok(plan) => {
+            Ok(Answered::Explained(explanation)) => self.reply(Reply::ok(explanation.to_json())),
+            Ok(Answered::Planned(plan)) => {
                 let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan });
                 publish(self.context, &live.plan);
                 self.live = Some(live);

@@ -162,7 +162,6 @@ mod tests {
     use super::*;
     use crate::error::Class;
     use crate::headers::Headers;
-    use crate::provider::Translator;
     use crate::provider::openai;
 
     const CONTEXT: (Class, u16, Option<&str>) = (Class::TooLarge, 400, Some("context_length_exceeded"));

@@ -140,11 +140,7 @@ fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: D
     let first_token = learnt.first_token(input as u64);
     let whole = first_token.zip(learnt.rate()).map(|(first_token, rate)| first_token + output / rate * 1_000.0);
     let lacks = facts.capabilities.map_or(Capabilities::NONE, |has| request.needs.without(has));
-    let today = Date::of(now);
-    let ended = facts.retires.filter(|retires| {
-        let grace = if request.running { GRACE } else { 0 };
-        today >= Date(retires.0.saturating_add(grace))
-    });
+    let ended = facts.retires.filter(|_| has_ended(facts, Date::of(now), request.running));
     let regions = [request.region, variant.region.as_deref()];
     let elsewhere = regions.into_iter().flatten().find(|region| facts.region.as_deref() != Some(region));
     let most = [variant.max_cost, request.max_cost].into_iter().flatten().min();
@@ -178,6 +174,12 @@ fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: D
         score: None,
         verdict: target.health.verdict(now, tokens),
     }
+}
+
+/// Whether a model gets no request of this kind any more.
+pub fn has_ended(facts: &Facts, today: Date, running: bool) -> bool {
+    let grace = if running { GRACE } else { 0 };
+    facts.retires.is_some_and(|retires| today >= Date(retires.0.saturating_add(grace)))
 }
 
 /// Micro-dollars for so many tokens, of which a share of the input comes from a cache.

@@ -115,6 +115,7 @@ mod tests {
             retry_after: 5000,
             input_estimate: 0,
             candidates: windows.iter().map(candidate).collect(),
+            explanation: None,
         };
         let mut progress = Progress::default();
         let step = |(class, wait): &Step| {

@@ -10,8 +10,9 @@ use dragoman::attempt::{Answer, Attempt, Output, exhausted};
 use dragoman::chat::ChatRequest;
 use dragoman::endpoint::{self, Service};
 use dragoman::headers::Headers;
+use dragoman::route::health::Health;
 use dragoman::route::retry::Progress;
-use dragoman::route::{Plan, Router, Wishes};
+use dragoman::route::{Answered, Moment, Plan, Router, Wishes};
 use dragoman::{config, error};
 use serde_json::{Value, json};
 
@@ -119,9 +120,13 @@ impl Case {
             headers.push(&name, value);
         }
         let plan = (|| -> Result<Plan, error::ErrorReply> {
-            let wishes = Wishes::read(&headers).map_err(|no| no.reply())?;
+            let wishes = Wishes::read(&headers, router.sticky_headers()).map_err(|no| no.reply())?;
             let chat: ChatRequest<'_> = endpoint.parse(&self.request).map_err(|no| no.reply())?;
-            router.plan(&chat, endpoint.path(), wishes)
+            let moment = Moment { now: NOW, seed: 1, health: &|_| Health::default() };
+            match router.decide(&chat, endpoint.path(), &wishes, &moment)? {
+                Answered::Planned(plan) => Ok(plan),
+                Answered::Explained(_) => panic!("a conversation is answered"),
+            }
         })();
         let plan = plan.map_err(|error| {
             let body = endpoint.error(&error, &[]);
