@@ -4,6 +4,7 @@
 //! Reading never stops at the first problem: a cursor reports to the document's [`Report`] and says
 //! `None`, and whoever reads goes on. Nothing here knows what a configuration is.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,7 +22,7 @@ pub enum Value {
     Null,
     Bool(bool),
     Unsigned(u64),
-    /// A number that no field takes (negative, fractional, too large), as text for the message.
+    /// Any other number (negative, fractional, too large), as text.
     OtherNumber(String),
     String(String),
     List(Vec<Node>),
@@ -288,6 +289,16 @@ impl<'d> Cursor<'d> {
                 self.wrong_type(&expected);
                 None
             }
+        }
+    }
+
+    /// A number as it was written. (Out of JSON it is the shortest text for a double, which for up to 15
+    /// digits is what was written.)
+    pub fn number(&self) -> Option<Cow<'d, str>> {
+        match &self.node.value {
+            Value::Unsigned(number) => Some(Cow::Owned(number.to_string())),
+            Value::OtherNumber(text) => Some(Cow::Borrowed(text)),
+            _ => None,
         }
     }
 

@@ -6,10 +6,12 @@
 //! Envoy finds them.
 
 pub mod document;
+mod facts;
 mod print;
 pub mod quantity;
 pub mod registry;
 mod resolve;
+mod routes;
 mod url;
 
 use std::fmt;
@@ -20,6 +22,7 @@ pub use print::to_json;
 pub use resolve::{from_json, resolve};
 
 use crate::provider::{Kind, Reasoning, Sampling};
+use registry::{Facts, Variant};
 
 pub struct Config {
     /// Any string; appears in responses.
@@ -112,12 +115,13 @@ pub struct Model {
     pub sampling: Vec<Sampling>,
     pub first_token: Duration,
     pub answer: Duration,
+    pub facts: Facts,
 }
 
 pub struct Route {
     pub name: String,
-    /// Indices into [`Config::models`], in the order to try them; never empty.
-    pub targets: Vec<usize>,
+    /// Never empty, and neither are the targets of any.
+    pub variants: Vec<Variant>,
     pub commit: Commit,
 }
 

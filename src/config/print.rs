@@ -5,6 +5,9 @@ use crate::json;
 use crate::provider::Reasoning;
 
 use super::document::{Node, Value};
+use super::facts::{PRICE_PLACES, SHARE_PLACES};
+use super::registry::{Price, Quality, Rank, RouteTarget, Sticky, Variant};
+use super::routes::RANKS;
 use super::{Clients, Commit, Config, Credential, Limits, Model, Provider, Route, quantity};
 
 pub fn to_json(config: &Config) -> String {
@@ -67,21 +70,134 @@ fn model(config: &Config, model: &Model) -> Node {
     if let Some(context_window) = model.context_window {
         fields.push(("context_window", Value::Unsigned(context_window).into()));
     }
+    let facts = &model.facts;
+    if let Some(capabilities) = facts.capabilities {
+        let names = capabilities.iter().map(|capability| Node::string(capability.name()));
+        fields.push(("capabilities", Node::list(names)));
+    }
     let named = Reasoning::ALL.iter().find(|(_, form)| Some(*form) == model.reasoning);
     let reasoning = named.map_or(Value::Bool(false).into(), |(name, _)| Node::string(*name));
     fields.push(("reasoning", reasoning));
     fields.push(("sampling", Node::list(model.sampling.iter().map(|sampling| Node::string(sampling.name())))));
+    if let Some(price) = &facts.price {
+        fields.push(("price", price_node(price)));
+    }
+    if let Some(region) = &facts.region {
+        fields.push(("region", Node::string(region)));
+    }
+    if !facts.tags.is_empty() {
+        fields.push(("tags", Node::list(facts.tags.iter().map(Node::string))));
+    }
+    if let Some(tier) = &facts.tier {
+        fields.push(("tier", Node::string(tier)));
+    }
+    if facts.quality != Quality::default() {
+        let default = facts.quality.default.map(|quality| ("default", share(quality)));
+        let tasks = facts.quality.tasks.iter().map(|(task, quality)| (task.as_str(), share(*quality)));
+        fields.push(("quality", Node::map(default.into_iter().chain(tasks))));
+    }
+    for (name, date) in [("deprecated", facts.deprecated), ("retires", facts.retires)] {
+        if let Some(date) = date {
+            fields.push((name, Node::string(date.to_string())));
+        }
+    }
+    if let Some(replacement) = facts.replaced_by.and_then(|index| config.models.get(index)) {
+        fields.push(("replaced_by", Node::string(&replacement.name)));
+    }
     let limits = [("first_token", duration(model.first_token)), ("answer", duration(model.answer))];
     fields.push(("limits", Node::map(limits)));
     Node::map(fields)
 }
 
+fn price_node(price: &Price) -> Node {
+    let some = |name: &'static str, price: Option<u64>| price.map(|price| (name, dollars(price)));
+    let fields = [
+        some("input", Some(price.input)),
+        some("cached_input", price.cached_input),
+        some("cache_write", price.cache_write),
+        some("output", Some(price.output)),
+    ];
+    let tiers: Vec<_> = price.above.iter().map(|(tokens, price)| (tokens.to_string(), price_node(price))).collect();
+    let above = Node::map(tiers.iter().map(|(tokens, price)| (tokens.as_str(), price.clone())));
+    let above = Some(("above", above)).filter(|_| !tiers.is_empty());
+    Node::map(fields.into_iter().flatten().chain(above))
+}
+
+fn dollars(micro: u64) -> Node {
+    Value::OtherNumber(quantity::decimal_text(micro, PRICE_PLACES)).into()
+}
+
+fn share(thousandths: u16) -> Node {
+    Value::OtherNumber(quantity::decimal_text(thousandths.into(), SHARE_PLACES)).into()
+}
+
 fn route(config: &Config, route: &Route) -> Node {
-    let name = |index: &usize| config.models.get(*index).map(|model| Node::string(&model.name));
-    Node::map([
-        ("targets", Node::list(route.targets.iter().filter_map(name))),
-        ("commit", Node::string(route.commit.name())),
-    ])
+    let commit = ("commit", Node::string(route.commit.name()));
+    match route.variants.as_slice() {
+        [single] => Node::map(variant(config, single).into_iter().chain([commit])),
+        variants => {
+            let weighted = |row: &Variant| {
+                let weight = ("weight", Value::Unsigned(row.weight.into()).into());
+                Node::map(variant(config, row).into_iter().chain([weight]))
+            };
+            Node::map([("variants", Node::list(variants.iter().map(weighted))), commit])
+        }
+    }
+}
+
+fn variant(config: &Config, variant: &Variant) -> Vec<(&'static str, Node)> {
+    let targets = variant.targets.iter().filter_map(|row| target(config, row, variant.rank));
+    vec![("version", Node::string(&variant.version)), ("targets", Node::list(targets)), ("policy", policy(variant))]
+}
+
+/// With the numbers that this rank reads, and no others: they would be refused.
+fn target(config: &Config, target: &RouteTarget, rank: Rank) -> Option<Node> {
+    let name = Node::string(&config.models.get(target.model)?.name);
+    let number = match rank {
+        Rank::Weighted => Some(("weight", Value::Unsigned(target.weight.into()))),
+        Rank::Score { .. } if target.bias != 0 => {
+            let sign = if target.bias < 0 { "-" } else { "" };
+            let bias = quantity::decimal_text(target.bias.unsigned_abs().into(), SHARE_PLACES);
+            Some(("bias", Value::OtherNumber(format!("{sign}{bias}"))))
+        }
+        _ => None,
+    };
+    Some(match number {
+        Some((field, number)) => Node::map([("model", name), (field, number.into())]),
+        None => name,
+    })
+}
+
+fn policy(variant: &Variant) -> Node {
+    let mut fields = match (RANKS.iter().find(|(_, rank)| *rank == variant.rank), variant.rank) {
+        (None, Rank::Score { cost, latency, quality }) => {
+            let weights = [("cost", share(cost)), ("latency", share(latency)), ("quality", share(quality))];
+            vec![("rank", Node::string("score")), ("weights", Node::map(weights))]
+        }
+        (named, _) => vec![("rank", Node::string(named.map_or("ordered", |(name, _)| name)))],
+    };
+    if let Some(cost) = variant.max_cost {
+        fields.push(("max_cost", dollars(cost)));
+    }
+    if let Some(limit) = variant.max_first_token {
+        fields.push(("max_first_token", duration(limit)));
+    }
+    if let Some(region) = &variant.region {
+        fields.push(("region", Node::string(region)));
+    }
+    if !variant.tags.is_empty() {
+        fields.push(("tags", Node::list(variant.tags.iter().map(Node::string))));
+    }
+    if let Some(task) = &variant.task {
+        fields.push(("task", Node::string(task)));
+    }
+    let sticky = match &variant.sticky {
+        Sticky::User => Node::string("user"),
+        Sticky::Conversation => Node::string("conversation"),
+        Sticky::Header(name) => Node::map([("header", Node::string(name))]),
+    };
+    fields.push(("sticky", sticky));
+    Node::map(fields)
 }
 
 fn limits(limits: &Limits) -> Node {

@@ -1,4 +1,4 @@
-//! Durations (`1.5s`) and sizes (`32MiB`) as text. What is written is exact, or refused.
+//! Durations (`1.5s`), sizes (`32MiB`) and decimals (`0.25`) as text. What is written is exact, or refused.
 
 use std::time::Duration;
 
@@ -65,6 +65,27 @@ pub fn size(text: &str) -> Result<u64, String> {
 pub fn size_text(bytes: u64) -> Option<String> {
     let (name, unit) = SIZES.iter().rev().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit))?;
     Some(format!("{}{name}", bytes / unit))
+}
+
+/// A decimal as a whole number of its smallest parts: with three `places`, `0.25` is 250.
+pub fn decimal(text: &str, places: u32) -> Result<u64, String> {
+    match scaled(text, 10u64.pow(places.min(18))) {
+        Scaled::Whole(parts) => Ok(parts),
+        Scaled::Fraction => Err(format!("at most {places} digits are taken behind the point")),
+        Scaled::TooLarge => Ok(u64::MAX),
+        Scaled::NotANumber => Err(format!("expected a number as in 0.25, found {text}")),
+    }
+}
+
+/// As the resolved document writes it.
+pub fn decimal_text(parts: u64, places: u32) -> String {
+    let scale = 10u64.pow(places.min(18));
+    let (whole, fraction) = (parts / scale, parts % scale);
+    if fraction == 0 {
+        return whole.to_string();
+    }
+    let digits = format!("{fraction:0width$}", width = places as usize);
+    format!("{whole}.{}", digits.trim_end_matches('0'))
 }
 
 fn split(text: &str) -> (&str, &str) {
@@ -155,5 +176,24 @@ mod tests {
         assert!(size("32MB").unwrap_err().contains("32MiB"));
         assert!(size("1.0001KiB").is_err());
         assert!(size("many").is_err());
+    }
+
+    #[test]
+    fn decimals_are_exact() {
+        for (text, parts, written) in [
+            ("0.25", 250, "0.25"),
+            ("2.50", 2_500, "2.5"),
+            ("10", 10_000, "10"),
+            ("0.001", 1, "0.001"),
+            ("0", 0, "0"),
+            ("1.000000", 1_000, "1"),
+        ] {
+            assert_eq!(decimal(text, 3), Ok(parts), "{text}");
+            assert_eq!(decimal_text(parts, 3), written);
+        }
+        for text in ["0.0001", ".5", "1.", "1e3", "-1", "", "1,5"] {
+            assert!(decimal(text, 3).is_err(), "{text}");
+        }
+        assert_eq!(decimal("99999999999999999999", 6), Ok(u64::MAX));
     }
 }

@@ -2,12 +2,15 @@
 //! name. All problems are reported, each once, and a secret that was written where only its place
 //! belongs is never repeated in a message.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::provider::{Auth, KINDS, Kind, Reasoning, Sampling, Setting};
 
 use super::document::{Cursor, Node, Problem, Problems, Report, unknown};
-use super::{Clients, Commit, Config, Credential, Limits, Listen, Model, Provider, Route, Scheme, Url, quantity};
+use super::facts::{self, FactFields};
+use super::registry::Capability;
+use super::{Clients, Config, Credential, Limits, Listen, Model, Provider, Scheme, Url, quantity, routes};
 
 /// Reads the JSON that the module is configured with.
 pub fn from_json(text: &[u8]) -> Result<Config, Problems> {
@@ -63,9 +66,14 @@ fn config(document: &Cursor<'_>) -> Option<Config> {
     }
 
     let providers = section(providers_field.as_ref(), "provider", provider_name, provider);
-    let models =
-        section(models_field.as_ref(), "model", public_name, |name, cursor| model(name, cursor, &providers, &limits));
-    let routes = section(routes_field.as_ref(), "route", public_name, |name, cursor| route(name, cursor, &models));
+    let names = names(models_field.as_ref());
+    let models = section(models_field.as_ref(), "model", public_name, |name, cursor| {
+        model(name, cursor, &providers, &names, &limits)
+    });
+    facts::check_replacements(&models);
+    let routes = section(routes_field.as_ref(), "route", public_name, |name, cursor| {
+        routes::route(name, cursor, &names, version.as_deref().unwrap_or_default())
+    });
     for row in &routes {
         if models.iter().any(|model| model.name == row.name) {
             row.cursor.name_problem("there is a model of this name, too; what a client asks for must be one of them");
@@ -95,10 +103,16 @@ fn config(document: &Cursor<'_>) -> Option<Config> {
 
 /// An entry of a section. Its name is known to the rest of the document even if it is not right in
 /// itself, so that one mistake gives one problem.
-struct Row<'d, T> {
-    name: &'d str,
-    cursor: Cursor<'d>,
-    value: Option<T>,
+pub(super) struct Row<'d, T> {
+    pub name: &'d str,
+    pub cursor: Cursor<'d>,
+    pub value: Option<T>,
+}
+
+/// The names of a section, in the order of its rows.
+fn names<'d>(field: Option<&Cursor<'d>>) -> Vec<&'d str> {
+    let entries = field.filter(|field| field.is_map()).and_then(Cursor::entries).unwrap_or_default();
+    entries.into_iter().map(|(name, _)| name).collect()
 }
 
 fn section<'d, T>(
@@ -122,11 +136,12 @@ fn values<T>(rows: Vec<Row<'_, T>>) -> Option<Vec<T>> {
     rows.into_iter().map(|row| row.value).collect()
 }
 
-fn reference<T>(field: &Cursor<'_>, what: &str, rows: &[Row<'_, T>]) -> Option<usize> {
+/// The index of the entry that a field names.
+pub(super) fn reference(field: &Cursor<'_>, what: &str, names: &[&str]) -> Option<usize> {
     let name = field.string()?;
-    let index = rows.iter().position(|row| row.name == name);
+    let index = names.iter().position(|known| *known == name);
     if index.is_none() {
-        field.problem(unknown(what, name, rows.iter().map(|row| row.name)));
+        field.problem(unknown(what, name, names.iter().copied()));
     }
     index
 }
@@ -157,8 +172,58 @@ fn public_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn version(field: &Cursor<'_>) -> Option<String> {
+pub(super) fn version(field: &Cursor<'_>) -> Option<String> {
     text(field, 128, "a version")
+}
+
+/// What is compared with what a header or a path says: a plain word.
+pub(super) fn word(field: &Cursor<'_>) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let text = field.string()?;
+    if text.is_empty() || text.len() > 128 || !text.bytes().all(plain) {
+        field.problem("expected 1 to 128 letters, digits and any of - _ .");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A list of such words.
+pub(super) fn words(field: &Cursor<'_>) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut complete = true;
+    for element in field.elements()? {
+        match word(&element) {
+            Some(word) if words.contains(&word) => element.problem("this word is written twice"),
+            Some(word) => words.push(word),
+            None => complete = false,
+        }
+    }
+    complete.then_some(words)
+}
+
+/// What an optional field says: nothing, something, or something wrong.
+pub(super) fn optional<'d, T>(
+    field: Option<&Cursor<'d>>,
+    read: impl FnOnce(&Cursor<'d>) -> Option<T>,
+) -> Option<Option<T>> {
+    match field {
+        Some(field) => read(field).map(Some),
+        None => Some(None),
+    }
+}
+
+/// A decimal in its smallest parts; `expected` says what would be right.
+pub(super) fn decimal(field: &Cursor<'_>, places: u32, range: RangeInclusive<u64>, expected: &str) -> Option<u64> {
+    let Some(text) = field.number().filter(|text| !text.starts_with('-')) else {
+        field.wrong_type(expected);
+        return None;
+    };
+    let parts = quantity::decimal(&text, places).map_err(|error| field.problem(error)).ok()?;
+    if !range.contains(&parts) {
+        field.wrong_type(expected);
+        return None;
+    }
+    Some(parts)
 }
 
 /// A text that may have to stand in a header.
@@ -290,15 +355,7 @@ fn setting(
             field.name_problem(format!("providers of kind {kind_name} have no `{name}`"));
             None
         }
-        (Some(field), _) => {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-            let text = field.string()?;
-            if text.is_empty() || text.len() > 128 || !text.bytes().all(plain) {
-                field.problem("expected 1 to 128 letters, digits and any of - _ .");
-                return None;
-            }
-            Some(Some(text.to_owned()))
-        }
+        (Some(field), _) => word(field).map(Some),
     }
 }
 
@@ -361,7 +418,13 @@ fn credential(field: &Cursor<'_>, kind: Option<&Kind>) -> Option<Credential> {
     }
 }
 
-fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limits: &Limits) -> Option<Model> {
+fn model(
+    name: &str,
+    cursor: &Cursor<'_>,
+    providers: &[Row<'_, Provider>],
+    models: &[&str],
+    limits: &Limits,
+) -> Option<Model> {
     let mut fields = cursor.fields()?;
     let provider_field = fields.required("provider", "the name of one of `providers`");
     let id_field = fields.required("id", "what the provider calls the model");
@@ -369,11 +432,14 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
     let context_window_field = fields.optional("context_window");
     let reasoning_field = fields.optional("reasoning");
     let sampling_field = fields.optional("sampling");
+    let fact_fields = FactFields::take(&mut fields);
     let limits_field = fields.optional("limits");
     fields.finish();
 
-    let provider = provider_field.as_ref().and_then(|field| reference(field, "provider", providers));
-    let kind = provider.and_then(|index| providers.get(index)?.value.as_ref()).map(|provider| provider.kind);
+    let provider_names: Vec<_> = providers.iter().map(|row| row.name).collect();
+    let index = provider_field.as_ref().and_then(|field| reference(field, "provider", &provider_names));
+    let provider = index.and_then(|index| providers.get(index)?.value.as_ref());
+    let kind = provider.map(|provider| provider.kind);
     let id = id_field.as_ref().and_then(|field| text(field, 256, "an id"));
     let max_output = max_output_field.as_ref().map(|field| field.unsigned(1..=u64::from(u32::MAX)));
     if let (Some(kind), None) = (kind, &max_output_field)
@@ -385,10 +451,19 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
             kind.name
         ));
     }
+    let facts = fact_fields.read(models, provider.and_then(|provider| provider.region.as_deref()));
+    let capable = facts.as_ref().and_then(|facts| facts.capabilities);
+    let thinks = capable.is_some_and(|capable| capable.has(Capability::Reasoning));
     let reasoning = match &reasoning_field {
         Some(field) => reasoning(field, kind),
+        None if thinks => kind.map(|kind| Some(kind.reasoning)),
         None => Some(None),
     };
+    if let (Some(field), Some(None)) = (&reasoning_field, reasoning)
+        && thinks
+    {
+        field.problem("`capabilities` says that it thinks; leave `reasoning` out there, or say how it is told to");
+    }
     let sampling = match &sampling_field {
         Some(field) => sampling(field),
         None => kind.map(|kind| kind.sampling.to_vec()),
@@ -403,16 +478,22 @@ fn model(name: &str, cursor: &Cursor<'_>, providers: &[Row<'_, Provider>], limit
         Some(field) => Some(field.unsigned(1..=u64::from(u32::MAX))?),
         None => None,
     };
+    let reasoning = reasoning?;
+    let mut facts = facts?;
+    if reasoning.is_some() {
+        facts.capabilities = facts.capabilities.map(|capable| capable.with(Capability::Reasoning));
+    }
     Some(Model {
         name: name.to_owned(),
-        provider: provider?,
+        provider: index?,
         id: id?,
         max_output,
         context_window,
-        reasoning: reasoning?,
+        reasoning,
         sampling: sampling?,
         first_token,
         answer,
+        facts,
     })
 }
 
@@ -495,7 +576,7 @@ fn within(field: Option<&Cursor<'_>>, default: Duration, answer: Duration) -> Du
     written
 }
 
-fn duration(field: &Cursor<'_>) -> Option<Duration> {
+pub(super) fn duration(field: &Cursor<'_>) -> Option<Duration> {
     match field.quantity() {
         Err(Some(text)) => quantity::duration(text).map_err(|error| field.problem(error)).ok(),
         Ok(_) => {
@@ -523,33 +604,4 @@ fn size(field: &Cursor<'_>) -> Option<u64> {
         return None;
     }
     Some(bytes)
-}
-
-fn route(name: &str, cursor: &Cursor<'_>, models: &[Row<'_, Model>]) -> Option<Route> {
-    let mut fields = cursor.fields()?;
-    let targets_field = fields.required("targets", "a list of names of `models`, in the order to try them");
-    let commit_field = fields.optional("commit");
-    fields.finish();
-
-    let commit = match commit_field {
-        Some(field) => {
-            field.choice("commit point", &[Commit::FirstToken, Commit::Complete].map(|commit| (commit.name(), commit)))
-        }
-        None => Some(Commit::FirstToken),
-    };
-    let targets_field = targets_field?;
-    let elements = targets_field.elements()?;
-    if elements.is_empty() {
-        targets_field.problem("a route has one target at least");
-    }
-    let mut targets = Vec::new();
-    let mut complete = !elements.is_empty();
-    for element in &elements {
-        match reference(element, "model", models) {
-            Some(index) if targets.contains(&index) => element.problem("this target is written twice"),
-            Some(index) => targets.push(index),
-            None => complete = false,
-        }
-    }
-    Some(Route { name: name.to_owned(), targets: complete.then_some(targets)?, commit: commit? })
 }

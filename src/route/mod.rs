@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::chat::ChatRequest;
-use crate::config::{BESIDE_BODY, Commit, Config, Scheme};
+use crate::config::{BESIDE_BODY, Commit, Config, Route, Scheme};
 use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
@@ -120,6 +120,8 @@ pub struct Router {
     /// The names of routes and of models, each in the configuration's order.
     routes: Vec<Arc<str>>,
     models: Vec<Arc<str>>,
+    /// The targets of each route, of the first of its variants, in order.
+    orders: Vec<Vec<usize>>,
     /// `0, 1, 2 …`: the targets of a model that is named by itself are a slice of it.
     singles: Vec<usize>,
 }
@@ -157,6 +159,7 @@ impl Router {
             version: config.version.as_str().into(),
             routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
             models: config.models.iter().map(|model| model.name.as_str().into()).collect(),
+            orders: config.routes.iter().map(order).collect(),
             singles: (0..config.models.len()).collect(),
             config,
         }
@@ -218,11 +221,15 @@ impl Router {
         let known = |names: &[Arc<str>]| names.iter().position(|known| &**known == name);
         if let Some(index) = known(&self.routes) {
             let route = self.config.routes.get(index)?;
-            return Some((self.routes.get(index)?, &route.targets, route.commit));
+            return Some((self.routes.get(index)?, self.orders.get(index)?, route.commit));
         }
         let index = known(&self.models)?;
         Some((self.models.get(index)?, self.singles.get(index..=index)?, Commit::FirstToken))
     }
+}
+
+fn order(route: &Route) -> Vec<usize> {
+    route.variants.first().into_iter().flat_map(|variant| &variant.targets).map(|target| target.model).collect()
 }
 
 fn milliseconds(duration: Duration) -> u64 {

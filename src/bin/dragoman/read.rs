@@ -75,6 +75,11 @@ impl Reader {
                             *name = Some((text, at));
                             Ok(())
                         }
+                        // As JSON has to write it, too: numbers of tokens are names.
+                        Value::Unsigned(number) if number.to_string() == *text => {
+                            *name = Some((text.into_owned(), at));
+                            Ok(())
+                        }
                         _ => Err(problem("a name is a string; write it in quotes", at)),
                     };
                 }
