@@ -43,7 +43,7 @@ def described():
 
 def provider_entry(name, fake, url):
     """A fake as gateway.yaml has its provider."""
-    return fake["provider"] | {"kind": fake["kind"], "url": url, "credential": {"env": f"TEST_{name.upper()}_KEY"}}
+    return {"kind": fake["kind"], "url": url, "credential": {"env": f"TEST_{name.upper()}_KEY"}} | fake["provider"]
 
 
 def model_entry(name, fake, faults=""):

@@ -35,6 +35,10 @@ pub trait Fake: Sync {
     fn model_settings(&self) -> Value {
         json!({})
     }
+    /// What it wants back of its thoughts when the conversation goes on.
+    fn state(&self) -> State {
+        State::None
+    }
     /// The key that the tests know.
     fn default_key(&self) -> &'static str;
     /// The faults of its own, beside those that every format has.
@@ -73,6 +77,14 @@ impl dyn Fake {
     pub fn vocabulary(&self) -> Vocabulary {
         Vocabulary { provider: self.name(), own: self.faults() }
     }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum State {
+    None,
+    /// The thoughts themselves.
+    Text,
+    Signature,
 }
 
 /// What a request is for.

@@ -20,7 +20,7 @@ pub use self::mistral::MISTRAL;
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::prompt::{Prompt, Reply};
 use crate::provider::{
-    Event, Events, Fake, Kind, Operation, bearer, chat_if, foreign_header, framing_problem, not_allowed,
+    Event, Events, Fake, Kind, Operation, State, bearer, chat_if, foreign_header, framing_problem, not_allowed,
 };
 use crate::strict::Refusal;
 use crate::target::{Received, Target};
@@ -77,6 +77,10 @@ impl Fake for Compatible {
 
     fn model_settings(&self) -> Value {
         (self.0.model_settings)()
+    }
+
+    fn state(&self) -> State {
+        if self.0.wants_thoughts_back { State::Text } else { State::None }
     }
 
     fn default_key(&self) -> &'static str {
