@@ -130,6 +130,7 @@ fn description() -> Value {
                 State::Text => Some("text"),
                 State::Signature => Some("signature"),
             },
+            "lacks": fake.lacks(),
             "provider": fake.provider_settings(),
             "model_settings": fake.model_settings(),
             "faults": fake.vocabulary().listed(),

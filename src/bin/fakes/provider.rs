@@ -39,6 +39,10 @@ pub trait Fake: Sync {
     fn state(&self) -> State {
         State::None
     }
+    /// What its models lack, in the words of gateway.yaml for what models can do.
+    fn lacks(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The key that the tests know.
     fn default_key(&self) -> &'static str;
     /// The faults of its own, beside those that every format has.

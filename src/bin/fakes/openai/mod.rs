@@ -83,6 +83,10 @@ impl Fake for Compatible {
         if self.0.wants_thoughts_back { State::Text } else { State::None }
     }
 
+    fn lacks(&self) -> &'static [&'static str] {
+        if self.0.user_parts.contains(&"image_url") { &[] } else { &["images", "image_urls"] }
+    }
+
     fn default_key(&self) -> &'static str {
         self.0.key
     }
