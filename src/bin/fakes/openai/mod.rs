@@ -191,3 +191,45 @@ impl Fake for Compatible {
         self.0.headers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::Method;
+    use hyper::header::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    /// The model in the path, and the key in a header of its own.
+    const DEPLOYED: Dialect = Dialect {
+        name: "deployed",
+        key_header: KeyHeader::Named("api-key"),
+        base_path: "",
+        chat_path: "/openai/deployments/{}/chat/completions",
+        query: &["api-version"],
+        ..OPENAI
+    };
+    const FAKE: Compatible = Compatible(&DEPLOYED);
+    const BODY: &[u8] = br#"{"messages":[{"role":"user","content":"hi"}]}"#;
+
+    fn asked(uri: &str) -> Result<Prompt, Refusal> {
+        let target = Target::new(&Method::POST, &uri.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        headers.insert("api-key", HeaderValue::from_static("key"));
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("content-length", HeaderValue::from(BODY.len()));
+        let request = Received { target: &target, headers: &headers, body: BODY };
+        FAKE.route(&target)?;
+        FAKE.check_credentials(&request, "key")?;
+        FAKE.read(&request)
+    }
+
+    #[test]
+    fn model_may_be_in_the_path() {
+        let path = "/openai/deployments/gpt-fake%3Fstatus=503/chat/completions";
+        let prompt = asked(&format!("{path}?api-version=1")).unwrap();
+        assert_eq!((prompt.model.as_str(), prompt.faults.as_deref()), ("gpt-fake", Some("status=503")));
+        assert_eq!(asked(path).unwrap_err().status, 400);
+        assert_eq!(asked("/openai/deployments/a/b/chat/completions?api-version=1").unwrap_err().status, 404);
+        assert_eq!(asked("/openai/deployments/llama/chat/completions?api-version=1").unwrap_err().status, 404);
+    }
+}
