@@ -43,7 +43,7 @@ def described():
 
 def provider_entry(name, fake, url):
     """A fake as gateway.yaml has its provider."""
-    return fake["provider"] | {"kind": fake["kind"], "url": url, "credential": {"env": f"TEST_{name.upper()}_KEY"}}
+    return {"kind": fake["kind"], "url": url, "credential": {"env": f"TEST_{name.upper()}_KEY"}} | fake["provider"]
 
 
 def model_entry(name, fake, faults=""):
@@ -78,18 +78,18 @@ class Fakes:
         self.descriptions = described()
         self.providers = list(self.descriptions)
 
-    def _ask(self, method, path, body=""):
+    def ask(self, method, path, body=""):
         request = urllib.request.Request(self.addresses["control"] + path, body.encode(), method=method)
         with urllib.request.urlopen(request, timeout=5) as answer:
             return json.load(answer)
 
     def fault(self, provider, faults):
         """Until the end of the test, or for so many requests with `times=`."""
-        self._ask("PUT", f"/faults/{provider}", faults)
+        self.ask("PUT", f"/faults/{provider}", faults)
 
     def requests(self, provider=None):
         """What the providers were asked in this test, oldest first."""
-        return self._ask("GET", "/requests" + (f"?provider={provider}" if provider else ""))
+        return self.ask("GET", "/requests" + (f"?provider={provider}" if provider else ""))
 
     def last_body(self, provider):
         return json.loads(self.requests(provider)[-1]["body"])
@@ -100,10 +100,10 @@ class Fakes:
 
     def open(self):
         """How many requests the providers are answering."""
-        return sum(counts["open"] for counts in self._ask("GET", "/counts").values())
+        return sum(counts["open"] for counts in self.ask("GET", "/counts").values())
 
     def most_open(self, provider):
-        return self._ask("GET", "/counts")[provider]["max_open"]
+        return self.ask("GET", "/counts")[provider]["max_open"]
 
     def wait_until_aborted(self, provider):
         """A client that has left is nobody to go on talking to, and tokens cost."""
@@ -114,8 +114,8 @@ class Fakes:
 
     def forget(self):
         for provider in self.providers:
-            self._ask("DELETE", f"/faults/{provider}")
-        self._ask("DELETE", "/requests")
+            self.ask("DELETE", f"/faults/{provider}")
+        self.ask("DELETE", "/requests")
 
 
 @contextlib.contextmanager
@@ -174,7 +174,9 @@ def serving(all_fakes, config, directory):
     # Two workers, as the tests of what they share need; no shared memory with other Envoys here.
     envoy += ["--concurrency", "2", "--disable-hot-restart", "--log-path", log]
     keys = {f"TEST_{name.upper()}": key for name, key in addresses.items() if name.endswith("_key")}
-    with running(envoy, env={**os.environ, **keys}) as process:
+    # Envoy writes the access log to its standard output.
+    access_log = open(directory / "access.log", "wb")
+    with access_log, running(envoy, env={**os.environ, **keys}, stdout=access_log) as process:
         wait_until_ready(f"http://{listen}", process, log)
         yield f"http://{listen}"
     # A crash of the module is no failure of a request that Envoy could repeat.

@@ -49,7 +49,7 @@ use tokio::sync::oneshot;
 use crate::certificates::Certificates;
 use crate::control::Control;
 use crate::exchange::Exchange;
-use crate::provider::Fake;
+use crate::provider::{Fake, State};
 use crate::record::Records;
 use crate::serve::serve;
 
@@ -125,6 +125,12 @@ fn description() -> Value {
             "format": fake.format(),
             "base_path": fake.base_path(),
             "model": fake.model(),
+            "state": match fake.state() {
+                State::None => None,
+                State::Text => Some("text"),
+                State::Signature => Some("signature"),
+            },
+            "lacks": fake.lacks(),
             "provider": fake.provider_settings(),
             "model_settings": fake.model_settings(),
             "faults": fake.vocabulary().listed(),

@@ -37,6 +37,8 @@ pub struct Prompt {
     pub include_obfuscation: bool,
     pub max_tokens: Option<usize>,
     pub choices: usize,
+    /// What the model is told beside the conversation.
+    pub system: String,
     pub user_text: String,
     /// OpenAI makes free JSON output depend on it.
     pub mentions_json: bool,
@@ -173,13 +175,24 @@ impl Prompt {
         }
         self.cut(match &self.json {
             JsonOutput::Schema(schema) => synthesis::instance(schema).to_string().into(),
-            JsonOutput::AnyObject => serde_json::json!({ "reply": echo(provider, text) }).to_string().into(),
+            JsonOutput::AnyObject => self.any_object(provider).into(),
+            // A model does what it is told, also where the API has no parameter for it.
+            JsonOutput::No if self.system.contains("JSON") => self.any_object(provider).into(),
             JsonOutput::No => match (argument(text, "count "), argument_in(text, "lorem ")) {
                 (Some(most), _) => Cow::Borrowed(counted(most)),
                 (None, Some(bytes)) => lorem(bytes).into(),
                 (None, None) => echo(provider, text).into(),
             },
         })
+    }
+
+    /// After the schema that it was told of, if it was.
+    fn any_object(&self, provider: &str) -> String {
+        let object = match synthesis::schema_in(&self.system) {
+            Some(schema) => synthesis::instance(&schema),
+            None => serde_json::json!({ "reply": echo(provider, &self.user_text) }),
+        };
+        object.to_string()
     }
 
     fn called(&self) -> Vec<&Tool> {
@@ -357,6 +370,12 @@ mod tests {
             (Prompt { max_tokens: Some(2), ..asked("count 3") }, "1 2", Finish::Length),
             (Prompt { max_tokens: Some(3), ..asked("count 3") }, "1 2 3", Finish::Stop),
             (Prompt { stop: vec!["3".into()], ..asked("count 5") }, "1 2 ", Finish::StopSequence("3".into())),
+            (
+                Prompt { system: "Answer in JSON.".into(), ..asked("a") },
+                r#"{"reply":"openai fake: you said \"a\""}"#,
+                Finish::Stop,
+            ),
+            (Prompt { system: r#"JSON like {"type":"integer"}"#.into(), ..asked("a") }, "1", Finish::Stop),
             (with_tools("hi", ToolChoice::Auto), "openai fake: you said \"hi\"", Finish::Stop),
             (with_tools("use a tool", ToolChoice::Auto), "f({})", Finish::ToolCalls),
             (with_tools("use a tool", ToolChoice::None), "openai fake: you said \"use a tool\"", Finish::Stop),

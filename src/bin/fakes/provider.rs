@@ -35,6 +35,14 @@ pub trait Fake: Sync {
     fn model_settings(&self) -> Value {
         json!({})
     }
+    /// What it wants back of its thoughts when the conversation goes on.
+    fn state(&self) -> State {
+        State::None
+    }
+    /// What its models lack, in the words of gateway.yaml for what models can do.
+    fn lacks(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// The key that the tests know.
     fn default_key(&self) -> &'static str;
     /// The faults of its own, beside those that every format has.
@@ -73,6 +81,14 @@ impl dyn Fake {
     pub fn vocabulary(&self) -> Vocabulary {
         Vocabulary { provider: self.name(), own: self.faults() }
     }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum State {
+    None,
+    /// The thoughts themselves.
+    Text,
+    Signature,
 }
 
 /// What a request is for.

@@ -12,6 +12,14 @@ pub fn instance(schema: &Value) -> Value {
     value(schema, schema, 0)
 }
 
+/// A schema that stands somewhere in a text.
+pub fn schema_in(text: &str) -> Option<Value> {
+    let is_schema = |value: &Value| ["type", "properties", "$ref", "anyOf"].iter().any(|key| value.get(key).is_some());
+    let starts = text.match_indices('{').filter_map(|(at, _)| text.get(at..));
+    let values = starts.filter_map(|rest| serde_json::Deserializer::from_str(rest).into_iter().next()?.ok());
+    values.into_iter().find(is_schema)
+}
+
 fn value(schema: &Value, root: &Value, depth: usize) -> Value {
     let Some(keywords) = schema.as_object() else { return json!("text") };
     if depth > MOST_NESTED {
@@ -97,6 +105,12 @@ mod tests {
         for (schema, expected) in cases {
             assert_eq!(instance(&schema), expected, "{schema}");
         }
+    }
+
+    #[test]
+    fn schema_is_found_in_a_text() {
+        assert_eq!(schema_in(r#"a {b} {"c":1} {"type":"string"}."#), Some(json!({"type": "string"})));
+        assert_eq!(schema_in("{ no schema } {}"), None);
     }
 
     #[test]

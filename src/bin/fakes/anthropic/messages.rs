@@ -72,7 +72,7 @@ impl<'a> Conversation<'a> {
                     text if text.is_empty() => {
                         return Err(Problem::rule("text content must be non-empty").under("content"));
                     }
-                    _ => {}
+                    text => prompt.system.extend([&text, "\n"]),
                 }
             }
         }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::prompt::{Prompt, Reply};
-use crate::provider::{Event, Events, Fake, Kind, Operation, bearer, chat_if, foreign_header, framing_problem};
+use crate::provider::{Event, Events, Fake, Kind, Operation, State, bearer, chat_if, foreign_header, framing_problem};
 use crate::strict::Refusal;
 use crate::target::{Received, Target};
 
@@ -100,6 +100,10 @@ impl Fake for Anthropic {
     /// The format has no answer without a limit.
     fn model_settings(&self) -> Value {
         json!({"max_output": request::MOST_OUTPUT})
+    }
+
+    fn state(&self) -> State {
+        State::Signature
     }
 
     fn default_key(&self) -> &'static str {

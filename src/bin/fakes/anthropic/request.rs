@@ -132,7 +132,7 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
         blocks::cache_control(value)
     };
     nullable(fields, "cache_control", &mut counted)?;
-    present(fields, "system", |value| blocks::text(value, &mut counted))?;
+    prompt.system = present(fields, "system", |value| blocks::text(value, &mut counted))?.unwrap_or_default();
     let tools = present(fields, "tools", |value| each(value, |value| tool(value, &mut counted)))?;
     prompt.tools = tools.unwrap_or_default();
     required(fields, "messages", |value| messages::read(value, version, thinks, &mut prompt, &mut counted))?;

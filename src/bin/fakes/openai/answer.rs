@@ -291,7 +291,7 @@ impl Chunks {
             head: head.into(),
             usage_chunk: own_chunk && !faults.has("usage"),
             obfuscated: prompt.include_obfuscation && dialect.own_fields,
-            role_every_chunk: faults.has("role_every_chunk"),
+            role_every_chunk: dialect.role_every_chunk || faults.has("role_every_chunk"),
             null_delta: faults.has("null_delta"),
             usage_in_finish,
             running: faults.is("usage", "every").then_some(reply.usage),

@@ -67,6 +67,8 @@ pub struct Dialect {
     pub own_fields: bool,
     /// A call travels in one delta.
     pub whole_calls: bool,
+    /// Every delta says who speaks, not only the first.
+    pub role_every_chunk: bool,
     pub usage: fn(&Usage, u64) -> Value,
     pub usage_in: &'static [UsageIn],
     /// A comment before the first event of a stream, and blank lines before the JSON of an answer.
@@ -186,6 +188,7 @@ pub const OPENAI: Dialect = Dialect {
     refuses: Refuses::InField,
     own_fields: true,
     whole_calls: false,
+    role_every_chunk: false,
     usage: answer::usage,
     usage_in: &[UsageIn::OwnChunk],
     keep_alive: None,

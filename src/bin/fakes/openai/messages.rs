@@ -111,7 +111,9 @@ impl<'a> Conversation<'a> {
             _ => {
                 let fields = object(value, named)?;
                 nullable(fields, "name", string)?;
-                notice_json(&required(fields, "content", text)?, prompt);
+                let text = required(fields, "content", text)?;
+                notice_json(&text, prompt);
+                prompt.system.extend([&text, "\n"]);
             }
         }
         Ok(())

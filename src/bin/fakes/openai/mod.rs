@@ -20,7 +20,7 @@ pub use self::mistral::MISTRAL;
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::prompt::{Prompt, Reply};
 use crate::provider::{
-    Event, Events, Fake, Kind, Operation, bearer, chat_if, foreign_header, framing_problem, not_allowed,
+    Event, Events, Fake, Kind, Operation, State, bearer, chat_if, foreign_header, framing_problem, not_allowed,
 };
 use crate::strict::Refusal;
 use crate::target::{Received, Target};
@@ -77,6 +77,14 @@ impl Fake for Compatible {
 
     fn model_settings(&self) -> Value {
         (self.0.model_settings)()
+    }
+
+    fn state(&self) -> State {
+        if self.0.wants_thoughts_back { State::Text } else { State::None }
+    }
+
+    fn lacks(&self) -> &'static [&'static str] {
+        if self.0.user_parts.contains(&"image_url") { &[] } else { &["images", "image_urls"] }
     }
 
     fn default_key(&self) -> &'static str {
@@ -181,5 +189,47 @@ impl Fake for Compatible {
 
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
         self.0.headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Method;
+    use hyper::header::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    /// The model in the path, and the key in a header of its own.
+    const DEPLOYED: Dialect = Dialect {
+        name: "deployed",
+        key_header: KeyHeader::Named("api-key"),
+        base_path: "",
+        chat_path: "/openai/deployments/{}/chat/completions",
+        query: &["api-version"],
+        ..OPENAI
+    };
+    const FAKE: Compatible = Compatible(&DEPLOYED);
+    const BODY: &[u8] = br#"{"messages":[{"role":"user","content":"hi"}]}"#;
+
+    fn asked(uri: &str) -> Result<Prompt, Refusal> {
+        let target = Target::new(&Method::POST, &uri.parse().unwrap());
+        let mut headers = HeaderMap::new();
+        headers.insert("api-key", HeaderValue::from_static("key"));
+        headers.insert("content-type", HeaderValue::from_static("application/json"));
+        headers.insert("content-length", HeaderValue::from(BODY.len()));
+        let request = Received { target: &target, headers: &headers, body: BODY };
+        FAKE.route(&target)?;
+        FAKE.check_credentials(&request, "key")?;
+        FAKE.read(&request)
+    }
+
+    #[test]
+    fn model_may_be_in_the_path() {
+        let path = "/openai/deployments/gpt-fake%3Fstatus=503/chat/completions";
+        let prompt = asked(&format!("{path}?api-version=1")).unwrap();
+        assert_eq!((prompt.model.as_str(), prompt.faults.as_deref()), ("gpt-fake", Some("status=503")));
+        assert_eq!(asked(path).unwrap_err().status, 400);
+        assert_eq!(asked("/openai/deployments/a/b/chat/completions?api-version=1").unwrap_err().status, 404);
+        assert_eq!(asked("/openai/deployments/llama/chat/completions?api-version=1").unwrap_err().status, 404);
     }
 }

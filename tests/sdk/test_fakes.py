@@ -1,0 +1,253 @@
+"""The fake providers, each proven by its vendor's own SDK, without the gateway between them.
+
+The SDK reads whole answers, streams and calls of tools, and types what it reads; then requests that the
+vendor documents as wrong are refused in its own words. A new format is a class and its rows of BAD.
+"""
+
+import json
+import urllib.error
+import urllib.request
+
+import anthropic
+import openai
+import pytest
+
+from conftest import described
+
+DESCRIBED = described()
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+ARGUMENTS = {"city": "text"}
+
+
+class ChatCompletions:
+    """OpenAI's own SDK, which is what the vendors of its format recommend, too."""
+
+    path = "/chat/completions"
+    wrong_key = 401
+    tool = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = openai.OpenAI(base_url=url, api_key=key, max_retries=0, timeout=10)
+
+    def create(self, text, **more):
+        messages = [{"role": "user", "content": text}]
+        return self.client.chat.completions.create(model=self.model, messages=messages, **more)
+
+    def text(self):
+        answer = self.create("hello")
+        assert answer.choices[0].finish_reason == "stop" and answer.usage.total_tokens > 0
+        return answer.choices[0].message.content
+
+    def stream(self):
+        chunks = list(self.create("hello", stream=True))
+        finish = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
+        assert finish[-1] == "stop" and set(finish[:-1]) == {None}
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+
+    def call(self):
+        message = self.create("use a tool", tools=[self.tool]).choices[0].message
+        (call,) = message.tool_calls
+        result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+        history = [{"role": "user", "content": "use a tool"}, message.model_dump(exclude_none=True), result]
+        completions = self.client.chat.completions
+        answer = completions.create(model=self.model, tools=[self.tool], messages=history)
+        return call.function.name, json.loads(call.function.arguments), answer.choices[0].message.content
+
+    def streamed_call(self):
+        name, arguments = "", ""
+        for chunk in self.create("use a tool", tools=[self.tool], stream=True):
+            for call in chunk.choices[0].delta.tool_calls or [] if chunk.choices else []:
+                name += call.function.name or ""
+                arguments += call.function.arguments or ""
+        return name, json.loads(arguments)
+
+    def error(self):
+        with pytest.raises(openai.BadRequestError) as raised:
+            self.client.chat.completions.create(
+                model=f"{self.model}?error=context_length_exceeded", messages=[{"role": "user", "content": "hi"}]
+            )
+        return str(raised.value)
+
+    def good(self):
+        return {"model": self.model, "messages": [{"role": "user", "content": "hi"}]}
+
+    def headers(self, key):
+        return {"authorization": f"Bearer {key}"}
+
+
+class Messages:
+    """Anthropic's own SDK."""
+
+    path = "/v1/messages"
+    wrong_key = 401
+    tool = {"name": "f", "input_schema": SCHEMA}
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=10)
+
+    def create(self, text, **more):
+        return self.client.messages.create(**self.good(text), **more)
+
+    def text(self):
+        answer = self.create("hello")
+        assert answer.stop_reason == "end_turn" and answer.usage.output_tokens > 0
+        return answer.content[0].text
+
+    def stream(self):
+        with self.client.messages.stream(**self.good("hello")) as stream:
+            text = "".join(stream.text_stream)
+            assert stream.get_final_message().stop_reason == "end_turn"
+        return text
+
+    def call(self):
+        answer = self.create("use a tool", tools=[self.tool])
+        (block,) = answer.content
+        result = {"type": "tool_result", "tool_use_id": block.id, "content": "sunny"}
+        history = [
+            {"role": "user", "content": "use a tool"},
+            {"role": "assistant", "content": answer.content},
+            {"role": "user", "content": [result]},
+        ]
+        request = self.good("") | {"messages": history}
+        return block.name, block.input, self.client.messages.create(**request, tools=[self.tool]).content[0].text
+
+    def streamed_call(self):
+        with self.client.messages.stream(**self.good("use a tool"), tools=[self.tool]) as stream:
+            (block,) = stream.get_final_message().content
+        return block.name, block.input
+
+    def error(self):
+        with pytest.raises(anthropic.BadRequestError) as raised:
+            self.client.messages.create(**self.good("hi") | {"model": f"{self.model}?error=context_length_exceeded"})
+        return str(raised.value)
+
+    def good(self, text="hi"):
+        return {"model": self.model, "max_tokens": 100, "messages": [{"role": "user", "content": text}]}
+
+    def headers(self, key):
+        return {"x-api-key": key, "anthropic-version": "2026-10-21"}
+
+
+# By the fake's name, or else by its format: see `dragoman-fakes --describe`.
+SDKS = {"openai": ChatCompletions, "anthropic": Messages}
+
+
+def sdk_of(name):
+    return SDKS.get(name) or SDKS.get(DESCRIBED[name]["format"])
+
+
+SEED = {"seed": 1}
+CALLS = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+USER = {"role": "user", "content": "hi"}
+
+# What each vendor refuses, as a change of a good request: the status, and words of the vendor's.
+BAD = {
+    "openai": [
+        ({"foo": 1}, 400, "Unrecognized request argument supplied: foo"),
+        ({"temperature": 3}, 400, "temperature"),
+        ({"messages": []}, 400, "messages"),
+        ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS}, USER]}, 400, "tool_call_id"),
+        ({"response_format": {"type": "json_object"}}, 400, "must contain the word 'json'"),
+        ({"model": "llama"}, 404, "model_not_found"),
+    ],
+    "mistral": [
+        (SEED, 422, '"extra_forbidden"'),
+        ({"stream": True, "stream_options": {"include_usage": True}}, 422, '"stream_options"'),
+        ({"messages": [{"role": "developer", "content": "x"}, USER]}, 422, '"role"'),
+        ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS}]}, 400, "with a length of 9"),
+        ({"temperature": 1.6}, 400, "1.5"),
+    ],
+    "deepseek": [
+        ({"response_format": {"type": "json_schema"}}, 400, "unknown variant `json_schema`"),
+        ({"messages": [{"role": "developer", "content": "x"}, USER]}, 400, "unknown variant `developer`"),
+        ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS}]}, 400, "must be passed back to the API"),
+    ],
+    "anthropic": [
+        ({"foo": 1}, 400, "foo: Extra inputs are not permitted"),
+        ({"max_tokens": None}, 400, "max_tokens"),
+        ({"temperature": 0.5}, 400, "temperature"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, 400, "not supported for this model"),
+        ({"messages": [{"role": "assistant", "content": "hi"}]}, 400, 'must use the \\"user\\" role'),
+        ({"messages": [USER, {"role": "assistant", "content": "hi"}]}, 400, "prefill"),
+        ({"model": "gpt-fake"}, 404, "not_found_error"),
+    ],
+}
+
+
+def test_every_fake_is_proven():
+    assert all(map(sdk_of, DESCRIBED)), "a fake that no SDK proves"
+    assert set(DESCRIBED) == set(BAD), "a fake whose refusals nobody has seen"
+
+
+@pytest.fixture(params=DESCRIBED)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def sdk(name, fakes):
+    return sdk_of(name)(name, fakes.addresses[name], fakes.addresses[f"{name}_key"])
+
+
+def test_sdk_reads_an_answer(name, sdk):
+    assert sdk.text() == f'{name} fake: you said "hello"'
+
+
+def test_sdk_reads_a_stream(name, sdk):
+    assert sdk.stream() == f'{name} fake: you said "hello"'
+
+
+def test_sdk_reads_a_call_and_sends_its_result(name, sdk):
+    assert sdk.call() == ("f", ARGUMENTS, f"{name} fake: the tools said sunny")
+
+
+def test_sdk_reads_a_streamed_call(sdk):
+    assert sdk.streamed_call() == ("f", ARGUMENTS)
+
+
+def test_sdk_raises_an_error(sdk):
+    text = sdk.error()
+    assert "tokens" in text, text
+
+
+def post(url, headers, body):
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_fake_refuses_what_its_vendor_refuses(name, sdk, fakes):
+    url, key = fakes.addresses[name] + sdk.path, fakes.addresses[f"{name}_key"]
+    assert post(url, sdk.headers(key), sdk.good())[0] == 200
+    assert post(url, sdk.headers("wrong"), sdk.good())[0] == sdk.wrong_key
+    for change, status, words in BAD[name]:
+        body = {field: value for field, value in (sdk.good() | change).items() if value is not None}
+        was, text = post(url, sdk.headers(key), body)
+        assert was == status and words in text, f"{change}: {was} {text}"
+
+
+def test_anthropic_knows_its_thoughts_again(fakes):
+    sdk = Messages("anthropic", fakes.addresses["anthropic"], fakes.addresses["anthropic_key"])
+    thinks = {"thinking": {"type": "adaptive", "display": "summarized"}, "tools": [sdk.tool]}
+    answer = sdk.create("think, then use a tool", **thinks)
+    thought, call = answer.content
+    assert thought.type == "thinking" and thought.signature and answer.usage.output_tokens_details.thinking_tokens > 0
+    with sdk.client.messages.stream(**sdk.good("think, then use a tool"), **thinks) as stream:
+        assert [block.type for block in stream.get_final_message().content] == ["thinking", "tool_use"]
+
+    def again(**changes):
+        block = thought.model_dump() | changes
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny"}
+        turns = [{"role": "assistant", "content": [block, call]}, {"role": "user", "content": [result]}]
+        request = sdk.good("think, then use a tool")
+        return sdk.client.messages.create(**request | {"messages": request["messages"] + turns}, **thinks)
+
+    assert again().stop_reason == "end_turn"
+    for changed in ({"thinking": "something else"}, {"signature": thought.signature.replace("+", " ")}):
+        with pytest.raises(anthropic.BadRequestError, match="Invalid `signature`"):
+            again(**changed)
