@@ -10,6 +10,7 @@ mod commit;
 mod failover;
 mod failure;
 mod golden;
+mod health;
 mod hostile;
 mod hygiene;
 mod large;
@@ -17,6 +18,7 @@ mod process;
 mod protocol;
 mod record;
 mod refusal;
+mod routing;
 mod start;
 mod streaming;
 #[path = "../support/mod.rs"]

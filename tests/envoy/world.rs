@@ -226,6 +226,18 @@ impl<'a> Document<'a> {
         self.models.insert(name.to_owned(), model);
     }
 
+    /// More fields of a model.
+    pub fn facts(&mut self, model: &str, facts: &Value) {
+        for (name, value) in facts.as_object().unwrap() {
+            self.models[model][name] = value.clone();
+        }
+    }
+
+    /// A route in its own words.
+    pub fn routing(&mut self, name: &str, route: &Value) {
+        self.routes.insert(name.to_owned(), route.clone());
+    }
+
     pub fn route(&mut self, name: &str, targets: &[&str], commit: &str) {
         self.routes.insert(name.to_owned(), json!({"targets": targets, "commit": commit}));
     }
