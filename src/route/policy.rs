@@ -61,6 +61,8 @@ pub struct Known<'a> {
 pub struct Decision {
     /// Indices into the variant's targets, in the order to try them.
     pub order: Vec<usize>,
+    /// Nobody is well: the first is tried once, rather than nothing.
+    pub is_last_resort: bool,
     /// All targets of the variant, in its order.
     pub considered: Vec<Considered>,
 }
@@ -120,11 +122,11 @@ pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, n
         _ => 0,
     };
     order.sort_by_key(wait);
-    let well = order.iter().take_while(|index| wait(index) == 0).count();
-    if well == 0 {
+    let is_last_resort = order.first().is_some_and(|first| wait(first) > 0);
+    if is_last_resort {
         order.truncate(1);
     }
-    Decision { order, considered }
+    Decision { order, is_last_resort, considered }
 }
 
 /// Below this share of its rate limits a target's weight shrinks with what is left.

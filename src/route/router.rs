@@ -119,7 +119,7 @@ impl Router {
             key: if variant.rank == Rank::Weighted { key(&variant.sticky, chat, wishes) } else { 0 },
             seed: moment.seed,
         };
-        let Decision { order, mut considered } = policy::decide(variant, &known, &request, moment.now);
+        let Decision { order, is_last_resort, mut considered } = policy::decide(variant, &known, &request, moment.now);
 
         let hold = wishes.commit.unwrap_or(commit) == Commit::Complete;
         let streams = chat.stream && !hold;
@@ -179,7 +179,7 @@ impl Router {
             include_usage: chat.include_usage,
             hold,
             try_limit: milliseconds(try_limit),
-            attempts: self.config.limits.attempts,
+            attempts: if is_last_resort { 1 } else { self.config.limits.attempts },
             retry_after: milliseconds(self.config.limits.retry_after),
             input_estimate: input,
             explanation: explanation.map(|explanation| explanation.summary()),
