@@ -202,7 +202,7 @@ impl<'a> Request<'_, 'a> {
                 Way::Same => {}
                 Way::Word(word) => self.change(place).value = Some(json::escape(word)),
                 Way::Refused => {
-                    let message = "This model cannot be told which tool to call: 'tool_choice' must be 'auto'.";
+                    let message = "This model cannot be made to call a tool in this way: 'tool_choice' must be another.";
                     return Err(Rejection::unsupported("tool_choice", message));
                 }
                 Way::NoTools => {
@@ -408,18 +408,18 @@ impl<'a> Request<'_, 'a> {
         if self.changes.values().any(|change| change.is_cut || change.key.is_some()) {
             let open = memchr::memchr(b'{', chat.body).map_or(0, |at| at + 1);
             let spans = fields.spans(chat.body, open).unwrap_or_default();
-            for (place, (key, value)) in spans.iter().enumerate() {
-                let Some(change) = self.changes.remove(&place).filter(|change| !change.is_cut) else { continue };
-                if let Some(name) = change.key {
-                    edits.replace(key.clone(), json::escape(name));
+            let mut items = Vec::with_capacity(spans.len());
+            for (place, (key, value)) in spans.into_iter().enumerate() {
+                let change = self.changes.remove(&place).unwrap_or_default();
+                items.push((key.start..value.end, change.is_cut));
+                if let (false, Some(name)) = (change.is_cut, change.key) {
+                    edits.replace(key, json::escape(name));
                 }
-                if let Some(text) = change.value {
-                    edits.replace(value.clone(), text);
+                if let (false, Some(text)) = (change.is_cut, change.value) {
+                    edits.replace(value, text);
                 }
             }
-            let is_cut = |place: usize| self.changes.get(&place).is_some_and(|change| change.is_cut);
-            let items = spans.into_iter().enumerate();
-            edits.cut(open, items.map(|(place, (key, value))| (key.start..value.end, is_cut(place))));
+            edits.cut(open, items);
         } else {
             for (place, change) in self.changes {
                 let value = fields.iter().nth(place).and_then(|(_, value)| json::span(chat.body, value.get()));
@@ -520,7 +520,7 @@ impl Switch {
             Switch::None => "",
             Switch::Thinking => r#","thinking":{"type":"enabled"}"#,
             Switch::Enable => r#","enable_thinking":true"#,
-            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":true}"#,
+            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":true,"thinking":true}"#,
             Switch::Reasoning => r#","reasoning":{"enabled":true}"#,
         }
     }
@@ -530,7 +530,7 @@ impl Switch {
             Switch::None => "",
             Switch::Thinking => r#","thinking":{"type":"disabled"}"#,
             Switch::Enable => r#","enable_thinking":false"#,
-            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":false}"#,
+            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":false,"thinking":false}"#,
             Switch::Reasoning => r#","reasoning":{"enabled":false}"#,
         }
     }
