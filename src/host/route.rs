@@ -64,7 +64,8 @@ impl Stage {
                 Err(found.map_or_else(|error| Reply::error(&error), Reply::ok))
             }
             Service::Chat(endpoint) => {
-                let wishes = Wishes::read(headers, self.router.sticky_headers()).map_err(|no| Reply::error(&no.reply()))?;
+                let wishes =
+                    Wishes::read(headers, self.router.sticky_headers()).map_err(|no| Reply::error(&no.reply()))?;
                 if let Some(encoding) = headers.get("content-encoding").filter(|encoding| *encoding != "identity") {
                     return Err(Reply::error(&unsupported_encoding(encoding)));
                 }

@@ -82,4 +82,3 @@ impl Plan {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
-

@@ -101,8 +101,7 @@ impl Router {
         let running = is_running(chat);
         let indices: Vec<usize> =
             variant.targets.iter().map(|target| self.successor(target.model, today, running)).collect();
-        let known: Vec<Known<'_>> =
-            indices.iter().filter_map(|index| self.known(*index, moment.health)).collect();
+        let known: Vec<Known<'_>> = indices.iter().filter_map(|index| self.known(*index, moment.health)).collect();
         let has_capabilities = known.iter().any(|known| known.facts.capabilities.is_some());
         let wants_needs = has_capabilities || wishes.explain != Explain::No;
         let needs = if wants_needs { needs::of(chat) } else { Capabilities::NONE };

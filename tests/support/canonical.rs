@@ -59,9 +59,12 @@ impl Row {
         Told { request: replayed.upstream_request.map(text), response: text(replayed.response) }
     }
 
-    /// The conversations whose answers are told in another way than OpenAI's.
-    pub fn own_answers(&self) -> BTreeMap<String, String> {
-        sections(&fs::read_to_string(self.folder.join("responses.http")).unwrap_or_default())
+    /// Whether a conversation's answer has another body than OpenAI's, rather than other headers or none.
+    pub fn has_own_answer(&self, name: &str, conversation: &Path) -> bool {
+        let own = sections(&fs::read_to_string(self.folder.join("responses.http")).unwrap_or_default());
+        let shared = fs::read_to_string(conversation.join("response.http")).unwrap();
+        let body = |text: &str| text.split_once("\n\n").map(|(_, body)| body.trim_end().to_owned());
+        own.get(name).is_some_and(|own| own.starts_with("HTTP/1.1 200") && body(own) != body(&shared))
     }
 
     /// Compares with the expected files, or rewrites them. Returns what differs.

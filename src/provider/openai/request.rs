@@ -202,7 +202,8 @@ impl<'a> Request<'_, 'a> {
                 Way::Same => {}
                 Way::Word(word) => self.change(place).value = Some(json::escape(word)),
                 Way::Refused => {
-                    let message = "This model cannot be made to call a tool in this way: 'tool_choice' must be another.";
+                    let message =
+                        "This model cannot be made to call a tool in this way: 'tool_choice' must be another.";
                     return Err(Rejection::unsupported("tool_choice", message));
                 }
                 Way::NoTools => {
