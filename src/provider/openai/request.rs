@@ -280,8 +280,7 @@ impl<'a> Request<'_, 'a> {
             if is_cut && !matches!(value.get(), "null" | "false") {
                 self.name_dropped(&format!("tools.{name}"));
             }
-            let has_none =
-                rules.needs_parameters && !fields.get("parameters").is_some_and(|value| value.get() != "null");
+            let has_none = rules.needs_parameters && fields.get("parameters").is_none_or(|value| value.get() == "null");
             match name {
                 "name" if has_none && fields.get("parameters").is_none() => {
                     self.edits.replace(span.end..span.end, format!(",\"parameters\":{NO_PARAMETERS}"));
