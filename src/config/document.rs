@@ -387,7 +387,7 @@ impl<'d> Fields<'d> {
 /// The message for a name that is not one of the known ones, with the nearest of them.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     // Longer lists are the documents' to give.
-    const MOST: usize = 12;
+    const MOST: usize = 20;
     let mut message = format!("unknown {what} {}", quoted(name));
     let near = nearest(name, known.clone());
     if let Some(near) = near {

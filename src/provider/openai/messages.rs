@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use super::dialect::{Audio, Files, Images, Parts};
 use super::echo;
-use super::request::{Request, unsupported};
+use super::request::Request;
 use crate::chat::request::{Content, Message, Part, Role};
 use crate::chat::state;
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
+use crate::provider::parameters::unsupported;
 
 /// `thinks`: whether the model will think. `instruction`: what it is to be told before all else.
 pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<String>) -> Result<(), Rejection> {

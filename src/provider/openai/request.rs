@@ -13,6 +13,7 @@ use crate::chat::ChatRequest;
 use crate::chat::request::{ResponseFormat, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{self, Edits, Object, RawValue, Str, Type};
+use crate::provider::parameters::{self, unsupported};
 use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest};
 
 /// The edits travel in the plan, from stage to stage: with more text than this the attempt writes the
@@ -59,10 +60,6 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, dialect: &Dialect) -> 
     request.usage();
     messages::edit(&mut request, thinks, instruction)?;
     request.finish()
-}
-
-pub fn unsupported(name: &str) -> Rejection {
-    Rejection::unsupported(name, format!("'{name}' is not supported by this model."))
 }
 
 impl<'a> Request<'_, 'a> {
@@ -147,26 +144,19 @@ impl<'a> Request<'_, 'a> {
     /// refused where the answer would be another thing.
     fn lacks(&mut self, place: usize, name: &str, value: &RawValue) -> Result<(), Rejection> {
         let asks_nothing = match name {
-            "n" => value.get() == "1",
-            "logprobs" => value.get() == "false",
-            "top_logprobs" => value.get() == "0",
-            "parallel_tool_calls" => value.get() == "true",
+            "n" => parameters::one_choice(self.chat).map(|()| true)?,
+            "logprobs" | "top_logprobs" => parameters::no_logprobs(self.chat).map(|()| true)?,
+            "modalities" => parameters::text_only(self.chat).map(|()| true)?,
             "tools" | "stop" => json::elements(value).is_some_and(|items| items.is_empty()),
             "tool_choice" => matches!(value.get(), "\"auto\"" | "\"none\""),
-            "modalities" => {
-                json::elements(value).is_some_and(|items| items.iter().all(|item| item.get() == "\"text\""))
-            }
             "response_format" => matches!(self.chat.response_format()?, ResponseFormat::Text),
             "audio" | "web_search_options" | "functions" | "function_call" | "moderation" => false,
+            "parallel_tool_calls" if value.get() == "true" => true,
             _ => {
                 self.drop(place, name);
                 return Ok(());
             }
         };
-        if name == "parallel_tool_calls" && !asks_nothing {
-            self.drop(place, name);
-            return Ok(());
-        }
         if !asks_nothing {
             return Err(unsupported(name));
         }
