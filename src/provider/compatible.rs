@@ -514,3 +514,6 @@ pub const PORTKEY: Kind =
 
 /// TokenMix (tokenmix.ai/docs).
 pub const TOKENMIX: Kind = Kind { name: "tokenmix", url: "https://api.tokenmix.ai/v1", ..Kind::BASE };
+
+/// XiDao (doc.xidao.online).
+pub const XIDAO: Kind = Kind { name: "xidao", url: "https://api.xidao.online/v1", ..Kind::BASE };
