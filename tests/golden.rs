@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::Value;
-use support::folders;
 use support::golden::in_one_piece;
+use support::{canonical, folders};
 
 #[test]
 fn every_conversation_goes_as_recorded() {
@@ -24,6 +24,14 @@ fn every_conversation_goes_as_recorded() {
         .iter()
         .flat_map(|folder| folders::compare(folder, &folders::read(folder).replay(&in_one_piece)))
         .collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// What OpenAI's clients send and its servers answer, through every row of its format: what each is sent,
+/// and that clients read the same of all, but for what the row's folder has in words of its own.
+#[test]
+fn the_canonical_conversations_go_as_recorded_with_every_vendor_of_the_format() {
+    let differences: Vec<String> = canonical::rows().iter().flat_map(canonical::Row::compare).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }
 

@@ -10,9 +10,8 @@
 mod support;
 
 use serde_json::Value;
-use support::folders;
 use support::golden::{Asked, Case, in_one_piece, parse_response};
-use support::reader;
+use support::{canonical, folders, reader};
 
 /// How many places of a body are tried: all of a short one, and of a long one some at even distances,
 /// which come to lie anywhere in its lines. A bound on time, in a build without optimisation.
@@ -27,6 +26,14 @@ fn for_each_case(check: impl Fn(&str, &Case)) {
     assert!(!folders.is_empty());
     for folder in folders {
         check(&folders::name(&folder), &folders::read(&folder));
+    }
+    // An answer that is told like OpenAI's is held to all of it as OpenAI's.
+    for row in canonical::rows() {
+        for (name, folder) in canonical::conversations() {
+            if row.kind == "openai" || row.has_own_answer(&name, &folder) {
+                check(&format!("{}/canonical/{name}", row.kind), &row.case(&folder));
+            }
+        }
     }
 }
 

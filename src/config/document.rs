@@ -386,8 +386,11 @@ impl<'d> Fields<'d> {
 
 /// The message for a name that is not one of the known ones, with the nearest of them.
 pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    // Longer lists are the documents' to give.
+    const MOST: usize = 20;
     let mut message = format!("unknown {what} {}", quoted(name));
-    if let Some(near) = nearest(name, known.clone()) {
+    let near = nearest(name, known.clone());
+    if let Some(near) = near {
         message.push_str(&format!("; did you mean {}?", quoted(near)));
     } else {
         message.push('.');
@@ -395,7 +398,7 @@ pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> 
     let known: Vec<_> = known.collect();
     if known.is_empty() {
         message.push_str(" None is known");
-    } else {
+    } else if near.is_none() || known.len() <= MOST {
         message.push_str(" Known: ");
         message.push_str(&known.join(", "));
     }

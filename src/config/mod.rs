@@ -21,7 +21,7 @@ pub use document::{Problem, Problems};
 pub use print::to_json;
 pub use resolve::{from_json, resolve};
 
-use crate::provider::{Kind, Reasoning, Sampling};
+use crate::provider::{Auth, Kind, Reasoning, Sampling};
 use registry::{Facts, Variant};
 
 pub struct Config {
@@ -69,6 +69,8 @@ pub struct Provider {
     /// The account's project, space or the like.
     pub project: Option<String>,
     pub credential: Credential,
+    /// How Envoy presents it: the kind's way, or as a bearer token on request.
+    pub auth: Auth,
     /// A file with the CA certificates to trust instead of the system's.
     pub ca: Option<String>,
 }

@@ -2,7 +2,7 @@
 //! model and route. It is what the module is configured with, so it must read back as the same.
 
 use crate::json;
-use crate::provider::Reasoning;
+use crate::provider::{Auth, Reasoning};
 
 use super::document::{Node, Value};
 use super::facts::{PRICE_PLACES, SHARE_PLACES};
@@ -58,6 +58,9 @@ fn provider(provider: &Provider) -> Node {
         Credential::Aws => Node::map([("aws", Node::string("env"))]),
     };
     fields.push(("credential", credential));
+    if provider.auth == Auth::Bearer && provider.kind.auth != Auth::Bearer {
+        fields.push(("auth", Node::string("bearer")));
+    }
     Node::map(fields)
 }
 

@@ -285,6 +285,7 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
     let api_version_field = fields.optional("api_version");
     let region_field = fields.optional("region");
     let project_field = fields.optional("project");
+    let auth_field = fields.optional("auth");
     let credential_field = fields.required(
         "credential",
         "write where Envoy finds the key, `{env: NAME}`, `{file: PATH}` or `{sds: NAME}`, \
@@ -294,6 +295,11 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
 
     let kind = kind(name, cursor, kind_field.as_ref());
     let credential = credential_field.as_ref().and_then(|field| credential(field, kind));
+    let auth = match &auth_field {
+        // For keys that are tokens: of Entra ID on Azure, or from whoever stands in front of the provider.
+        Some(field) => field.choice("way to present the credential", &[("bearer", Auth::Bearer)]),
+        None => kind.map(|kind| kind.auth),
+    };
     let ca = ca_field.as_ref().map(path);
     let has = |what: fn(&Kind) -> Setting| kind.map_or(Setting::Optional, what);
     let region = setting(cursor, region_field.as_ref(), "region", has(|kind| kind.region), kind);
@@ -332,6 +338,7 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
         region: region?,
         project: project?,
         credential: credential?,
+        auth: auth?,
         ca,
     })
 }

@@ -5,7 +5,8 @@
 
 use super::openai::OpenAi;
 use super::openai::dialect::{
-    Audio, Choice, Dialect, Files, Images, Logprobs, Messages, Names, Schema, Switch, Thinking, Tools, Usage, Way, When,
+    Audio, Choice, Dialect, Files, Images, Logprobs, Messages, Names, Parts, Schema, Switch, Thinking, Tools, Usage,
+    Way, When,
 };
 use super::openai::echo::Echo;
 use super::{Auth, Kind, Reasoning, Setting, Target};
@@ -81,7 +82,7 @@ pub const MISTRAL: Kind = Kind {
         messages: Messages {
             fields: Names("role content tool_calls tool_call_id name prefix"),
             names: Some(&[Role::Tool]),
-            plain_parts: true,
+            parts: Parts::Plain,
             audio: Audio::Bare,
             files: Files::DocumentUrl,
             short_ids: true,
@@ -119,6 +120,7 @@ pub const DEEPSEEK: Kind = Kind {
         },
         messages: Messages {
             fields: Names("role content tool_calls tool_call_id prefix reasoning_content"),
+            parts: Parts::Plain,
             joined: true,
             ..Messages::BASE
         },
@@ -149,7 +151,11 @@ pub const QWEN: Kind = Kind {
         choice: Choice { required: Way::Refused, ..Choice::BASE },
         tools: Tools { only_functions: false, fields: Names("name description parameters"), needs_parameters: false },
         thinking: Thinking { efforts: &[], switch: Switch::Enable, not_forced: true },
-        messages: Messages { audio: Audio::DataUrl, ..Messages::BASE },
+        messages: Messages {
+            fields: Names("role content name tool_calls tool_call_id partial reasoning_content"),
+            audio: Audio::DataUrl,
+            ..Messages::BASE
+        },
         echo: Some(Echo::Reasoning { is_needed: false }),
         ..Dialect::OPENAI
     }),
@@ -178,6 +184,7 @@ pub const MOONSHOT: Kind = Kind {
         thinking: Thinking { efforts: &["low", "high", "max"], switch: Switch::Thinking, not_forced: false },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id partial reasoning_content"),
+            joined: true,
             ..Messages::BASE
         },
         echo: Some(Echo::Reasoning { is_needed: true }),
@@ -210,6 +217,7 @@ pub const ZHIPU: Kind = Kind {
         messages: Messages {
             fields: Names("role content tool_calls tool_call_id reasoning_content"),
             images: Images::BareData,
+            joined: true,
             ..Messages::BASE
         },
         echo: Some(Echo::Reasoning { is_needed: false }),
@@ -234,7 +242,11 @@ pub const XAI: Kind = Kind {
         not_thinking: Names("presence_penalty frequency_penalty stop"),
         choice: Choice::BASE,
         thinking: Thinking { efforts: &["none", "low", "medium", "high", "xhigh"], ..Thinking::OPENAI },
-        messages: Messages { names: Some(&[Role::User]), ..Messages::BASE },
+        messages: Messages {
+            fields: Names("role content name tool_calls tool_call_id reasoning_content"),
+            names: Some(&[Role::User]),
+            ..Messages::BASE
+        },
         ..Dialect::OPENAI
     }),
     url: "https://api.x.ai/v1",
@@ -261,6 +273,7 @@ pub const GROQ: Kind = Kind {
         messages: Messages {
             no_developer: false,
             fields: Names("role content name tool_calls tool_call_id reasoning"),
+            parts: Parts::Plain,
             ..Messages::BASE
         },
         ..Dialect::OPENAI
@@ -288,7 +301,10 @@ pub const TOGETHER: Kind = Kind {
         logprobs: Logprobs::One,
         choice: Choice::BASE,
         thinking: Thinking { efforts: &["low", "medium", "high"], switch: Switch::Reasoning, not_forced: false },
-        messages: Messages::BASE,
+        messages: Messages {
+            fields: Names("role content name tool_calls tool_call_id reasoning reasoning_content"),
+            ..Messages::BASE
+        },
         ..Dialect::OPENAI
     }),
     url: "https://api.together.ai/v1",
@@ -356,7 +372,10 @@ pub const NVIDIA: Kind = Kind {
         renamed: &[("max_completion_tokens", "max_tokens")],
         choice: Choice::BASE,
         thinking: Thinking { efforts: &[], switch: Switch::Template, not_forced: false },
-        messages: Messages::BASE,
+        messages: Messages {
+            fields: Names("role content name tool_calls tool_call_id reasoning_content"),
+            ..Messages::BASE
+        },
         ..Dialect::OPENAI
     }),
     url: "https://integrate.api.nvidia.com/v1",
@@ -413,7 +432,11 @@ pub const WATSONX: Kind = Kind {
         choice: Choice { words: Some("tool_choice_option"), ..Choice::BASE },
         tools: Tools { only_functions: true, fields: Names("name description parameters"), needs_parameters: false },
         thinking: Thinking { efforts: &["low", "medium", "high"], switch: Switch::Template, not_forced: false },
-        messages: Messages { fields: Names("role content name tool_calls tool_call_id refusal"), ..Messages::BASE },
+        messages: Messages {
+            fields: Names("role content name tool_calls tool_call_id refusal"),
+            joined: true,
+            ..Messages::BASE
+        },
         ..Dialect::OPENAI
     }),
     url: "https://{region}.ml.cloud.ibm.com",
@@ -449,7 +472,11 @@ pub const OLLAMA: Kind = Kind {
         renamed: &[("max_completion_tokens", "max_tokens")],
         choice: Choice { required: Way::Refused, named: Way::Refused, none: Way::NoTools, ..Choice::BASE },
         thinking: Thinking { efforts: &["none", "low", "medium", "high"], ..Thinking::OPENAI },
-        messages: Messages { images: Images::OnlyData, ..Messages::BASE },
+        messages: Messages {
+            fields: Names("role content name tool_calls tool_call_id reasoning"),
+            images: Images::OnlyData,
+            ..Messages::BASE
+        },
         ..Dialect::OPENAI
     }),
     url: "http://127.0.0.1:11434/v1",
@@ -487,3 +514,6 @@ pub const PORTKEY: Kind =
 
 /// TokenMix (tokenmix.ai/docs).
 pub const TOKENMIX: Kind = Kind { name: "tokenmix", url: "https://api.tokenmix.ai/v1", ..Kind::BASE };
+
+/// XiDao (doc.xidao.online).
+pub const XIDAO: Kind = Kind { name: "xidao", url: "https://api.xidao.online/v1", ..Kind::BASE };

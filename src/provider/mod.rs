@@ -53,6 +53,7 @@ pub static KINDS: &[Kind] = &[
     compatible::LITELLM,
     compatible::PORTKEY,
     compatible::TOKENMIX,
+    compatible::XIDAO,
 ];
 
 /// A row of the registry: data only.

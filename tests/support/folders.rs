@@ -14,7 +14,9 @@ pub fn all() -> Vec<PathBuf> {
         paths.sort();
         paths
     };
-    list(&root).iter().flat_map(|provider| list(provider)).collect()
+    // What all kinds of OpenAI's format have in common is read by `canonical`.
+    let is_own = |folder: &PathBuf| !folder.ends_with("canonical");
+    list(&root).iter().flat_map(|provider| list(provider)).filter(is_own).collect()
 }
 
 /// A folder's name as `provider/case`.

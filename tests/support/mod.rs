@@ -1,6 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
+pub mod canonical;
 pub mod folders;
 pub mod golden;
 pub mod reader;

@@ -138,7 +138,7 @@ pub enum Switch {
     Thinking,
     /// `enable_thinking`, `thinking_budget` (Qwen).
     Enable,
-    /// `chat_template_kwargs: {enable_thinking}` (vLLM, SGLang).
+    /// `chat_template_kwargs`, by the names that Qwen's templates and Granite's have for it (vLLM, SGLang).
     Template,
     /// `reasoning: {enabled}` or `{max_tokens}` (OpenRouter).
     Reasoning,
@@ -153,8 +153,7 @@ pub struct Messages {
     pub names: Option<&'static [Role]>,
     /// Content of nothing but text is one string there.
     pub joined: bool,
-    /// Parts have no fields but their own.
-    pub plain_parts: bool,
+    pub parts: Parts,
     pub images: Images,
     pub audio: Audio,
     pub files: Files,
@@ -162,6 +161,16 @@ pub struct Messages {
     pub short_ids: bool,
     /// The order is that of a conversation in which each call is answered, or the request is refused.
     pub ordered: bool,
+}
+
+/// What fields the parts of a content have beside their own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Parts {
+    Same,
+    /// Not OpenAI's `prompt_cache_breakpoint`.
+    WithoutBreakpoints,
+    /// None.
+    Plain,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -236,7 +245,7 @@ impl Messages {
         fields: Names::NONE,
         names: None,
         joined: false,
-        plain_parts: false,
+        parts: Parts::Same,
         images: Images::Same,
         audio: Audio::Same,
         files: Files::Same,
@@ -244,8 +253,13 @@ impl Messages {
         ordered: false,
     };
     /// What most others have.
-    pub const BASE: Messages =
-        Messages { no_developer: true, audio: Audio::Refused, files: Files::Refused, ..Messages::OPENAI };
+    pub const BASE: Messages = Messages {
+        no_developer: true,
+        parts: Parts::WithoutBreakpoints,
+        audio: Audio::Refused,
+        files: Files::Refused,
+        ..Messages::OPENAI
+    };
 
     /// Whether messages need to be looked at.
     pub const fn are_edited(&self) -> bool {
@@ -253,7 +267,7 @@ impl Messages {
             || !self.fields.is_empty()
             || self.names.is_some()
             || self.joined
-            || self.plain_parts
+            || !matches!(self.parts, Parts::Same)
             || self.short_ids
             || self.ordered
             || !matches!((self.images, self.audio, self.files), (Images::Same, Audio::Same, Files::Same))

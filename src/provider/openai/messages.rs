@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::dialect::{Audio, Files, Images};
+use super::dialect::{Audio, Files, Images, Parts};
 use super::echo;
-use super::request::{Request, unsupported};
+use super::request::Request;
 use crate::chat::request::{Content, Message, Part, Role};
 use crate::chat::state;
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
+use crate::provider::parameters::unsupported;
 
 /// `thinks`: whether the model will think. `instruction`: what it is to be told before all else.
 pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<String>) -> Result<(), Rejection> {
@@ -192,7 +193,7 @@ impl<'a> Editor<'_, '_, 'a> {
         let Some(span) = json::span(body, raw.get()) else { return Ok(()) };
         let own: &[&str] = match part {
             Part::Text(_) => &["type", "text"],
-            Part::Refusal(text) if rules.plain_parts => {
+            Part::Refusal(text) if rules.parts == Parts::Plain => {
                 self.request.edits.replace(span, format!(r#"{{"type":"text","text":{}}}"#, text.raw()));
                 return Ok(());
             }
@@ -221,12 +222,15 @@ impl<'a> Editor<'_, '_, 'a> {
                 &["type", "input_audio"]
             }
         };
-        if rules.plain_parts {
+        if rules.parts != Parts::Same {
             let fields = Object::parse(raw.get().as_bytes()).unwrap_or_default();
             let spans = fields.spans(body, span.start + 1).unwrap_or_default();
             let mut items = Vec::with_capacity(spans.len());
             for ((name, value), (key, value_span)) in fields.iter().zip(spans) {
-                let is_cut = !own.contains(&name);
+                let is_cut = match rules.parts {
+                    Parts::Plain => !own.contains(&name),
+                    _ => name == "prompt_cache_breakpoint",
+                };
                 if is_cut && json::type_of(value) != Type::Null {
                     self.request.name_dropped(&format!("messages.content.{name}"));
                 }

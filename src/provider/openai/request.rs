@@ -13,6 +13,7 @@ use crate::chat::ChatRequest;
 use crate::chat::request::{ResponseFormat, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{self, Edits, Object, RawValue, Str, Type};
+use crate::provider::parameters::{self, unsupported};
 use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest};
 
 /// The edits travel in the plan, from stage to stage: with more text than this the attempt writes the
@@ -59,10 +60,6 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, dialect: &Dialect) -> 
     request.usage();
     messages::edit(&mut request, thinks, instruction)?;
     request.finish()
-}
-
-pub fn unsupported(name: &str) -> Rejection {
-    Rejection::unsupported(name, format!("'{name}' is not supported by this model."))
 }
 
 impl<'a> Request<'_, 'a> {
@@ -147,26 +144,19 @@ impl<'a> Request<'_, 'a> {
     /// refused where the answer would be another thing.
     fn lacks(&mut self, place: usize, name: &str, value: &RawValue) -> Result<(), Rejection> {
         let asks_nothing = match name {
-            "n" => value.get() == "1",
-            "logprobs" => value.get() == "false",
-            "top_logprobs" => value.get() == "0",
-            "parallel_tool_calls" => value.get() == "true",
+            "n" => parameters::one_choice(self.chat).map(|()| true)?,
+            "logprobs" | "top_logprobs" => parameters::no_logprobs(self.chat).map(|()| true)?,
+            "modalities" => parameters::text_only(self.chat).map(|()| true)?,
             "tools" | "stop" => json::elements(value).is_some_and(|items| items.is_empty()),
             "tool_choice" => matches!(value.get(), "\"auto\"" | "\"none\""),
-            "modalities" => {
-                json::elements(value).is_some_and(|items| items.iter().all(|item| item.get() == "\"text\""))
-            }
             "response_format" => matches!(self.chat.response_format()?, ResponseFormat::Text),
             "audio" | "web_search_options" | "functions" | "function_call" | "moderation" => false,
+            "parallel_tool_calls" if value.get() == "true" => true,
             _ => {
                 self.drop(place, name);
                 return Ok(());
             }
         };
-        if name == "parallel_tool_calls" && !asks_nothing {
-            self.drop(place, name);
-            return Ok(());
-        }
         if !asks_nothing {
             return Err(unsupported(name));
         }
@@ -202,7 +192,8 @@ impl<'a> Request<'_, 'a> {
                 Way::Same => {}
                 Way::Word(word) => self.change(place).value = Some(json::escape(word)),
                 Way::Refused => {
-                    let message = "This model cannot be told which tool to call: 'tool_choice' must be 'auto'.";
+                    let message =
+                        "This model cannot be made to call a tool in this way: 'tool_choice' must be another.";
                     return Err(Rejection::unsupported("tool_choice", message));
                 }
                 Way::NoTools => {
@@ -279,8 +270,7 @@ impl<'a> Request<'_, 'a> {
             if is_cut && !matches!(value.get(), "null" | "false") {
                 self.name_dropped(&format!("tools.{name}"));
             }
-            let has_none =
-                rules.needs_parameters && !fields.get("parameters").is_some_and(|value| value.get() != "null");
+            let has_none = rules.needs_parameters && fields.get("parameters").is_none_or(|value| value.get() == "null");
             match name {
                 "name" if has_none && fields.get("parameters").is_none() => {
                     self.edits.replace(span.end..span.end, format!(",\"parameters\":{NO_PARAMETERS}"));
@@ -408,18 +398,18 @@ impl<'a> Request<'_, 'a> {
         if self.changes.values().any(|change| change.is_cut || change.key.is_some()) {
             let open = memchr::memchr(b'{', chat.body).map_or(0, |at| at + 1);
             let spans = fields.spans(chat.body, open).unwrap_or_default();
-            for (place, (key, value)) in spans.iter().enumerate() {
-                let Some(change) = self.changes.remove(&place).filter(|change| !change.is_cut) else { continue };
-                if let Some(name) = change.key {
-                    edits.replace(key.clone(), json::escape(name));
+            let mut items = Vec::with_capacity(spans.len());
+            for (place, (key, value)) in spans.into_iter().enumerate() {
+                let change = self.changes.remove(&place).unwrap_or_default();
+                items.push((key.start..value.end, change.is_cut));
+                if let (false, Some(name)) = (change.is_cut, change.key) {
+                    edits.replace(key, json::escape(name));
                 }
-                if let Some(text) = change.value {
-                    edits.replace(value.clone(), text);
+                if let (false, Some(text)) = (change.is_cut, change.value) {
+                    edits.replace(value, text);
                 }
             }
-            let is_cut = |place: usize| self.changes.get(&place).is_some_and(|change| change.is_cut);
-            let items = spans.into_iter().enumerate();
-            edits.cut(open, items.map(|(place, (key, value))| (key.start..value.end, is_cut(place))));
+            edits.cut(open, items);
         } else {
             for (place, change) in self.changes {
                 let value = fields.iter().nth(place).and_then(|(_, value)| json::span(chat.body, value.get()));
@@ -520,7 +510,7 @@ impl Switch {
             Switch::None => "",
             Switch::Thinking => r#","thinking":{"type":"enabled"}"#,
             Switch::Enable => r#","enable_thinking":true"#,
-            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":true}"#,
+            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":true,"thinking":true}"#,
             Switch::Reasoning => r#","reasoning":{"enabled":true}"#,
         }
     }
@@ -530,7 +520,7 @@ impl Switch {
             Switch::None => "",
             Switch::Thinking => r#","thinking":{"type":"disabled"}"#,
             Switch::Enable => r#","enable_thinking":false"#,
-            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":false}"#,
+            Switch::Template => r#","chat_template_kwargs":{"enable_thinking":false,"thinking":false}"#,
             Switch::Reasoning => r#","reasoning":{"enabled":false}"#,
         }
     }

@@ -99,7 +99,7 @@ impl Generator<'_> {
     fn credential_injector(&self, provider: &Provider) -> Option<Map> {
         let secret = self.secret_reference(provider)?;
         let generic = Map::new().with("credential", secret);
-        let generic = match provider.kind.auth {
+        let generic = match provider.auth {
             // Bedrock's API keys are bearer tokens.
             Auth::Bearer | Auth::Aws(_) => {
                 generic.with("header", "authorization").with("header_value_prefix", "Bearer ")
