@@ -12,6 +12,7 @@ mod meaning;
 mod media;
 pub mod openai;
 mod parameters;
+mod path;
 mod schema;
 mod tolerant;
 mod turns;
