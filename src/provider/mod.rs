@@ -5,6 +5,7 @@
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod compatible;
 mod distinct;
 mod failure;
@@ -31,6 +32,7 @@ use crate::stream::Frame;
 pub static KINDS: &[Kind] = &[
     openai::KIND,
     anthropic::KIND,
+    bedrock::KIND,
     compatible::AZURE,
     compatible::MISTRAL,
     compatible::DEEPSEEK,
