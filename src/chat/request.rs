@@ -256,7 +256,13 @@ pub enum ToolChoice<'a> {
 pub enum ResponseFormat<'a> {
     Text,
     JsonObject,
-    JsonSchema { schema: Option<&'a RawValue>, strict: bool },
+    JsonSchema {
+        /// OpenAI requires one, and a name for it.
+        schema: Option<&'a RawValue>,
+        name: Option<Str<'a>>,
+        description: Option<Str<'a>>,
+        strict: bool,
+    },
 }
 
 impl<'a> Message<'a> {
@@ -460,7 +466,8 @@ impl<'a> ResponseFormat<'a> {
                     return Err(wrong_type(&format!("{at}.schema"), "an object", schema));
                 }
                 let strict = bool_of(some(&format, "strict"), &format!("{at}.strict"))?.unwrap_or(false);
-                Ok(ResponseFormat::JsonSchema { schema, strict })
+                let text = |name: &str| some(&format, name).and_then(Str::new).filter(|text| !text.is_empty());
+                Ok(ResponseFormat::JsonSchema { schema, name: text("name"), description: text("description"), strict })
             }
             other => {
                 let message = format!("'{other}' is not one of: text, json_object, json_schema.");

@@ -17,7 +17,7 @@ const MARK: &str = "__dgm_";
 
 /// Longer state is not carried, and the next turn goes without: an id is repeated in every
 /// request of a conversation, and the thinking of a turn with tools is rarely a tenth of this.
-const MAX_PAYLOAD: usize = 256 << 10;
+pub const MAX_PAYLOAD: usize = 256 << 10;
 
 /// State as it comes from a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]

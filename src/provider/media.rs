@@ -163,7 +163,7 @@ fn type_of_name(name: &str) -> Option<&'static str> {
 
 /// Whether the alphabet is right, which is what makes the text safe to splice. Without an early end, so
 /// that the compiler can look at many bytes at once: images are megabytes.
-fn is_base64(text: &str) -> bool {
+pub fn is_base64(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'+') | (byte == b'/') | (byte == b'=');
     !text.is_empty() && text.bytes().fold(true, |all, byte| all & fits(byte))
 }

@@ -5,6 +5,7 @@
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
 pub mod anthropic;
+pub mod bedrock;
 pub mod compatible;
 mod distinct;
 mod failure;
@@ -12,6 +13,7 @@ mod meaning;
 mod media;
 pub mod openai;
 mod parameters;
+mod path;
 mod schema;
 mod tolerant;
 mod turns;
@@ -30,6 +32,7 @@ use crate::stream::Frame;
 pub static KINDS: &[Kind] = &[
     openai::KIND,
     anthropic::KIND,
+    bedrock::KIND,
     compatible::AZURE,
     compatible::MISTRAL,
     compatible::DEEPSEEK,

@@ -7,6 +7,10 @@ use crate::chat::ChatRequest;
 use crate::error::Rejection;
 use crate::json;
 
+/// An instruction in place of `json_object`, for APIs that do not have it.
+pub const ANSWER_IN_JSON: &str =
+    "Answer with a single valid JSON object and nothing else: no other text and no code fences around it.";
+
 /// Refuses a request for several choices.
 pub fn one_choice(chat: &ChatRequest<'_>) -> Result<(), Rejection> {
     match chat.count("n")? {

@@ -172,6 +172,19 @@ impl Reduction<'_> {
     }
 }
 
+/// A tool's parameters with the root type that some insist on, and otherwise as they are.
+pub fn of_parameters<'a>(parameters: Option<&'a RawValue>, at: &str) -> Result<Cow<'a, str>, Rejection> {
+    let Some(parameters) = parameters else { return Ok(r#"{"type":"object","properties":{}}"#.into()) };
+    let fields = Object::parse(parameters.get().as_bytes())
+        .map_err(|error| Rejection::invalid(at, format!("Invalid '{at}': {error}.")))?;
+    match fields.get("type").map(RawValue::get) {
+        Some("\"object\"") => Ok(parameters.get().into()),
+        Some(_) => Err(Rejection::invalid(format!("{at}.type"), "The parameters of a tool must be an object.")),
+        None if fields.is_empty() => Ok(r#"{"type":"object"}"#.into()),
+        None => Ok(format!(r#"{{"type":"object",{}"#, parameters.get().get(1..).unwrap_or("}")).into()),
+    }
+}
+
 /// Keywords that a schema loses as a text for its description, escaped: `{minimum: 1}`.
 fn notes<'s>(lost: impl Iterator<Item = (&'s str, &'s RawValue)>) -> String {
     let notes: Vec<_> = lost.map(|(key, value)| format!("{key}: {}", value.get())).collect();

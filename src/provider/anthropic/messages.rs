@@ -10,11 +10,8 @@ use crate::error::Rejection;
 use crate::json::{Str, Writer};
 use crate::provider::distinct::Distinct;
 use crate::provider::media::{self, Image};
+use crate::provider::parameters;
 use crate::provider::turns::{self, Calls, is_blank, says_anything, says_part};
-
-/// In place of `json_object`, which Anthropic does not have.
-const ANSWER_IN_JSON: &str =
-    "Answer with a single valid JSON object and nothing else: no other text and no code fences around it.";
 
 pub fn write_system(w: &mut Writer, messages: &[Message<'_>], format: &ResponseFormat<'_>) -> Result<(), Rejection> {
     let in_json = matches!(format, ResponseFormat::JsonObject);
@@ -26,7 +23,7 @@ pub fn write_system(w: &mut Writer, messages: &[Message<'_>], format: &ResponseF
         write_content(w, message)?;
     }
     if in_json {
-        w.begin_object().key("type").string("text").key("text").string(ANSWER_IN_JSON).end_object();
+        w.begin_object().key("type").string("text").key("text").string(parameters::ANSWER_IN_JSON).end_object();
     }
     w.end_array();
     Ok(())

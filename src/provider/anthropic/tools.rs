@@ -1,13 +1,12 @@
 //! Tools, and which of them must or may be called.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::SCHEMA;
 use crate::chat::ChatRequest;
 use crate::chat::request::{Tool, ToolChoice};
 use crate::error::Rejection;
-use crate::json::{Object, RawValue, Str, Writer};
+use crate::json::{Str, Writer};
 use crate::provider::distinct::Rule;
 use crate::provider::schema;
 
@@ -77,7 +76,7 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str) -> Result<(), Rejection
         w.key("description").str(description);
     }
     let at = format!("{at}.parameters");
-    let schema = input_schema(tool.parameters, &at)?;
+    let schema = schema::of_parameters(tool.parameters, &at)?;
     w.key("input_schema");
     if tool.strict {
         // A strict tool is held to its schema by the same means as a structured answer.
@@ -88,19 +87,6 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str) -> Result<(), Rejection
     }
     w.end_object();
     Ok(())
-}
-
-/// A tool's parameters with the root type that Anthropic insists on, and otherwise as they are.
-fn input_schema<'a>(parameters: Option<&'a RawValue>, at: &str) -> Result<Cow<'a, str>, Rejection> {
-    let Some(parameters) = parameters else { return Ok(r#"{"type":"object","properties":{}}"#.into()) };
-    let fields = Object::parse(parameters.get().as_bytes())
-        .map_err(|error| Rejection::invalid(at, format!("Invalid '{at}': {error}.")))?;
-    match fields.get("type").map(RawValue::get) {
-        Some("\"object\"") => Ok(parameters.get().into()),
-        Some(_) => Err(Rejection::invalid(format!("{at}.type"), "The parameters of a tool must be an object.")),
-        None if fields.is_empty() => Ok(r#"{"type":"object"}"#.into()),
-        None => Ok(format!(r#"{{"type":"object",{}"#, parameters.get().get(1..).unwrap_or("}")).into()),
-    }
 }
 
 pub fn check_name(name: Str<'_>, at: impl Fn() -> String) -> Result<(), Rejection> {
