@@ -175,6 +175,57 @@ fn the_environment_is_checked_on_demand() {
     }
 }
 
+const DATES: &str = "
+providers:
+  openai: {credential: none}
+  local: {kind: openai, url: 'http://localhost:8000', credential: none}
+models:
+  new: {provider: openai, id: gpt-6.1-sol}
+  near: {provider: openai, id: gpt-6-sol, retires: 2026-12-11, replaced_by: new}
+  past: {provider: openai, id: gpt-6-luna, retires: 2026-11-21}
+  both: {provider: openai, id: gpt-6-astra, deprecated: 2026-10-01, retires: 2028-01-01, replaced_by: past}
+  soon: {provider: openai, id: gpt-6.1-terra, deprecated: 2026-11-22, retires: 2027-01-21}
+  later: {provider: openai, id: gpt-5.6, retires: 2027-01-21}
+  'org/llama-4:8b': {provider: local, id: llama-4, context_window: 8192}
+  known: {provider: local, id: llama-3, context_window: 8192, capabilities: [], price: {input: 0, output: 0}}
+";
+
+#[test]
+fn dates_that_are_near_are_warned_of() {
+    let directory = scratch("dates");
+    std::fs::write(directory.join("gateway.yaml"), DATES).unwrap();
+    let output = dragoman(&directory, &["check", "gateway.yaml", "--today", "2026-11-21"]);
+    let remarks = stderr(&output) + &stdout(&output);
+    expected::check(&Path::new(ROOT).join("tests/command/check.txt"), &remarks);
+
+    let output = dragoman(&directory, &["check", "gateway.yaml", "--today", "2026-08-01"]);
+    assert!(stdout(&output).contains("no problems (providers"), "{}", stderr(&output));
+    let output = dragoman(&directory, &["check", "gateway.yaml", "--today", "tomorrow"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_catalog_is_listed_with_its_age_and_sources() {
+    let list = |arguments: &[&str]| dragoman(Path::new(ROOT), &[&["models"], arguments].concat());
+    let expected = |name: &str| Path::new(ROOT).join("tests/command").join(name);
+    let today = ["--today", "2027-01-31"];
+    let table = stdout(&list(&[&["claude", "5-5", "--capability", "image_urls"], &today[..]].concat()));
+    expected::check(&expected("models.txt"), &table);
+    expected::check(&expected("models.json"), &stdout(&list(&["--json", "--provider", "openai", "GPT-6", "sol"])));
+
+    let all = stdout(&list(&[]));
+    assert!(all.lines().count() > 100);
+    for (arguments, message) in [
+        (&["no-such-model"][..], "the catalog has no such model"),
+        (&["--provider", "antropic"], "did you mean \"anthropic\"?"),
+        (&["--capability", "tool"], "did you mean \"tools\"?"),
+    ] {
+        let output = list(arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn other_failures_end_with_one() {
     let directory = scratch("failures");
@@ -183,9 +234,14 @@ fn other_failures_end_with_one() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         assert!(!output.stderr.is_empty());
     }
-    for arguments in
-        [&["--help"][..], &["envoy", "--help"], &["check", "--help"], &["resolve", "--help"], &["--version"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["envoy", "--help"],
+        &["check", "--help"],
+        &["resolve", "--help"],
+        &["models", "--help"],
+        &["--version"],
+    ] {
         assert!(dragoman(&directory, arguments).status.success(), "{arguments:?}");
     }
 }

@@ -17,6 +17,15 @@ pub fn to_json(config: &Config) -> String {
     out
 }
 
+impl Node {
+    /// As JSON on one line.
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        print(&mut out, self, LINES);
+        out
+    }
+}
+
 fn document(config: &Config) -> Node {
     let mut fields =
         vec![("version", Node::string(&config.version)), ("listen", Node::string(config.listen.to_string()))];
@@ -232,7 +241,9 @@ impl Commit {
     }
 }
 
-/// The document and its sections have a line for each field, what is deeper stays on it.
+/// How deep fields have lines of their own: the document and its sections.
+const LINES: usize = 2;
+
 fn print(out: &mut String, node: &Node, depth: usize) {
     let line = |out: &mut String, depth: usize| {
         out.push('\n');
@@ -253,7 +264,7 @@ fn print(out: &mut String, node: &Node, depth: usize) {
             out.push(']');
         }
         Value::Map(fields) => {
-            let own_lines = depth < 2 && !fields.is_empty();
+            let own_lines = depth < LINES && !fields.is_empty();
             out.push('{');
             for (index, field) in fields.iter().enumerate() {
                 match (index, own_lines) {

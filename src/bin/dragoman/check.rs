@@ -1,11 +1,14 @@
-//! Checks what a configuration names on the machine that Envoy will run on: variables and files.
+//! Checks what a configuration names: variables and files of the machine that Envoy will run on, and models
+//! that nothing is known of.
 //!
-//! Envoy refuses to start without them; here it is said which, and of what. No content is repeated.
+//! Envoy refuses to start without the former; here it is said which, and of what. No content is repeated.
 
 use std::path::Path;
 
+use dragoman::config::document::{Cursor, Node, Report};
 use dragoman::config::{Clients, Config, Credential, Problem, Scheme};
 
+use crate::catalog::Unknown;
 use crate::envoy::absolute;
 use crate::keys;
 
@@ -36,6 +39,35 @@ pub fn environment(config: &Config, base: &Path) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// A model that neither the catalog nor the file knows enough of: routing has to take it for what it may be.
+pub fn unknown_models(unknown: &[Unknown], config: &Config, document: &Node) -> Vec<Problem> {
+    let report = Report::default();
+    for (name, cursor) in entries(document, "models", &report) {
+        let Some(model) = config.models.iter().find(|model| model.name == name) else { continue };
+        let Some(unknown) = unknown.iter().find(|unknown| unknown.name == name) else { continue };
+        let lacks = [
+            (model.facts.capabilities.is_none(), "`capabilities` (it counts as capable of everything)"),
+            (model.context_window.is_none(), "`context_window`"),
+            (model.facts.price.is_none(), "`price`"),
+        ];
+        let lacks: Vec<_> = lacks.iter().filter(|(lacks, _)| *lacks).map(|(_, field)| *field).collect();
+        if !lacks.is_empty() {
+            let (kind, id) = (&unknown.kind, &unknown.id);
+            let message =
+                format!("the catalog has no {id:?} of kind {kind}, and the entry has no {}", lacks.join(", "));
+            cursor.name_problem(message);
+        }
+    }
+    report.into_problems()
+}
+
+/// The entries of a section, to report at.
+pub fn entries<'d>(document: &'d Node, section: &str, report: &'d Report) -> Vec<(&'d str, Cursor<'d>)> {
+    let sections = Cursor::new(document, report).entries().unwrap_or_default();
+    let section = sections.into_iter().find(|(name, _)| *name == section);
+    section.and_then(|(_, cursor)| cursor.entries()).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "the environment is what this command was asked to look at")]

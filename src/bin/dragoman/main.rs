@@ -2,7 +2,9 @@
 //!
 //! It reads and writes files and the environment; what a configuration means is the library's.
 
+mod catalog;
 mod check;
+mod dates;
 mod envoy;
 mod keys;
 mod read;
@@ -15,7 +17,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use dragoman::config::document::Node;
+use dragoman::config::registry::{Capability, Date};
 use dragoman::config::{self, Clients, Config, Problems};
+
+use catalog::Catalog;
 
 /// Dragoman, an LLM gateway inside Envoy: from one short file to everything that Envoy needs.
 #[derive(Parser)]
@@ -51,6 +57,12 @@ enum Command {
     /// the `configuration` of the filter `dragoman.route`. There are no secrets in it.
     #[command(after_help = RESOLVE_HELP)]
     Resolve(FileArg),
+    /// List the models of the built-in catalog
+    ///
+    /// What a gateway.yaml does not say of a model that is listed here is filled in from here; what it
+    /// says wins.
+    #[command(after_help = MODELS_HELP)]
+    Models(ModelsArgs),
 }
 
 const ENVOY_HELP: &str = "\
@@ -71,6 +83,12 @@ const RESOLVE_HELP: &str = "\
 Examples:
   dragoman resolve gateway.yaml
   dragoman resolve gateway.yaml | jq .models";
+
+const MODELS_HELP: &str = "\
+Examples:
+  dragoman models claude
+  dragoman models --provider gemini --capability audio
+  dragoman models gpt-6 --json | jq '.[].price'";
 
 #[derive(Args)]
 struct FileArg {
@@ -104,6 +122,53 @@ struct CheckArgs {
     /// Also check what the file names: variables that must be set, files that must be readable
     #[arg(long)]
     env: bool,
+    #[command(flatten)]
+    clock: Clock,
+}
+
+#[derive(Args)]
+struct ModelsArgs {
+    /// Parts of the id that all must be in it
+    #[arg(value_name = "FILTER")]
+    words: Vec<String>,
+    /// Only models of this kind of provider
+    #[arg(long, value_name = "KIND")]
+    provider: Option<String>,
+    /// Only models that can do this; may be given several times
+    #[arg(long = "capability", value_name = "CAPABILITY", value_parser = capability)]
+    capabilities: Vec<String>,
+    /// Everything that is known, as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    clock: Clock,
+}
+
+#[derive(Args)]
+struct Clock {
+    /// The day to compare dates with, as in 2026-12-11 [default: today, UTC]
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    today: Option<Date>,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "the command is where the clock comes in")]
+    fn today(&self) -> Date {
+        let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.today.unwrap_or_else(|| Date::of(now()))
+    }
+}
+
+fn day(text: &str) -> Result<Date, String> {
+    Date::parse(text).ok_or_else(|| "expected a day, as in 2026-12-11".to_owned())
+}
+
+fn capability(text: &str) -> Result<String, String> {
+    let known = || Capability::ALL.iter().map(|(name, _)| *name);
+    if known().any(|name| name == text) {
+        return Ok(text.to_owned());
+    }
+    Err(config::document::unknown("capability", text, known()))
 }
 
 pub enum Failure {
@@ -125,7 +190,8 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Envoy(args) => write_bootstrap(&args),
         Command::Check(args) => check(&args),
-        Command::Resolve(args) => load(&args.file).and_then(|config| print(&config::to_json(&config))),
+        Command::Resolve(args) => load(&args.file).and_then(|loaded| print(&config::to_json(&loaded.config))),
+        Command::Models(args) => models(&args),
     };
     let (message, status) = match done {
         Ok(()) => return ExitCode::SUCCESS,
@@ -137,22 +203,48 @@ fn main() -> ExitCode {
 }
 
 fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let config = load(&args.file.file)?;
+    let Loaded { config, document, unknown } = load(&args.file.file)?;
     if args.env {
         let problems = check::environment(&config, &base(&args.file.file)?);
         if !problems.is_empty() {
             return Err(Failure::File(read::render(&Problems(problems), &display(&args.file.file))));
         }
     }
+    let file = display(&args.file.file);
+    let warnings = dates::warnings(&config, &document, args.clock.today());
+    let notes = check::unknown_models(&unknown, &config, &document);
+    let remarks = read::render_as("warning", &warnings, &file) + &read::render_as("note", &notes, &file);
+    let _ = std::io::stderr().write_all(remarks.as_bytes());
+    let warned = match warnings.len() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        count => format!(", {count} warnings"),
+    };
     let (providers, models, routes) = (config.providers.len(), config.models.len(), config.routes.len());
-    print(&format!(
-        "{}: no problems (providers: {providers}, models: {models}, routes: {routes})\n",
-        display(&args.file.file)
-    ))
+    print(&format!("{file}: no problems{warned} (providers: {providers}, models: {models}, routes: {routes})\n"))
+}
+
+fn models(args: &ModelsArgs) -> Result<(), Failure> {
+    let catalog = catalog()?;
+    if let Some(kind) = &args.provider
+        && !catalog.kinds().contains(&kind.as_str())
+    {
+        return Err(Failure::Other(config::document::unknown("provider", kind, catalog.kinds().into_iter())));
+    }
+    let selection =
+        catalog::Selection { provider: args.provider.as_deref(), capabilities: &args.capabilities, words: &args.words };
+    match catalog::list(&catalog, &selection, args.json, args.clock.today()) {
+        Some(text) => print(&text),
+        None => Err(Failure::Other("the catalog has no such model".to_owned())),
+    }
+}
+
+fn catalog() -> Result<Catalog, Failure> {
+    Catalog::load().map_err(|problems| Failure::Other(format!("the built-in catalog: {problems}")))
 }
 
 fn write_bootstrap(args: &EnvoyArgs) -> Result<(), Failure> {
-    let config = load(&args.file.file)?;
+    let Loaded { config, .. } = load(&args.file.file)?;
     let base = base(&args.file.file)?;
     let keys = match &config.clients {
         Clients::Keys { file } => keys::load(Path::new(&envoy::absolute(&base, file)))?,
@@ -198,10 +290,21 @@ fn default_module() -> String {
     }
 }
 
-fn load(file: &Path) -> Result<Config, Failure> {
+struct Loaded {
+    config: Config,
+    /// With what the catalog knows of its models.
+    document: Node,
+    /// Of which it knows nothing.
+    unknown: Vec<catalog::Unknown>,
+}
+
+fn load(file: &Path) -> Result<Loaded, Failure> {
     let text = read_file(file)?;
     let problems = |problems: Problems| Failure::File(read::render(&problems, &display(file)));
-    config::resolve(&read::yaml(&text).map_err(problems)?).map_err(problems)
+    let mut document = read::yaml(&text).map_err(problems)?;
+    let unknown = catalog::fill(&catalog()?, &mut document);
+    let config = config::resolve(&document).map_err(problems)?;
+    Ok(Loaded { config, document, unknown })
 }
 
 pub fn read_file(file: &Path) -> Result<String, Failure> {

@@ -21,16 +21,21 @@ pub fn yaml(text: &str) -> Result<Node, Problems> {
 
 /// One problem after the other, each with its place.
 pub fn render(problems: &Problems, file: &str) -> String {
+    let count = problems.0.len();
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{}{file}: {count} problem{plural}\n", render_as("error", &problems.0, file))
+}
+
+/// The same for what is not wrong, but should be known.
+pub fn render_as(what: &str, problems: &[Problem], file: &str) -> String {
     let mut out = String::new();
-    for problem in &problems.0 {
-        let _ = writeln!(out, "error: {problem}");
+    for problem in problems {
+        let _ = writeln!(out, "{what}: {problem}");
         let _ = match problem.place {
             Some(place) => writeln!(out, "  --> {file}:{}:{}", place.line, place.column),
             None => writeln!(out, "  --> {file}"),
         };
     }
-    let count = problems.0.len();
-    let _ = writeln!(out, "{file}: {count} problem{}", if count == 1 { "" } else { "s" });
     out
 }
 
