@@ -6,6 +6,7 @@
 
 pub mod anthropic;
 mod failure;
+pub mod gemini;
 mod meaning;
 pub mod openai;
 mod schema;
@@ -22,7 +23,7 @@ use crate::json::Edits;
 use crate::stream::Frame;
 
 /// Every kind of provider there is: what `kind` in gateway.yaml may name.
-pub static KINDS: &[Kind] = &[openai::KIND, anthropic::KIND];
+pub static KINDS: &[Kind] = &[openai::KIND, anthropic::KIND, gemini::KIND, gemini::VERTEX];
 
 /// A row of the registry: data only.
 pub struct Kind {
@@ -31,6 +32,8 @@ pub struct Kind {
     /// The base address, as the vendor's own SDK takes it; `{region}` stands for the provider's region.
     /// Empty where every customer has an address of their own.
     pub url: &'static str,
+    /// Regions whose address is another.
+    pub url_of_region: &'static [(&'static str, &'static str)],
     pub auth: Auth,
     /// Whether the API refuses a request without a token limit, so that a model needs `max_output`.
     pub needs_max_output: bool,
@@ -51,6 +54,7 @@ impl Kind {
         name: "",
         translator: &openai::OpenAi,
         url: "",
+        url_of_region: &[],
         auth: Auth::Bearer,
         needs_max_output: false,
         sampling: Sampling::ALL,
@@ -62,6 +66,12 @@ impl Kind {
 
     pub fn named(name: &str) -> Option<&'static Kind> {
         KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    /// The base address in a region.
+    pub fn url_in(&self, region: &str) -> String {
+        let other = self.url_of_region.iter().find(|(other, _)| *other == region);
+        other.map_or(self.url, |(_, url)| url).replace("{region}", region)
     }
 }
 
