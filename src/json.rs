@@ -338,6 +338,11 @@ impl Writer {
         self.out
     }
 
+    /// How many bytes there are so far.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
     pub fn begin_object(&mut self) -> &mut Self {
         self.open(b'{')
     }

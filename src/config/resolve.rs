@@ -319,7 +319,7 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
         }
         (None, Some(kind)) => {
             let region = region.as_ref().and_then(Option::as_deref).unwrap_or_default();
-            Url::parse(&kind.url.replace("{region}", region)).map_err(|error| cursor.problem(error)).ok()
+            Url::parse(&kind.url_in(region)).map_err(|error| cursor.problem(error)).ok()
         }
         (None, None) => None,
     };

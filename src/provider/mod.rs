@@ -9,6 +9,7 @@ pub mod bedrock;
 pub mod compatible;
 mod distinct;
 mod failure;
+pub mod gemini;
 mod meaning;
 mod media;
 pub mod openai;
@@ -33,6 +34,8 @@ pub static KINDS: &[Kind] = &[
     openai::KIND,
     anthropic::KIND,
     bedrock::KIND,
+    gemini::KIND,
+    gemini::VERTEX,
     compatible::AZURE,
     compatible::MISTRAL,
     compatible::DEEPSEEK,
@@ -66,6 +69,8 @@ pub struct Kind {
     /// The base address, as the vendor's own SDK takes it; `{region}` stands for the provider's region.
     /// Empty where every customer has an address of their own.
     pub url: &'static str,
+    /// Regions whose address is another.
+    pub url_of_region: &'static [(&'static str, &'static str)],
     pub auth: Auth,
     /// Whether the API refuses a request without a token limit, so that a model needs `max_output`.
     pub needs_max_output: bool,
@@ -86,6 +91,7 @@ impl Kind {
         name: "",
         translator: &openai::OpenAi(openai::dialect::Dialect::OPENAI),
         url: "",
+        url_of_region: &[],
         auth: Auth::Bearer,
         needs_max_output: false,
         sampling: Sampling::ALL,
@@ -97,6 +103,12 @@ impl Kind {
 
     pub fn named(name: &str) -> Option<&'static Kind> {
         KINDS.iter().find(|kind| kind.name == name)
+    }
+
+    /// The base address in a region.
+    pub fn url_in(&self, region: &str) -> String {
+        let other = self.url_of_region.iter().find(|(other, _)| *other == region);
+        other.map_or(self.url, |(_, url)| url).replace("{region}", region)
     }
 }
 

@@ -1,0 +1,242 @@
+//! Where an answer comes from: grounding and citations as OpenAI's `annotations`, and as they came.
+//!
+//! Gemini counts bytes of the text, OpenAI characters.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::response::{is_told, text};
+use crate::json::{self, RawValue, Str, Type, Writer};
+use crate::provider::tolerant::{self, List, Maybe};
+
+/// Where the characters of a text begin, for which it need not be kept: runs of characters that are
+/// longer than a byte.
+#[derive(Default)]
+pub struct Offsets {
+    bytes: usize,
+    wide: Vec<Run>,
+    /// There were too many runs to remember.
+    lost: bool,
+}
+
+struct Run {
+    start: usize,
+    width: usize,
+    count: usize,
+}
+
+/// A text of this many runs is longer than any answer; what a stream can make us remember is bounded by it.
+const MOST_RUNS: usize = 1 << 14;
+
+impl Offsets {
+    pub fn add(&mut self, text: &str) {
+        if text.is_ascii() {
+            self.bytes += text.len();
+            return;
+        }
+        for char in text.chars() {
+            let width = char.len_utf8();
+            if width > 1 {
+                let runs = self.wide.len();
+                match self.wide.last_mut() {
+                    Some(run) if run.width == width && run.start + run.width * run.count == self.bytes => {
+                        run.count += 1
+                    }
+                    _ if runs == MOST_RUNS => self.lost = true,
+                    _ => self.wide.push(Run { start: self.bytes, width, count: 1 }),
+                }
+            }
+            self.bytes += width;
+        }
+    }
+
+    /// The number of the character at a byte; of the one that it is a part of.
+    fn character(&self, byte: usize) -> Option<usize> {
+        if self.lost || byte > self.bytes {
+            return None;
+        }
+        let mut character = byte;
+        for run in self.wide.iter().take_while(|run| run.start < byte) {
+            let within = (byte - run.start).min(run.width * run.count);
+            character -= within - within.div_ceil(run.width);
+            if !within.is_multiple_of(run.width) {
+                character -= 1;
+            }
+        }
+        Some(character)
+    }
+}
+
+/// The further fields of a message: `annotations`, and what they were made of.
+pub fn extra<'a>(
+    grounding: Option<&'a RawValue>,
+    citations: Option<&'a RawValue>,
+    offsets: &Offsets,
+) -> Vec<(&'static str, Cow<'a, str>)> {
+    let mut extra = Vec::new();
+    if let Some(annotations) = annotations(grounding, citations, offsets) {
+        extra.push(("annotations", Cow::Owned(annotations)));
+    }
+    for (name, value) in [("grounding_metadata", grounding), ("citation_metadata", citations)] {
+        extra.extend(value.filter(|value| is_told(value)).map(|value| (name, value.get().into())));
+    }
+    extra
+}
+
+#[derive(Deserialize, Default)]
+struct Grounding<'a> {
+    #[serde(default, borrow, rename = "groundingChunks")]
+    chunks: List<Chunk<'a>>,
+    #[serde(default, borrow, rename = "groundingSupports")]
+    supports: List<Support<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(default, borrow)]
+    web: Maybe<Source<'a>>,
+    #[serde(default, borrow, rename = "retrievedContext")]
+    retrieved: Maybe<Source<'a>>,
+    #[serde(default, borrow)]
+    maps: Maybe<Source<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Support<'a> {
+    #[serde(default, borrow)]
+    segment: Maybe<Place<'a>>,
+    #[serde(borrow, rename = "groundingChunkIndices")]
+    chunks: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct Citations<'a> {
+    // The older name of the two.
+    #[serde(default, borrow, alias = "citationSources")]
+    citations: List<Citation<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Citation<'a> {
+    #[serde(borrow, rename = "startIndex")]
+    start: Option<&'a RawValue>,
+    #[serde(borrow, rename = "endIndex")]
+    end: Option<&'a RawValue>,
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow)]
+    title: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Source<'a> {
+    #[serde(borrow)]
+    uri: Option<&'a RawValue>,
+    #[serde(borrow)]
+    title: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Place<'a> {
+    #[serde(borrow, rename = "startIndex")]
+    start: Option<&'a RawValue>,
+    #[serde(borrow, rename = "endIndex")]
+    end: Option<&'a RawValue>,
+}
+
+/// OpenAI's `url_citation`s; `None` if there are none.
+fn annotations(grounding: Option<&RawValue>, citations: Option<&RawValue>, offsets: &Offsets) -> Option<String> {
+    let mut w = Writer::default();
+    let mut count = 0;
+    w.begin_array();
+    let grounding: Grounding<'_> = read(grounding);
+    for (_, support) in grounding.supports.into_placed() {
+        let Some(place) = support.segment.0 else { continue };
+        let chunks = support.chunks.and_then(json::elements).unwrap_or_default();
+        for chunk in chunks.into_iter().filter_map(tolerant::index) {
+            let chunk = grounding.chunks.items.get(chunk as usize).and_then(Option::as_ref);
+            let Some(chunk) = chunk else { continue };
+            let source = [&chunk.web, &chunk.retrieved, &chunk.maps].into_iter().find_map(|source| source.0.as_ref());
+            count += usize::from(source.is_some_and(|source| annotate(&mut w, &place, source, offsets)));
+        }
+    }
+    let citations: Citations<'_> = read(citations);
+    for (_, citation) in citations.citations.into_placed() {
+        let Citation { start, end, uri, title } = citation;
+        count += usize::from(annotate(&mut w, &Place { start, end }, &Source { uri, title }, offsets));
+    }
+    w.end_array();
+    String::from_utf8(w.into_bytes()).ok().filter(|_| count > 0)
+}
+
+fn read<'a, T: Deserialize<'a> + Default>(value: Option<&'a RawValue>) -> T {
+    let value = value.filter(|value| json::type_of(value) == Type::Object);
+    value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+}
+
+fn annotate(w: &mut Writer, place: &Place<'_>, source: &Source<'_>, offsets: &Offsets) -> bool {
+    // Protobuf leaves out zeros.
+    let at = |byte: Option<&RawValue>| {
+        let byte = byte.map_or(Some(0), tolerant::count)?;
+        offsets.character(usize::try_from(byte).ok()?)
+    };
+    let (Some(url), Some(start), Some(end)) = (text(source.uri), at(place.start), at(place.end)) else { return false };
+    w.begin_object().key("type").string("url_citation").key("url_citation").begin_object();
+    w.key("start_index").number(start as u64).key("end_index").number(end as u64);
+    w.key("title").str(text(source.title).unwrap_or(Str::EMPTY)).key("url").str(url).end_object().end_object();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_counted_as_characters_however_the_text_is_cut() {
+        let text = "aü你好b😀é.";
+        for piece in 1..=3 {
+            let mut offsets = Offsets::default();
+            let chars: Vec<char> = text.chars().collect();
+            for piece in chars.chunks(piece) {
+                offsets.add(&piece.iter().collect::<String>());
+            }
+            for (number, (byte, char)) in text.char_indices().enumerate() {
+                for within in 0..char.len_utf8() {
+                    assert_eq!(offsets.character(byte + within), Some(number), "{byte} {within}");
+                }
+            }
+            assert_eq!(offsets.character(text.len()), Some(8));
+            assert_eq!(offsets.character(text.len() + 1), None);
+        }
+    }
+
+    #[test]
+    fn supports_and_citations_become_annotations() {
+        let raw = |text: &'static str| serde_json::from_str::<&RawValue>(text).unwrap();
+        let mut offsets = Offsets::default();
+        offsets.add("Zürich ist schön.");
+        let grounding = raw(
+            r#"{"groundingChunks":[{"web":{"uri":"https://a/","title":"A"}},7,{"retrievedContext":{"uri":"gs://b"}}],
+            "groundingSupports":[{"segment":{"endIndex":7,"text":"x"},"groundingChunkIndices":[0,1,2,9]},
+            {"segment":{"startIndex":0,"endIndex":99},"groundingChunkIndices":[0]},{"groundingChunkIndices":[0]}]}"#,
+        );
+        let citations =
+            raw(r#"{"citationSources":[{"startIndex":8,"endIndex":11,"uri":"https://c/","license":"x"},{}]}"#);
+        let extra = extra(Some(grounding), Some(citations), &offsets);
+        let cited = |start: u32, end: u32, title: &str, url: &str| {
+            format!(
+                r#"{{"type":"url_citation","url_citation":{{"start_index":{start},"end_index":{end},"title":"{title}","url":"{url}"}}}}"#
+            )
+        };
+        let expected =
+            [cited(0, 6, "A", "https://a/"), cited(0, 6, "", "gs://b"), cited(7, 10, "", "https://c/")].join(",");
+        assert_eq!(extra[0], ("annotations", Cow::Owned(format!("[{expected}]"))));
+        assert_eq!(
+            extra.iter().map(|(name, _)| *name).collect::<Vec<_>>()[1..],
+            ["grounding_metadata", "citation_metadata"]
+        );
+        let nothing = raw("{}");
+        assert!(super::extra(Some(nothing), Some(raw("[1]")), &offsets).iter().all(|(name, _)| *name != "annotations"));
+    }
+}

@@ -1,0 +1,531 @@
+//! Whole answers, and what streams share with them: the shape, endings and usage.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::citations::{self, Offsets};
+use super::messages::{MADE_UP_ID, OWN_ID};
+use super::partial::Piece;
+use super::{STATE, error};
+use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State, ToolCall, Usage};
+use crate::error::UpstreamError;
+use crate::json::{self, RawValue, Str, Type, Writer};
+use crate::provider::failure;
+use crate::provider::tolerant::{self, List, Maybe};
+
+/// Reads an answer to a request that was not streamed.
+pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match serde_json::from_slice(body) {
+        Ok(answer) => answer,
+        // A list with an error in it (quirk C6).
+        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(error) => {
+            return Err(UpstreamError::malformed(format!("The provider's answer is not a response: {error}.")));
+        }
+    };
+    let is_error = answer.error.is_some_and(failure::is_something);
+    if is_error || (!answer.candidates.is_given && failure::is_report(body)) {
+        return Err(error::read(200, body));
+    }
+    let mut choices = Vec::new();
+    for (place, candidate) in answer.candidates.into_placed() {
+        let index = candidate.index.and_then(tolerant::index).unwrap_or(place as u32);
+        choices.push(candidate.into_choice(index)?);
+    }
+    if choices.is_empty() {
+        // A request that is not answered at all (quirk C15).
+        let feedback = answer.prompt_feedback.filter(|feedback| is_block(feedback));
+        let feedback = feedback.ok_or_else(|| UpstreamError::malformed("The provider's answer has no candidates."))?;
+        let message = Message { extra: vec![(PROMPT_FEEDBACK, feedback.get().into())], ..Message::default() };
+        choices.push(Choice { index: 0, place: None, message, finish_reason: FinishReason::ContentFilter });
+    }
+    let mut tokens = Tokens::default();
+    let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
+    Ok(ChatResponse {
+        source: None,
+        exact: false,
+        id: text(answer.id).unwrap_or(Str::EMPTY),
+        model: text(answer.model).unwrap_or(Str::EMPTY),
+        created: None,
+        choices,
+        usage,
+        native_usage: answer.usage.map(RawValue::get),
+    })
+}
+
+/// Under which name the client is told why a request was not answered.
+pub const PROMPT_FEEDBACK: &str = "prompt_feedback";
+/// Under which name it is told of an end that OpenAI has no name for.
+pub const FINISH_REASON: &str = "provider_finish_reason";
+
+/// A whole answer, or one event of a stream.
+#[derive(Deserialize)]
+pub struct Answer<'a> {
+    #[serde(borrow, rename = "responseId")]
+    pub id: Option<&'a RawValue>,
+    #[serde(borrow, rename = "modelVersion")]
+    pub model: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    pub candidates: List<Candidate<'a>>,
+    #[serde(borrow, rename = "promptFeedback")]
+    pub prompt_feedback: Option<&'a RawValue>,
+    #[serde(borrow, rename = "usageMetadata")]
+    pub usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub struct Candidate<'a> {
+    #[serde(borrow)]
+    pub index: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    pub content: Maybe<Content<'a>>,
+    #[serde(borrow, rename = "finishReason")]
+    pub finish_reason: Option<&'a RawValue>,
+    #[serde(default, borrow, rename = "logprobsResult")]
+    pub logprobs: Maybe<Logprobs<'a>>,
+    #[serde(borrow, rename = "groundingMetadata")]
+    pub grounding: Option<&'a RawValue>,
+    #[serde(borrow, rename = "citationMetadata")]
+    pub citations: Option<&'a RawValue>,
+    #[serde(borrow, rename = "urlContextMetadata")]
+    pub url_context: Option<&'a RawValue>,
+    #[serde(borrow, rename = "safetyRatings")]
+    pub safety_ratings: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+pub struct Content<'a> {
+    #[serde(default, borrow)]
+    pub parts: List<Part<'a>>,
+}
+
+/// A part, of whatever kind.
+#[derive(Deserialize)]
+pub struct Part<'a> {
+    #[serde(borrow)]
+    pub text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub thought: Option<&'a RawValue>,
+    #[serde(borrow, rename = "thoughtSignature")]
+    pub signature: Option<&'a RawValue>,
+    #[serde(default, borrow, rename = "functionCall")]
+    pub call: Maybe<Call<'a>>,
+}
+
+#[derive(Deserialize)]
+pub struct Call<'a> {
+    #[serde(borrow)]
+    pub id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub args: Option<&'a RawValue>,
+    /// Vertex AI, on request: arguments in pieces.
+    #[serde(default, borrow, rename = "partialArgs")]
+    pub partial: List<Piece<'a>>,
+    #[serde(borrow, rename = "willContinue")]
+    pub will_continue: Option<&'a RawValue>,
+}
+
+impl<'a> Part<'a> {
+    /// Its text, and whether that is a thought. An empty one only carries a signature.
+    pub fn said(&self) -> Option<(Str<'a>, bool)> {
+        let text = text(self.text).filter(|text| !text.is_empty())?;
+        Some((text, is_true(self.thought)))
+    }
+}
+
+impl<'a> Call<'a> {
+    pub fn id(&self) -> Option<Str<'a>> {
+        text(self.id).filter(|id| !id.is_empty())
+    }
+
+    /// What the API wants back with it.
+    pub fn state(&self, signature: Option<&RawValue>) -> Option<State<'static>> {
+        let signature = text(signature).map(Str::decode).unwrap_or_default();
+        let whose = if self.id().is_some() { OWN_ID } else { MADE_UP_ID };
+        let is_needed = self.id().is_some() || !signature.is_empty();
+        is_needed.then(|| State { tag: STATE, payload: Cow::Owned(format!("{whose}{signature}")) })
+    }
+
+    pub fn arguments(&self) -> Arguments<'a> {
+        let args = self.args.filter(|args| json::type_of(args) == Type::Object);
+        Arguments::Json(args.map_or("{}", RawValue::get))
+    }
+}
+
+impl<'a> Candidate<'a> {
+    fn into_choice(self, index: u32) -> Result<Choice<'a>, UpstreamError> {
+        let mut message = Message::default();
+        let mut offsets = Offsets::default();
+        let parts = self.content.0.map(|content| content.parts).unwrap_or_default();
+        // Parts without an equivalent (code that the API runs itself) are left out.
+        for (_, part) in parts.into_placed() {
+            match part.said() {
+                Some((text, true)) => message.reasoning.push(text),
+                Some((text, false)) => {
+                    offsets.add(&text.decode());
+                    message.content.push(text);
+                }
+                None => {}
+            }
+            if let Some(call) = &part.call.0
+                && let Some(name) = text(call.name)
+            {
+                message.tool_calls.push(ToolCall {
+                    place: None,
+                    id: call.id().unwrap_or(Str::EMPTY),
+                    name,
+                    arguments: call.arguments(),
+                    state: call.state(part.signature),
+                });
+            }
+        }
+        let word = text(self.finish_reason).map(Str::decode);
+        let end = Ending::of(word.as_deref()).finish(!message.is_empty(), !message.tool_calls.is_empty())?;
+        message.logprobs = self.logprobs.0.and_then(|logprobs| logprobs.written()).map(Cow::Owned);
+        message.extra = citations::extra(self.grounding, self.citations, &offsets);
+        for (name, value) in [("url_context_metadata", self.url_context), ("safety_ratings", self.safety_ratings)] {
+            message.extra.extend(value.filter(|value| is_told(value)).map(|value| (name, value.get().into())));
+        }
+        if end.is_odd {
+            message.extra.extend(self.finish_reason.map(|word| (FINISH_REASON, word.get().into())));
+        }
+        Ok(Choice { index, place: None, message, finish_reason: end.reason })
+    }
+}
+
+/// Lists and objects with something in them.
+pub fn is_told(value: &RawValue) -> bool {
+    matches!(json::type_of(value), Type::Array | Type::Object) && failure::is_something(value)
+}
+
+/// Whether feedback on a prompt says that it was blocked.
+pub fn is_block(feedback: &RawValue) -> bool {
+    let fields = json::Object::parse(feedback.get().as_bytes()).unwrap_or_default();
+    fields.get("blockReason").is_some_and(failure::is_something)
+}
+
+pub fn text(value: Option<&RawValue>) -> Option<Str<'_>> {
+    value.and_then(Str::new)
+}
+
+pub fn is_true(value: Option<&RawValue>) -> bool {
+    value.is_some_and(|value| value.get() == "true")
+}
+
+/// What a `finishReason` means (google-genai `types.FinishReason`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// OpenAI has a name for it.
+    Known(FinishReason),
+    /// It has not; what was said holds.
+    Odd,
+    /// The model wrote something that the API could not read, a tool call mostly: what was said is not
+    /// what it meant to say.
+    Broken(String),
+}
+
+/// An ending that a client can be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    pub reason: FinishReason,
+    /// Whether the provider's own word says more.
+    pub is_odd: bool,
+}
+
+impl Ending {
+    pub fn of(word: Option<&str>) -> Self {
+        match word {
+            None | Some("STOP" | "FINISH_REASON_UNSPECIFIED" | "") => Ending::Known(FinishReason::Stop),
+            Some("MAX_TOKENS" | "CONTINUATION") => Ending::Known(FinishReason::Length),
+            Some(
+                "SAFETY"
+                | "RECITATION"
+                | "LANGUAGE"
+                | "BLOCKLIST"
+                | "PROHIBITED_CONTENT"
+                | "SPII"
+                | "MODEL_ARMOR"
+                | "ESCALATION"
+                | "PUP_LIMITED_DISABLED"
+                | "IMAGE_SAFETY"
+                | "IMAGE_PROHIBITED_CONTENT"
+                | "IMAGE_RECITATION",
+            ) => Ending::Known(FinishReason::ContentFilter),
+            Some(
+                word @ ("MALFORMED_FUNCTION_CALL"
+                | "UNEXPECTED_TOOL_CALL"
+                | "TOO_MANY_TOOL_CALLS"
+                | "MISSING_THOUGHT_SIGNATURE"
+                | "MALFORMED_RESPONSE"),
+            ) => Ending::Broken(word.to_owned()),
+            // `OTHER`, `NO_IMAGE`, `IMAGE_OTHER`, and what may come with a later version.
+            Some(_) => Ending::Odd,
+        }
+    }
+
+    /// The end of an answer that said something, or nothing, and called tools or not.
+    pub fn finish(self, has_output: bool, has_calls: bool) -> Result<End, UpstreamError> {
+        match self {
+            Ending::Broken(word) => {
+                Err(UpstreamError::malformed(format!("The model's answer cannot be read ({word}).")))
+            }
+            Ending::Odd | Ending::Known(FinishReason::Stop) if !has_output => {
+                Err(UpstreamError::malformed("The provider's answer is empty."))
+            }
+            // `STOP` stands for calls, too; clients run them only if they are told.
+            Ending::Known(FinishReason::Stop) | Ending::Odd if has_calls => {
+                Ok(End { reason: FinishReason::ToolCalls, is_odd: self == Ending::Odd })
+            }
+            Ending::Known(reason) => Ok(End { reason, is_odd: false }),
+            Ending::Odd => Ok(End { reason: FinishReason::Stop, is_odd: true }),
+        }
+    }
+}
+
+/// Log probabilities, token by token.
+#[derive(Deserialize)]
+pub struct Logprobs<'a> {
+    #[serde(default, borrow, rename = "chosenCandidates")]
+    chosen: List<Token<'a>>,
+    #[serde(default, borrow, rename = "topCandidates")]
+    top: List<Top<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Top<'a> {
+    #[serde(default, borrow)]
+    candidates: List<Token<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Token<'a> {
+    #[serde(borrow)]
+    token: Option<&'a RawValue>,
+    #[serde(borrow, rename = "logProbability")]
+    logprob: Option<&'a RawValue>,
+}
+
+impl Token<'_> {
+    /// Its fields; the bytes that a token stands for are not told.
+    fn write(&self, w: &mut Writer) {
+        let number = self.logprob.filter(|value| json::type_of(value) == Type::Number);
+        w.key("token").str(text(self.token).unwrap_or(Str::EMPTY));
+        // Protobuf leaves out zeros.
+        w.key("logprob").raw(number.map_or("0", RawValue::get)).key("bytes").null();
+    }
+}
+
+impl Logprobs<'_> {
+    /// In OpenAI's shape.
+    pub fn written(self) -> Option<String> {
+        if self.chosen.items.is_empty() {
+            return None;
+        }
+        let mut tops = self.top.items.into_iter();
+        let mut w = Writer::default();
+        w.begin_object().key("content").begin_array();
+        for token in self.chosen.items {
+            let top = tops.next().flatten().map(|top| top.candidates).unwrap_or_default();
+            let Some(token) = token else { continue };
+            w.begin_object();
+            token.write(&mut w);
+            w.key("top_logprobs").begin_array();
+            for (_, token) in top.into_placed() {
+                w.begin_object();
+                token.write(&mut w);
+                w.end_object();
+            }
+            w.end_array().end_object();
+        }
+        w.end_array().key("refusal").null().end_object();
+        String::from_utf8(w.into_bytes()).ok()
+    }
+}
+
+/// Tokens as Gemini counts them: `candidates` without `thoughts`, `prompt` with what came from the cache
+/// and without what its own tools read. Counts of a stream are cumulative, so of several the highest
+/// holds and none is ever added up.
+#[derive(Default)]
+pub struct Tokens {
+    prompt: u64,
+    tool_use: u64,
+    candidates: u64,
+    thoughts: Option<u64>,
+    cached: Option<u64>,
+}
+
+impl Tokens {
+    pub fn update(&mut self, usage: &RawValue) -> bool {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire<'a> {
+            #[serde(borrow)]
+            prompt_token_count: Option<&'a RawValue>,
+            #[serde(borrow)]
+            tool_use_prompt_token_count: Option<&'a RawValue>,
+            #[serde(borrow)]
+            candidates_token_count: Option<&'a RawValue>,
+            #[serde(borrow)]
+            thoughts_token_count: Option<&'a RawValue>,
+            #[serde(borrow)]
+            cached_content_token_count: Option<&'a RawValue>,
+        }
+
+        if json::type_of(usage) != Type::Object {
+            return false;
+        }
+        let Ok(wire) = serde_json::from_str::<Wire<'_>>(usage.get()) else { return false };
+        let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
+        self.prompt = self.prompt.max(count(wire.prompt_token_count).unwrap_or(0));
+        self.tool_use = self.tool_use.max(count(wire.tool_use_prompt_token_count).unwrap_or(0));
+        self.candidates = self.candidates.max(count(wire.candidates_token_count).unwrap_or(0));
+        self.thoughts = self.thoughts.max(count(wire.thoughts_token_count));
+        self.cached = self.cached.max(count(wire.cached_content_token_count));
+        true
+    }
+
+    pub fn usage(&self) -> Usage {
+        Usage {
+            input: self.prompt.saturating_add(self.tool_use),
+            output: self.candidates.saturating_add(self.thoughts.unwrap_or(0)),
+            cached_input: self.cached,
+            cache_write: None,
+            reasoning: self.thoughts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    fn answer(parts: &str, rest: &str) -> String {
+        format!(
+            r#"{{"candidates":[{{"index":0,"content":{{"role":"model","parts":{parts}}}{rest}}}],"modelVersion":"m",
+            "responseId":"r","usageMetadata":{{"promptTokenCount":10,"cachedContentTokenCount":4,"candidatesTokenCount":5,
+            "thoughtsTokenCount":7,"toolUsePromptTokenCount":2,"totalTokenCount":24}}}}"#
+        )
+    }
+
+    fn finish(parts: &str, reason: &str) -> Result<FinishReason, Class> {
+        let body = answer(parts, &format!(r#","finishReason":"{reason}""#));
+        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+    }
+
+    const TEXT: &str = r#"[{"text":"hi"}]"#;
+    const CALL: &str = r#"[{"functionCall":{"name":"f","args":{"b":1.0,"a":2}}}]"#;
+
+    #[test]
+    fn every_kind_of_part_has_its_place_and_unknown_ones_none() {
+        let body = answer(
+            r#"[{"text":"hm","thought":true},{"text":"a\n"},{"executableCode":{"code":"1"}},{"text":"b","thoughtSignature":"S"},
+            {"functionCall":{"id":"x1","name":"f","args":{"b":1.0,"a":2}},"thoughtSignature":"A\u003d="},
+            {"functionCall":{"name":"g"}},{"text":"","thoughtSignature":"T"},7]"#,
+            r#","finishReason":"STOP""#,
+        );
+        let answer = read(body.as_bytes()).unwrap();
+        let message = &answer.choices[0].message;
+        assert_eq!(message.content.iter().map(|text| text.raw()).collect::<Vec<_>>(), ["\"a\\n\"", "\"b\""]);
+        assert_eq!(message.reasoning.len(), 1);
+        let [first, second] = &message.tool_calls[..] else { panic!() };
+        assert!(matches!(first.arguments, Arguments::Json(r#"{"b":1.0,"a":2}"#)));
+        assert_eq!(first.state.as_ref().map(|state| &*state.payload), Some("iA=="));
+        assert!(matches!(second.arguments, Arguments::Json("{}")) && second.state.is_none() && second.id.is_empty());
+        assert_eq!((answer.id.raw(), answer.model.raw()), ("\"r\"", "\"m\""));
+        assert_eq!(answer.choices[0].finish_reason, FinishReason::ToolCalls);
+    }
+
+    #[test]
+    fn usage_counts_thoughts_as_output_and_what_tools_read_as_input() {
+        let body = answer(TEXT, "");
+        let usage = Usage { input: 12, output: 12, cached_input: Some(4), cache_write: None, reasoning: Some(7) };
+        let answer = read(body.as_bytes()).unwrap();
+        assert_eq!(answer.usage, Some(usage));
+        assert!(answer.native_usage.unwrap().contains("\"totalTokenCount\":24"));
+    }
+
+    #[test]
+    fn every_finish_reason_becomes_one_of_openais_or_a_failure() {
+        for (reason, expected) in [
+            ("STOP", FinishReason::Stop),
+            ("FINISH_REASON_UNSPECIFIED", FinishReason::Stop),
+            ("MAX_TOKENS", FinishReason::Length),
+            ("CONTINUATION", FinishReason::Length),
+            ("SAFETY", FinishReason::ContentFilter),
+            ("RECITATION", FinishReason::ContentFilter),
+            ("BLOCKLIST", FinishReason::ContentFilter),
+            ("PROHIBITED_CONTENT", FinishReason::ContentFilter),
+            ("SPII", FinishReason::ContentFilter),
+            ("MODEL_ARMOR", FinishReason::ContentFilter),
+            ("OTHER", FinishReason::Stop),
+            ("SOMETHING_NEW", FinishReason::Stop),
+        ] {
+            assert_eq!(finish(TEXT, reason), Ok(expected), "{reason}");
+        }
+        assert_eq!(finish(CALL, "STOP"), Ok(FinishReason::ToolCalls));
+        assert_eq!(finish(CALL, "MAX_TOKENS"), Ok(FinishReason::Length));
+        for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "MISSING_THOUGHT_SIGNATURE"] {
+            assert_eq!(finish(TEXT, reason), Err(Class::Malformed), "{reason}");
+        }
+        let body = answer(TEXT, r#","finishReason":"OTHER""#);
+        assert_eq!(read(body.as_bytes()).unwrap().choices[0].message.extra, [(FINISH_REASON, "\"OTHER\"".into())]);
+    }
+
+    #[test]
+    fn an_empty_answer_is_one_only_where_something_else_ended_it() {
+        for reason in ["SAFETY", "MAX_TOKENS"] {
+            assert!(finish("[]", reason).is_ok(), "{reason}");
+            assert!(read(format!(r#"{{"candidates":[{{"finishReason":"{reason}"}}]}}"#).as_bytes()).is_ok());
+        }
+        for reason in ["STOP", "OTHER"] {
+            assert_eq!(finish("[]", reason), Err(Class::Malformed));
+            assert_eq!(finish(r#"[{"text":""}]"#, reason), Err(Class::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_blocked_prompt_is_an_answer_of_the_content_filter() {
+        let body =
+            br#"{"promptFeedback":{"blockReason":"SAFETY","safetyRatings":[]},"usageMetadata":{"promptTokenCount":3}}"#;
+        let answer = read(body).unwrap();
+        let choice = &answer.choices[0];
+        assert_eq!(choice.finish_reason, FinishReason::ContentFilter);
+        assert!(choice.message.is_empty());
+        assert_eq!(choice.message.extra[0].0, PROMPT_FEEDBACK);
+        assert_eq!(answer.usage.unwrap().input, 3);
+    }
+
+    #[test]
+    fn what_is_no_answer_is_an_error() {
+        let class = |body: &[u8]| read(body).unwrap_err().class;
+        let error = br#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
+        assert_eq!(class(error), Class::Unreachable);
+        assert_eq!(class(&[b"[", &error[..], b"]"].concat()), Class::Unreachable);
+        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"candidates\":[]}", b"{\"candidates\":[1]}", b"\xff"] {
+            assert_eq!(class(body), Class::Malformed, "{body:?}");
+        }
+        assert_eq!(class(br#"{"promptFeedback":{"safetyRatings":[]}}"#), Class::Malformed);
+    }
+
+    #[test]
+    fn log_probabilities_take_openais_shape() {
+        let body = answer(
+            TEXT,
+            r#","logprobsResult":{"chosenCandidates":[{"token":"hi","logProbability":-0.10},{"token":"!"}],
+            "topCandidates":[{"candidates":[{"token":"hi","logProbability":-0.10},{"token":"ho","logProbability":-3}]}]}"#,
+        );
+        let answer = read(body.as_bytes()).unwrap();
+        let expected = concat!(
+            r#"{"content":[{"token":"hi","logprob":-0.10,"bytes":null,"top_logprobs":["#,
+            r#"{"token":"hi","logprob":-0.10,"bytes":null},{"token":"ho","logprob":-3,"bytes":null}]},"#,
+            r#"{"token":"!","logprob":0,"bytes":null,"top_logprobs":[]}],"refusal":null}"#
+        );
+        assert_eq!(answer.choices[0].message.logprobs.as_deref(), Some(expected));
+    }
+}
