@@ -245,3 +245,27 @@ fn other_failures_end_with_one() {
         assert!(dragoman(&directory, arguments).status.success(), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_request_is_explained_with_the_bytes_that_each_target_would_receive() {
+    let directory = scratch("explain");
+    std::fs::write(
+        directory.join("gateway.yaml"),
+        "providers:\n  openai: {credential: none}\n  anthropic: {credential: none}\n\
+         models:\n  gpt: {provider: openai, id: gpt-x, capabilities: [tools]}\n  \
+         claude: {provider: anthropic, id: claude-x, max_output: 100, price: {input: 5, output: 25}}\n\
+         routes:\n  smart: {targets: [gpt, claude]}\n",
+    )
+    .unwrap();
+    let body = r#"{"model":"smart","messages":[{"role":"user","content":"hi"}]}"#;
+    std::fs::write(directory.join("request.json"), body).unwrap();
+    let arguments = ["explain", "gateway.yaml", "--body", "request.json", "--today", "2026-11-21"];
+    let told = stdout(&dragoman(&directory, &arguments));
+    let needy = [&arguments[..], &["--header", "x-dragoman-require: images"]].concat();
+    let images = stdout(&dragoman(&directory, &needy));
+    expected::check(&Path::new(ROOT).join("tests/command/explain.txt"), &format!("{told}\n{images}"));
+    let audio = [&arguments[..], &["--header", "x-dragoman-max-cost: 0.0000001"]].concat();
+    let refused = dragoman(&directory, &audio);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("no amount of dollars"), "{}", stderr(&refused));
+}

@@ -6,6 +6,7 @@ mod catalog;
 mod check;
 mod dates;
 mod envoy;
+mod explain;
 mod keys;
 mod read;
 mod yaml;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use dragoman::config::document::Node;
 use dragoman::config::registry::{Capability, Date};
 use dragoman::config::{self, Clients, Config, Problems};
+use dragoman::route::Router;
 
 use catalog::Catalog;
 
@@ -57,6 +59,11 @@ enum Command {
     /// the `configuration` of the filter `dragoman.route`. There are no secrets in it.
     #[command(after_help = RESOLVE_HELP)]
     Resolve(FileArg),
+    /// Say where a request would go and why, and print what each target would receive
+    ///
+    /// The decision is the gateway's own, as if all targets were well; nothing is sent.
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(ExplainArgs),
     /// List the models of the built-in catalog
     ///
     /// What a gateway.yaml does not say of a model that is listed here is filled in from here; what it
@@ -83,6 +90,11 @@ const RESOLVE_HELP: &str = "\
 Examples:
   dragoman resolve gateway.yaml
   dragoman resolve gateway.yaml | jq .models";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  dragoman explain gateway.yaml --body request.json
+  dragoman explain gateway.yaml --body - --header 'x-dragoman-require: images' < request.json";
 
 const MODELS_HELP: &str = "\
 Examples:
@@ -122,6 +134,20 @@ struct CheckArgs {
     /// Also check what the file names: variables that must be set, files that must be readable
     #[arg(long)]
     env: bool,
+    #[command(flatten)]
+    clock: Clock,
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    #[command(flatten)]
+    file: FileArg,
+    /// The body of the request, as a client would send it; `-` is standard input
+    #[arg(long, value_name = "REQUEST.json")]
+    body: PathBuf,
+    /// A header of the request; may be given several times
+    #[arg(long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
     #[command(flatten)]
     clock: Clock,
 }
@@ -191,6 +217,7 @@ fn main() -> ExitCode {
         Command::Envoy(args) => write_bootstrap(&args),
         Command::Check(args) => check(&args),
         Command::Resolve(args) => load(&args.file).and_then(|loaded| print(&config::to_json(&loaded.config))),
+        Command::Explain(args) => explain(&args),
         Command::Models(args) => models(&args),
     };
     let (message, status) = match done {
@@ -222,6 +249,13 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
     };
     let (providers, models, routes) = (config.providers.len(), config.models.len(), config.routes.len());
     print(&format!("{file}: no problems{warned} (providers: {providers}, models: {models}, routes: {routes})\n"))
+}
+
+fn explain(args: &ExplainArgs) -> Result<(), Failure> {
+    let router = Router::new(load(&args.file.file)?.config);
+    let body = read_file(&args.body)?;
+    let headers = explain::headers(&args.headers)?;
+    print(&explain::explain(&router, body.trim_end().as_bytes(), &headers, args.clock.today())?)
 }
 
 fn models(args: &ModelsArgs) -> Result<(), Failure> {
