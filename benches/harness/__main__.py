@@ -1,0 +1,52 @@
+"""Runs parts of the benchmark and keeps what they find; see scripts/bench."""
+
+import argparse
+import datetime
+import json
+import pathlib
+import sys
+import time
+
+from . import parts, system
+from .world import World
+
+PARTS = {
+    "honest": parts.honest,
+    "relay": parts.relay,
+    "translate": parts.translate,
+    "streams": parts.streams,
+    "held": parts.held,
+    "plan": parts.plan,
+    "latency": parts.latency,
+    "startup": parts.startup,
+}
+
+
+def main():
+    arguments = argparse.ArgumentParser(prog="scripts/bench")
+    arguments.add_argument("--results", type=pathlib.Path, required=True)
+    arguments.add_argument("--directory", type=pathlib.Path, required=True)
+    arguments.add_argument("--quick", action="store_true")
+    for program in ("dragoman", "module", "idle", "envoy", "upstream", "load"):
+        arguments.add_argument(f"--{program}", type=lambda path: pathlib.Path(path).resolve(), required=True)
+    arguments.add_argument("parts", nargs="*", choices=[*PARTS, []])
+    given = arguments.parse_args()
+    programs = {name: value for name, value in vars(given).items() if isinstance(value, pathlib.Path)}
+    for name in given.parts or PARTS:
+        print(f"{name}:", flush=True)
+        began = time.monotonic()
+        with World(programs, given.directory, given.quick) as world:
+            found = PARTS[name](world)
+        results = json.loads(given.results.read_text()) if given.results.exists() else {}
+        results[name] = {
+            "found": found,
+            "when": datetime.date.today().isoformat(),
+            "seconds": round(time.monotonic() - began),
+            "machine": system.machine(),
+            "quick": given.quick,
+        }
+        given.results.parent.mkdir(parents=True, exist_ok=True)
+        given.results.write_text(json.dumps(results, indent=1))
+
+
+sys.exit(main())
