@@ -55,6 +55,7 @@ def peak(world, case):
         with world.envoys(name) as started:
             process, address = started[name]
             measure.warm(world.load, world.side(name, process, address, work.RELAY[0]), 32, 0.5)
+            process.forget_peak()
             found["before"][name] = process.resident()
             measure.warm(world.load, world.side(name, process, address, case), case.connections, 2.0)
             found["peak"][name] = process.peak()
