@@ -19,6 +19,7 @@ PARTS = {
     "plan": parts.plan,
     "latency": parts.latency,
     "startup": parts.startup,
+    "others": parts.others,
 }
 
 

@@ -1,9 +1,11 @@
 """The parts of the benchmark. Each gives plain data: what is measured, and of what a document is made."""
 
+import contextlib
 import statistics
+import subprocess
 import time
 
-from . import measure, system, work
+from . import measure, rivals, system, work
 from .measure import difference, field, ratio, summary
 
 ENVOYS = ("floor", "idle", "dragoman")
@@ -202,3 +204,64 @@ def honest(world):
                 f"{found['wrk'][name]['wrk']['median']:.1f} µs by wrk, at {found['wrk'][name]['rate']:.0f} a second")
     say(f"the provider alone: {found['provider']['load']:.0f} answers a second, {found['provider']['events']:.0f} events")
     return found
+
+
+def others(world):
+    """The same work by other gateways, and by Envoy's own filter."""
+    found = {"missing": {}, "rows": [], "latency": [], "titles": {"native": "Envoy's `ai_protocol_manager`"}}
+    with contextlib.ExitStack() as stack:
+        started = dict(stack.enter_context(world.envoys("floor", "dragoman", "native")))
+        askers = {name: (lambda case, name=name: world.side(name, *started[name], case)) for name in started}
+        for rival in rivals.RIVALS:
+            found["titles"][rival.name] = f"{rival.title} ({rival.package})"
+            try:
+                process, address = stack.enter_context(rivals.running(rival, world))
+                askers[rival.name] = lambda case, rival=rival, process=process, address=address: rival.side(
+                    process, address, world, case)
+            except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+                found["missing"][rival.name] = str(error)[-600:]
+                say(f"{rival.name}: cannot be run: {str(error)[-200:]}")
+        rounds = 3 if world.quick else 5
+        for case in (work.RELAY[0], work.TRANSLATE[0], work.STREAMS[0], work.STREAMS[1]):
+            sides = able([ask(case) for ask in askers.values()], case, found)
+            runs = measure.compare(world.load, sides, 16, rounds)
+            per = world.events if case.stream else 1
+            unit = "µs an event" if case.stream else "µs"
+            row = cpu_row(case, runs, [side.name for side in sides],
+                          lambda run, per=per: run["cpu"] / run["requests"] / per * 1e6, unit)
+            # Of interest is how many times the others' cost is ours.
+            row["times"] = {name: ratio(runs, name, "dragoman") for name in runs if name != "dragoman"}
+            found["rows"].append(row)
+            found["latency"].append(added_latency(world, case, sides, runs))
+    return found
+
+
+def able(sides, case, found):
+    """Those that answer this case, with what the others said."""
+    good = []
+    for side in sides:
+        status, told = side.ask()
+        if status == 200 and (b"data: " in told) == case.stream:
+            good.append(side)
+        else:
+            found["missing"][f"{side.name}, {case.name}"] = f"answers {status}: {told[:200]!r}"
+            say(f"{side.name} cannot do {case.name}: {status} {told[:100]!r}")
+    return good
+
+
+def added_latency(world, case, sides, runs):
+    """Each at half of what it can carry: its first byte, less the provider's own at the same rate."""
+    row = {"case": case.name, "title": case.title, "rate": {}, "p50": {}, "p99": {}}
+    path = work.KINDS[case.kind][1]
+    direct = measure.Side("direct", world.provider, world.provider_address, f"/{case.pace}{path}", case.body("m"))
+    for side in sides:
+        rate = statistics.median(run["requests"] / run["seconds"] for run in runs[side.name]) / 2
+        row["rate"][side.name] = rate
+        pairs = []
+        for _ in range(3 if world.quick else 5):
+            pairs.append([world.load.run(one, 16, max(20, int(rate * 2)), rate)["first_us"] for one in (direct, side)])
+        for percent in ("p50", "p99"):
+            row[percent][side.name] = summary([through[percent] - alone[percent] for alone, through in pairs])
+    added = "  ".join(f"{name} {row['p50'][name]['median']:.0f}/{row['p99'][name]['median']:.0f}" for name in row["p50"])
+    say(f"{case.name:18} added to the first byte, µs p50/p99: {added}")
+    return row

@@ -30,7 +30,12 @@ const HELD_PACE: Duration = Duration::from_secs(1);
 const TEXT: &str = "A dragoman was an interpreter, translator and official guide between Turkish-, Arabic- and \
     Persian-speaking countries and European embassies, consulates and trading posts in the Middle East. \
     A dragoman had to have a knowledge of all their languages.";
-const WORD: &str = " word";
+/// Said in turn: some gateways break a stream off that says the same over and over.
+const WORDS: [&str; 5] = [" word", " said", " much", " like", " this"];
+
+fn word(number: usize) -> &'static str {
+    WORDS[number % WORDS.len()]
+}
 
 #[derive(Clone, Copy, PartialEq)]
 enum Format {
@@ -102,7 +107,7 @@ fn openai_events() -> Vec<String> {
         format!("data: {head}{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}],\"usage\":null}}\n\n")
     };
     let mut events = vec![chunk(r#"{"role":"assistant","content":"","refusal":null}"#, "null")];
-    events.extend((0..EVENTS - 4).map(|_| chunk(&format!("{{\"content\":\"{WORD}\"}}"), "null")));
+    events.extend((0..EVENTS - 4).map(|number| chunk(&format!("{{\"content\":\"{}\"}}", word(number)), "null")));
     events.push(chunk("{}", "\"stop\""));
     events.push(format!("data: {head}],\"usage\":{{\"prompt_tokens\":210,\"completion_tokens\":196,\"total_tokens\":406,\"prompt_tokens_details\":{{\"cached_tokens\":0,\"audio_tokens\":0}},\"completion_tokens_details\":{{\"reasoning_tokens\":0,\"audio_tokens\":0,\"accepted_prediction_tokens\":0,\"rejected_prediction_tokens\":0}}}}}}\n\n"));
     events.push("data: [DONE]\n\n".to_owned());
@@ -111,9 +116,10 @@ fn openai_events() -> Vec<String> {
 
 fn anthropic_events() -> Vec<String> {
     let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
-    let delta = format!(
-        r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{WORD}"}}              }}"#
-    );
+    let delta = |number| {
+        let text = word(number);
+        format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}              }}"#)
+    };
     let mut events = vec![
         event(
             "message_start",
@@ -125,7 +131,7 @@ fn anthropic_events() -> Vec<String> {
         ),
         event("ping", r#"{"type": "ping"}"#),
     ];
-    events.extend((0..EVENTS - 6).map(|_| event("content_block_delta", &delta)));
+    events.extend((0..EVENTS - 6).map(|number| event("content_block_delta", &delta(number))));
     events.push(event("content_block_stop", r#"{"type":"content_block_stop","index":0     }"#));
     events.push(event(
         "message_delta",
@@ -139,9 +145,10 @@ fn gemini_events() -> Vec<String> {
     let chunk = |number: usize| {
         let finish = if number == EVENTS { r#""finishReason":"STOP","# } else { "" };
         format!(
-            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{WORD}\"}}],\"role\":\"model\"}},{finish}\"index\":0}}],\
+            "data: {{\"candidates\":[{{\"content\":{{\"parts\":[{{\"text\":\"{}\"}}],\"role\":\"model\"}},{finish}\"index\":0}}],\
              \"usageMetadata\":{{\"promptTokenCount\":210,\"candidatesTokenCount\":{number},\"totalTokenCount\":{}}},\
              \"modelVersion\":\"gemini-3.8-flash\",\"responseId\":\"wN2XaJ3sGpKzkdUPgYqB8Qk\"}}\r\n\r\n",
+            word(number),
             210 + number
         )
     };
