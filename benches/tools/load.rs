@@ -156,7 +156,8 @@ impl Connection {
             }
             if matches!(rest, Rest::Nothing | Rest::Length(0)) {
                 answer.last = Instant::now();
-                return Ok(answer);
+                // More than was promised is no answer to anything.
+                return if consumed == filled { Ok(answer) } else { Err(std::io::ErrorKind::InvalidData.into()) };
             }
             self.buffer.copy_within(consumed..filled, 0);
             filled -= consumed;
@@ -177,6 +178,7 @@ impl Connection {
         while at < filled {
             let bytes = &self.buffer[at..filled];
             match rest {
+                Rest::Length(0) | Rest::Nothing => break,
                 Rest::Length(left) | Rest::Chunk(left) => {
                     let take = bytes.len().min(*left);
                     *left -= take;
@@ -201,7 +203,6 @@ impl Connection {
                         *rest = Rest::Nothing;
                     }
                 }
-                Rest::Nothing => break,
             }
         }
         at

@@ -104,7 +104,9 @@ impl Format {
 fn openai_events() -> Vec<String> {
     let head = r#"{"id":"chatcmpl-BdQ0f0w9w8Xq2n7R","object":"chat.completion.chunk","created":1767225600,"model":"gpt-6.1-sol-2026-10-01","service_tier":"default","system_fingerprint":"fp_560af6e559","choices":["#;
     let chunk = |delta: &str, finish: &str| {
-        format!("data: {head}{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}],\"usage\":null}}\n\n")
+        format!(
+            "data: {head}{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}],\"usage\":null}}\n\n"
+        )
     };
     let mut events = vec![chunk(r#"{"role":"assistant","content":"","refusal":null}"#, "null")];
     events.extend((0..EVENTS - 4).map(|number| chunk(&format!("{{\"content\":\"{}\"}}", word(number)), "null")));
@@ -118,7 +120,9 @@ fn anthropic_events() -> Vec<String> {
     let event = |name: &str, data: &str| format!("event: {name}\ndata: {data}\n\n");
     let delta = |number| {
         let text = word(number);
-        format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}              }}"#)
+        format!(
+            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}              }}"#
+        )
     };
     let mut events = vec![
         event(
