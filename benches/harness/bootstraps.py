@@ -1,0 +1,129 @@
+"""Envoy's configurations: the one that `dragoman envoy` prints, and those it is compared with.
+
+The floor is the very same file without our two filters: listener, limits, error pages, retry policy, clusters
+and credentials stay. Only the choice of the cluster, which our filter makes, has to be written down: a route
+for each path of the provider, as cheap as routes get.
+"""
+
+import copy
+import json
+
+import yaml
+
+from . import system, work
+
+KEY = "BENCH_KEY"
+WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
+
+
+def gateway(provider, kinds, listen):
+    """gateway.yaml: a provider and a model for each kind and pace, and the large plans."""
+    providers, models, routes = {}, {}, {}
+    for kind in kinds:
+        base, _, model = work.KINDS[kind]
+        for pace in work.PACES:
+            name = f"{kind}-{pace}"
+            providers[name] = {"kind": kind, "url": f"http://{provider}/{pace}{base}", "credential": {"env": KEY}}
+            models[name] = {"provider": name, "id": model, "max_output": 64000, "sampling": ["temperature"]}
+    for count in work.LARGE_PLANS:
+        targets = [f"plan-{number}" for number in range(count)]
+        routes[f"targets-{count}"] = {"targets": targets}
+        for number, name in enumerate(targets):
+            kind = kinds[number % len(kinds)]
+            models[name] = {**models[f"{kind}-json"], "id": f"{models[f'{kind}-json']['id']}-{number}"}
+    return {"version": "bench", "listen": listen, "providers": providers, "models": models, "routes": routes}
+
+
+def known_kinds(command, directory):
+    """The kinds that this Dragoman has, and for the others what it says of them."""
+    known, missing = [], {}
+    for kind in work.KINDS:
+        file = directory / f"kind-{kind}.yaml"
+        # JSON is YAML.
+        file.write_text(json.dumps({
+            "version": "kind",
+            "providers": {kind: {"credential": "none"}},
+            "models": {"m": {"provider": kind, "id": "m", "max_output": 1000}},
+        }))
+        try:
+            system.output(command, "check", file)
+            known.append(kind)
+        except Exception:
+            missing[kind] = f"this Dragoman has no provider kind {kind}"
+    return known, missing
+
+
+class Bootstraps:
+    def __init__(self, command, module, idle, provider, kinds, directory):
+        self.idle = idle
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        file = directory / "gateway.yaml"
+        file.write_text(json.dumps(gateway(provider, kinds, "127.0.0.1:18080")))
+        self.printed = yaml.safe_load(system.output(command, "envoy", file, "--module", module))
+
+    def write(self, name):
+        """A bootstrap's file, and the address at which it listens."""
+        bootstrap = {"dragoman": self.dragoman, "floor": self.floor, "idle": self.with_idle,
+                     "native": self.with_native}[name]()
+        port = system.free_port()
+        listener = bootstrap["static_resources"]["listeners"][0]
+        listener["address"]["socket_address"]["port_value"] = port
+        file = self.directory / f"{name}-{port}.json"
+        file.write_text(json.dumps(bootstrap, indent=1))
+        return file, f"127.0.0.1:{port}"
+
+    def dragoman(self):
+        return copy.deepcopy(self.printed)
+
+    def floor(self):
+        bootstrap = copy.deepcopy(self.printed)
+        for filters in all_filters(bootstrap):
+            filters[:] = [one for one in filters if not one["name"].startswith("dragoman.")]
+        host = manager(bootstrap)["route_config"]["virtual_hosts"][0]
+        by_name = {route["name"]: route for route in host["routes"]}
+        host["routes"] = []
+        for cluster in bootstrap["static_resources"]["clusters"]:
+            kind, _, pace = cluster["name"].partition("-")
+            if kind not in work.KINDS or pace not in work.PACES:
+                continue
+            path = work.KINDS[kind][1].split(":")[0]
+            action = dict(by_name["whole" if pace == "json" else "stream"]["route"])
+            action = {key: value for key, value in action.items() if "cluster" not in key}
+            retry = {key: value for key, value in action["retry_policy"].items() if "cluster" not in key}
+            action = {**action, "cluster": cluster["name"], "retry_policy": retry}
+            host["routes"].append({"match": {"prefix": f"/{pace}{path}"}, "route": action})
+        return bootstrap
+
+    def with_idle(self):
+        bootstrap = self.floor()
+        for filters, stage in zip(all_filters(bootstrap), self.stages()):
+            if stage:
+                stage = copy.deepcopy(stage)
+                config = stage["typed_config"]["config"]
+                config["vm_config"]["code"]["local"]["filename"] = str(self.idle)
+                config["configuration"]["value"] = "{}"
+                filters.insert(0, stage)
+        return bootstrap
+
+    def with_native(self):
+        from . import native
+        return native.add(self.floor())
+
+    def stages(self):
+        """Our filter in each chain, in the order of the chains; there are chains without."""
+        chains = all_filters(self.printed)
+        return [next((one for one in chain if one["name"].startswith("dragoman.")), None) for chain in chains]
+
+
+def manager(bootstrap):
+    return bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+
+
+def all_filters(bootstrap):
+    """The chain of the listener, and that of each cluster."""
+    chains = [manager(bootstrap)["http_filters"]]
+    for cluster in bootstrap["static_resources"]["clusters"]:
+        options = cluster.get("typed_extension_protocol_options", {})
+        chains += [option["http_filters"] for option in options.values() if "http_filters" in option]
+    return chains

@@ -1,0 +1,123 @@
+"""Comparison: the sides take turns, a slice of about a second each, and what counts is the ratio within a turn.
+
+A machine gets slower and faster by the minute; what happens to one side happens to its neighbour in time as well.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+
+from . import system
+
+
+@dataclasses.dataclass
+class Side:
+    """A gateway that is running, and how it is asked."""
+
+    name: str
+    process: system.Process
+    address: str
+    path: str
+    body: bytes
+    headers: dict = dataclasses.field(default_factory=dict)
+
+    def ask(self):
+        return system.ask(self.address, self.path, self.body, self.headers)
+
+
+class Load:
+    def __init__(self, program, directory):
+        self.program = program
+        self.directory = pathlib.Path(directory)
+
+    def run(self, side, connections, requests, rate=None):
+        """A run, with the processor time that the side has taken for it."""
+        mode = (["rate", rate] if rate else []) + ["requests", requests]
+        before = side.process.cpu()
+        said = subprocess.run(self.command(side, connections, mode), env=self.env(side), check=True,
+                              capture_output=True, text=True, preexec_fn=on_load).stdout
+        taken = side.process.cpu() - before
+        result = json.loads(said)
+        if result["failed"]:
+            raise RuntimeError(f"{side.name}: {result['failed']} of {result['requests']} requests failed")
+        result["cpu"] = taken
+        result["busy"] = taken / result["seconds"]
+        result["us"] = taken / result["requests"] * 1e6
+        return result
+
+    def hold(self, side, connections):
+        """The streams, once all are open; they are until the process is stopped."""
+        process = system.Process(self.command(side, connections, ["hold"]), {system.LOAD}, stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env(side))
+        said = process.child.stdout.readline()
+        if said != b"held\n":
+            process.stop()
+            raise RuntimeError(f"{side.name}: {process.child.stderr.read().decode()[-500:]}")
+        return process
+
+    def command(self, side, connections, mode):
+        file = self.directory / f"body-{side.name}"
+        if not file.exists() or file.read_bytes() != side.body:
+            file.write_bytes(side.body)
+        return [str(word) for word in [self.program, side.address, side.path, file, connections, *mode]]
+
+    def env(self, side):
+        headers = "\n".join(f"{name}: {value}" for name, value in side.headers.items())
+        return {**os.environ, "BENCH_HEADERS": headers}
+
+
+def on_load():
+    os.sched_setaffinity(0, {system.LOAD})
+
+
+def warm(load, side, connections, seconds):
+    """Until compilers and caches have settled; gives the rate."""
+    requests, spent, rate = connections, 0.0, 0.0
+    while spent < seconds:
+        result = load.run(side, connections, int(requests))
+        spent += result["seconds"]
+        rate = result["requests"] / result["seconds"]
+        requests = max(connections, min(requests * 4, rate * max(0.3, seconds - spent)))
+    return rate
+
+
+def compare(load, sides, connections, rounds, slice_seconds=1.0, warm_seconds=2.0, rate=None):
+    """By side: a list of runs, one for each turn."""
+    counts = {}
+    for side in sides:
+        status, told = side.ask()
+        if status != 200:
+            raise RuntimeError(f"{side.name} answers {status}: {told[:500]!r}")
+        capacity = warm(load, side, connections, warm_seconds)
+        counts[side.name] = max(connections, int((rate or capacity) * slice_seconds))
+    runs = {side.name: [] for side in sides}
+    for turn in range(rounds):
+        # A B, B A: whoever comes first has no advantage.
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            runs[side.name].append(load.run(side, connections, counts[side.name], rate))
+    return runs
+
+
+def summary(values):
+    """The median, and between what the middle half lies."""
+    values = sorted(values)
+    if len(values) < 3:
+        return {"median": statistics.median(values), "low": values[0], "high": values[-1]}
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": statistics.median(values), "low": low, "high": high}
+
+
+def field(runs, name, read):
+    return summary([read(run) for run in runs[name]])
+
+
+def ratio(runs, over, under, read=lambda run: run["us"]):
+    """Of two sides, turn by turn."""
+    return summary([read(a) / read(b) for a, b in zip(runs[over], runs[under])])
+
+
+def difference(runs, over, under, read):
+    return summary([read(a) - read(b) for a, b in zip(runs[over], runs[under])])

@@ -1,0 +1,278 @@
+"""The parts of the benchmark. Each gives plain data: what is measured, and of what a document is made."""
+
+import contextlib
+import statistics
+import subprocess
+import time
+
+from . import measure, rivals, system, work
+from .measure import difference, field, ratio, summary
+
+ENVOYS = ("floor", "idle", "dragoman")
+
+
+def say(text):
+    print("  " + text, flush=True)
+
+
+def cpu_row(case, runs, names, read=lambda run: run["us"], unit="µs"):
+    """Cost by side, and the ratios between Dragoman and each of the others."""
+    row = {
+        "case": case.name, "title": case.title, "unit": unit,
+        "cost": {name: field(runs, name, read) for name in names},
+        "busy": {name: field(runs, name, lambda run: run["busy"]) for name in names},
+        "ratio": {name: ratio(runs, "dragoman", name, read) for name in names if name != "dragoman"},
+        "over": {name: difference(runs, "dragoman", name, read) for name in names if name != "dragoman"},
+    }
+    cost = "  ".join(f"{name} {row['cost'][name]['median']:.2f}" for name in names)
+    times = "  ".join(f"{row['ratio'][name]['median']:.2f} × {name}" for name in row["ratio"])
+    say(f"{case.name:18} {unit}: {cost};  {times}")
+    return row
+
+
+def json_rows(world, cases, names=ENVOYS):
+    rows = []
+    with world.envoys(*names) as started:
+        for case in world.known(cases):
+            sides = [world.side(name, *started[name], case) for name in names]
+            runs = measure.compare(world.load, sides, case.connections, world.rounds)
+            rows.append(cpu_row(case, runs, names))
+    return rows
+
+
+def relay(world):
+    rows = json_rows(world, work.RELAY)
+    return {"rows": rows, "peaks": [peak(world, case) for case in work.RELAY if case.size > 1 << 17]}
+
+
+def translate(world):
+    return {"rows": json_rows(world, work.TRANSLATE)}
+
+
+def peak(world, case):
+    """The most memory, over what each had before, with so many bodies in flight. Each Envoy is a new one."""
+    # So many that what the VM takes once is little beside them.
+    connections = 64
+    flight = connections * case.size
+    found = {"case": case.name, "title": case.title, "in_flight": flight, "before": {}, "peak": {}}
+    for name in ("floor", "dragoman"):
+        with world.envoys(name) as started:
+            process, address = started[name]
+            measure.warm(world.load, world.side(name, process, address, work.RELAY[0]), 32, 0.5)
+            process.forget_peak()
+            found["before"][name] = process.resident()
+            measure.warm(world.load, world.side(name, process, address, case), connections, 2.0)
+            found["peak"][name] = process.peak()
+    grown = {name: found["peak"][name] - found["before"][name] for name in found["peak"]}
+    found["over_floor"] = (found["peak"]["dragoman"] - found["peak"]["floor"]) / flight
+    found["growth_over_floor"] = (grown["dragoman"] - grown["floor"]) / flight
+    say(f"{case.name:18} peak over plain Envoy's: {found['over_floor']:.2f} × the bodies in flight "
+        f"(growth: {found['growth_over_floor']:.2f} ×)")
+    return found
+
+
+def plan(world):
+    """A route with few targets and one with many."""
+    rows = []
+    with world.envoys("floor", "dragoman") as started:
+        for count in work.LARGE_PLANS:
+            case = work.Case(f"plan-{count}", f"a route of {count} targets", "openai", "json")
+            sides = [world.side("floor", *started["floor"], case),
+                     world.side("dragoman", *started["dragoman"], case, model=f"targets-{count}")]
+            runs = measure.compare(world.load, sides, case.connections, world.rounds)
+            rows.append(cpu_row(case, runs, ("floor", "dragoman")))
+    return {"rows": rows}
+
+
+def streams(world):
+    rows = []
+    with world.envoys(*ENVOYS) as started:
+        for case in world.known(work.STREAMS):
+            sides = [world.side(name, *started[name], case) for name in ENVOYS]
+            # Of streams that wait most of the time, many are open, and a turn has two from each connection.
+            paced = case.pace == "paced"
+            connections = 48 if paced else case.connections
+            runs = measure.compare(world.load, sides, connections, world.rounds, 2.0 if paced else 1.0)
+            rows.append(cpu_row(case, runs, ENVOYS, lambda run: run["cpu"] / run["requests"] / world.events * 1e6,
+                                "µs an event"))
+    return {"rows": rows, "events": world.events}
+
+
+def held(world):
+    """Many streams that are open at once, each with an event a second: a thousand, and then two thousand more.
+
+    What a start leaves behind (V8's compiler uses a lot) is used again before memory grows, which hides what the
+    first streams take. The last thousand tell.
+    """
+    rows = []
+    count = 100 if world.quick else 1000
+    for case in world.known(work.HELD):
+        row = {"case": case.name, "title": case.title, "streams": count, "first": {}, "last": {}, "cpu": {}}
+        for name in ENVOYS:
+            with world.envoys(name) as started, contextlib.ExitStack() as stack:
+                process, address = started[name]
+                # Compilers are done, and the heaps have what short requests need.
+                measure.warm(world.load, world.side(name, process, address, work.RELAY[0]), 32, 2.0)
+                sizes = [process.resident()]
+                for step in range(3):
+                    stack.enter_context(world.load.hold(world.side(name, process, address, case), count))
+                    time.sleep(5)
+                    if step == 0:
+                        spent, began = process.cpu(), time.monotonic()
+                        time.sleep(5)
+                        row["cpu"][name] = (process.cpu() - spent) / (time.monotonic() - began) * 100
+                    sizes.append(process.resident())
+                row["first"][name] = (sizes[1] - sizes[0]) / count
+                row["last"][name] = (sizes[3] - sizes[2]) / count
+        row["over_floor"] = {which: row[which]["dragoman"] - row[which]["floor"] for which in ("first", "last")}
+        say(f"{case.name:18} over plain Envoy's, a stream: {row['over_floor']['first'] / 1024:.1f} KiB for the first "
+            f"{count}, {row['over_floor']['last'] / 1024:.1f} for the last; "
+            f"CPU {row['cpu']['dragoman']:.1f} % to {row['cpu']['floor']:.1f} %")
+        rows.append(row)
+    return {"rows": rows}
+
+
+def latency(world):
+    """The first byte at half of the load that Dragoman can carry."""
+    rows = []
+    cases = [work.RELAY[0], work.TRANSLATE[0], work.STREAMS[0], work.STREAMS[1]]
+    with world.envoys("floor", "dragoman") as started:
+        for case in world.known(cases):
+            sides = [world.side(name, *started[name], case) for name in ("floor", "dragoman")]
+            capacity = measure.warm(world.load, sides[1], case.connections, 2.0)
+            rate = capacity / 2
+            runs = measure.compare(world.load, sides, case.connections, world.rounds, 2.0, rate=rate)
+            row = {"case": case.name, "title": case.title, "rate": rate}
+            for percent in ("p50", "p99"):
+                def read(run):
+                    return run["first_us"][percent]
+                row[percent] = {name: field(runs, name, read) for name in runs}
+                row[percent]["added"] = difference(runs, "dragoman", "floor", read)
+            say(f"{case.name:18} at {rate:.0f} a second: first byte {row['p50']['added']['median']:+.0f} µs p50, "
+                f"{row['p99']['added']['median']:+.0f} µs p99 to plain Envoy's {row['p50']['floor']['median']:.0f} "
+                f"and {row['p99']['floor']['median']:.0f}")
+            rows.append(row)
+    return {"rows": rows}
+
+
+def startup(world):
+    """From start to first answer on one processor, and what a worker takes."""
+    times = {name: [] for name in ENVOYS}
+    for _ in range(3 if world.quick else 7):
+        for name in ENVOYS:
+            process, address = world.envoy(name)
+            with process:
+                side = world.side(name, process, address, work.RELAY[0])
+                times[name].append(system.wait_for(process, side.ask, 30, pause=0.005))
+    found = {"seconds": {name: summary(times[name]) for name in ENVOYS}, "workers": {}, "slope": {}}
+    found["module"] = world.programs["module"].stat().st_size
+    counts = (1, 2, 4, 8)
+    for name in ENVOYS:
+        sizes = []
+        for workers in counts:
+            process, address = world.envoy(name, workers, set(system.CPUS))
+            with process:
+                side = world.side(name, process, address, work.RELAY[0])
+                system.wait_for(process, side.ask, 60)
+                # Connections enough that every worker has some.
+                world.load.run(side, 64, 2000)
+                time.sleep(1)
+                sizes.append(process.resident())
+        found["workers"][name] = dict(zip(counts, sizes))
+        found["slope"][name] = statistics.linear_regression(counts, sizes).slope
+    found["per_worker"] = found["slope"]["dragoman"] - found["slope"]["floor"]
+    say(f"first answer after {found['seconds']['dragoman']['median']:.2f} s "
+        f"(plain Envoy {found['seconds']['floor']['median']:.2f} s), module {found['module'] / 1024:.0f} KiB, "
+        f"{found['per_worker'] / 2**20:.1f} MiB a worker over plain Envoy's")
+    return found
+
+
+def honest(world):
+    """Whether the means are good enough: what the provider alone can carry, and whether wrk sees the same costs."""
+    from . import wrk
+    case = work.RELAY[0]
+    found = {"provider": {}, "wrk": {}}
+    direct = measure.Side("direct", world.provider, world.provider_address, "/json/v1/chat/completions",
+                          case.body("gpt"))
+    found["provider"]["load"] = measure.warm(world.load, direct, 32, 3.0)
+    found["provider"]["wrk"] = wrk.run(world, direct, 32, 3)["rate"]
+    stream = measure.Side("direct", world.provider, world.provider_address, "/stream/v1/chat/completions",
+                          work.STREAMS[0].body("gpt"))
+    found["provider"]["events"] = measure.warm(world.load, stream, 32, 3.0) * world.events
+    with world.envoys("floor", "dragoman") as started:
+        for name, (process, address) in started.items():
+            side = world.side(name, process, address, case)
+            measure.warm(world.load, side, 32, 2.0)
+            ours, theirs = [], []
+            for _ in range(world.rounds):
+                ours.append(world.load.run(side, 32, 15000))
+                theirs.append(wrk.run(world, side, 32, 1))
+            found["wrk"][name] = {
+                "load": summary([run["us"] for run in ours]), "wrk": summary([run["us"] for run in theirs]),
+                "rate": statistics.median(run["rate"] for run in theirs),
+            }
+            say(f"{name}: {found['wrk'][name]['load']['median']:.1f} µs by our load, "
+                f"{found['wrk'][name]['wrk']['median']:.1f} µs by wrk, at {found['wrk'][name]['rate']:.0f} a second")
+    say(f"the provider alone: {found['provider']['load']:.0f} answers a second, {found['provider']['events']:.0f} events")
+    return found
+
+
+def others(world):
+    """The same work by other gateways, and by Envoy's own filter."""
+    found = {"missing": {}, "rows": [], "latency": [], "titles": {"native": "Envoy's `ai_protocol_manager`"}}
+    with contextlib.ExitStack() as stack:
+        started = dict(stack.enter_context(world.envoys("floor", "dragoman", "native")))
+        askers = {name: (lambda case, name=name: world.side(name, *started[name], case)) for name in started}
+        for rival in rivals.RIVALS:
+            found["titles"][rival.name] = f"{rival.title} ({rival.package})"
+            try:
+                process, address = stack.enter_context(rivals.running(rival, world))
+                askers[rival.name] = lambda case, rival=rival, process=process, address=address: rival.side(
+                    process, address, world, case)
+            except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+                found["missing"][rival.name] = str(error)[-600:]
+                say(f"{rival.name}: cannot be run: {str(error)[-200:]}")
+        rounds = 3 if world.quick else 5
+        for case in (work.RELAY[0], work.TRANSLATE[0], work.STREAMS[0], work.STREAMS[1]):
+            sides = able([ask(case) for ask in askers.values()], case, found)
+            runs = measure.compare(world.load, sides, 16, rounds)
+            per = world.events if case.stream else 1
+            unit = "µs an event" if case.stream else "µs"
+            row = cpu_row(case, runs, [side.name for side in sides],
+                          lambda run, per=per: run["cpu"] / run["requests"] / per * 1e6, unit)
+            # Of interest is how many times the others' cost is ours.
+            row["times"] = {name: ratio(runs, name, "dragoman") for name in runs if name != "dragoman"}
+            found["rows"].append(row)
+            found["latency"].append(added_latency(world, case, sides, runs))
+    return found
+
+
+def able(sides, case, found):
+    """Those that answer this case, with what the others said."""
+    good = []
+    for side in sides:
+        status, told = side.ask()
+        if status == 200 and (b"data: " in told) == case.stream:
+            good.append(side)
+        else:
+            found["missing"][f"{side.name}, {case.name}"] = f"answers {status}: {told[:200]!r}"
+            say(f"{side.name} cannot do {case.name}: {status} {told[:100]!r}")
+    return good
+
+
+def added_latency(world, case, sides, runs):
+    """Each at half of what it can carry: its first byte, less the provider's own at the same rate."""
+    row = {"case": case.name, "title": case.title, "rate": {}, "p50": {}, "p99": {}}
+    path = work.KINDS[case.kind][1]
+    direct = measure.Side("direct", world.provider, world.provider_address, f"/{case.pace}{path}", case.body("m"))
+    for side in sides:
+        rate = statistics.median(run["requests"] / run["seconds"] for run in runs[side.name]) / 2
+        row["rate"][side.name] = rate
+        pairs = []
+        for _ in range(3 if world.quick else 5):
+            pairs.append([world.load.run(one, 16, max(20, int(rate * 2)), rate)["first_us"] for one in (direct, side)])
+        for percent in ("p50", "p99"):
+            row[percent][side.name] = summary([through[percent] - alone[percent] for alone, through in pairs])
+    added = "  ".join(f"{name} {row['p50'][name]['median']:.0f}/{row['p99'][name]['median']:.0f}" for name in row["p50"])
+    say(f"{case.name:18} added to the first byte, µs p50/p99: {added}")
+    return row

@@ -1,0 +1,76 @@
+"""Everything that a part of the benchmark needs to be running: the provider, Envoys, load."""
+
+import contextlib
+import pathlib
+
+from . import bootstraps, measure, system, work
+
+
+class World:
+    def __init__(self, programs, directory, quick):
+        self.programs = programs
+        self.directory = pathlib.Path(directory).resolve()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.quick = quick
+        self.load = measure.Load(programs["load"], self.directory)
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        self.provider = self.stack.enter_context(
+            system.Process([self.programs["upstream"]], {system.PROVIDER}, stdout=-1, stderr=None)
+        )
+        said = self.provider.child.stdout.readline().decode().split()
+        self.provider_address, self.events = said[0], int(said[1])
+        self.kinds, self.missing = bootstraps.known_kinds(self.programs["dragoman"], self.directory)
+        self.bootstraps = bootstraps.Bootstraps(
+            self.programs["dragoman"], self.programs["module"], self.programs["idle"], self.provider_address,
+            self.kinds, self.directory,
+        )
+        return self
+
+    def __exit__(self, *reason):
+        return self.stack.__exit__(*reason)
+
+    @property
+    def rounds(self):
+        return 3 if self.quick else 9
+
+    def envoy(self, name, workers=1, cpus=None):
+        """A started Envoy, and its address. It has answered nothing yet."""
+        file, address = self.bootstraps.write(name)
+        process = system.Process(
+            [self.programs["envoy"], "--disable-hot-restart", "--log-level", "warning", "--concurrency", workers,
+             "--config-path", file],
+            cpus or {system.MEASURED}, log=file.with_suffix(".log"), env={bootstraps.KEY: "sk-bench"},
+        )
+        return process, address
+
+    @contextlib.contextmanager
+    def envoys(self, *names):
+        """Envoys by name that answer."""
+        with contextlib.ExitStack() as stack:
+            started = {}
+            for name in names:
+                process, address = self.envoy(name)
+                started[name] = stack.enter_context(process), address
+            for name, (process, address) in started.items():
+                side = self.side(name, process, address, work.RELAY[0])
+                system.wait_for(process, side.ask, 30)
+            yield started
+
+    def side(self, name, process, address, case, model=None):
+        """How an Envoy is asked for a case: ours by the name of a model, the others by the provider's path."""
+        if name == "dragoman":
+            return measure.Side(name, process, address, "/v1/chat/completions", case.body(model or case.target))
+        path = work.KINDS[case.kind][1]
+        if case.kind == "gemini" and case.stream:
+            path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
+        return measure.Side(name, process, address, f"/{case.pace}{path}", case.body(work.KINDS[case.kind][2]))
+
+    def known(self, cases):
+        """The cases whose kind there is."""
+        for case in cases:
+            if case.kind in self.missing:
+                print(f"  {case.name}: left out, {self.missing[case.kind]}", flush=True)
+            else:
+                yield case
