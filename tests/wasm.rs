@@ -62,3 +62,11 @@ fn sizes_beyond_32_bits_are_no_surprise() {
     assert!(config::from_json(document("99999999999999999999GiB").as_bytes()).is_err());
     assert!(sse::MAX_EVENT < usize::MAX / 16);
 }
+
+/// Prices, dates and shares are larger than a pointer, or come out of the system's calendar.
+#[wasm_bindgen_test]
+fn a_resolved_document_resolves_to_itself() {
+    let document = include_str!("config/valid/zz_everything.json");
+    let config = config::from_json(document.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config::to_json(&config), document);
+}

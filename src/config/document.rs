@@ -292,8 +292,8 @@ impl<'d> Cursor<'d> {
         }
     }
 
-    /// A number as it was written. (Out of JSON it is the shortest text for a double, which for up to 15
-    /// digits is what was written.)
+    /// A number as it was written. Out of JSON it is the shortest text for a double, which for up to 15
+    /// digits is what was written: the reader divides two whole numbers that a double holds exactly.
     pub fn number(&self) -> Option<Cow<'d, str>> {
         match &self.node.value {
             Value::Unsigned(number) => Some(Cow::Owned(number.to_string())),

@@ -234,3 +234,24 @@ fn date(field: &Cursor<'_>) -> Option<Date> {
     }
     date
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::document::{Node, Report};
+    use crate::config::quantity::decimal_text;
+
+    #[test]
+    fn prices_survive_json_to_the_last_digit() {
+        let mut random = 1u64;
+        for small in 0..20_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            for micro in [small, random % MOST_DOLLARS, MOST_DOLLARS - small] {
+                let text = decimal_text(micro, PRICE_PLACES);
+                let node = Node::from_json(text.as_bytes()).unwrap();
+                let report = Report::default();
+                assert_eq!(dollars(&Cursor::new(&node, &report)), Some(micro), "{text}");
+            }
+        }
+    }
+}
