@@ -99,6 +99,11 @@ pub(super) fn check_replacements(models: &[Row<'_, Model>]) {
 const IMPLIED: &[(Capability, Capability)] = &[
     (Capability::ParallelTools, Capability::Tools),
     (Capability::StreamTools, Capability::Tools),
+    // Who writes a list thinks of neither; providers that cannot fetch images refuse them where requests
+    // are written.
+    (Capability::ParallelTools, Capability::StreamTools),
+    (Capability::Tools, Capability::StreamTools),
+    (Capability::Images, Capability::ImageUrls),
     (Capability::JsonSchema, Capability::JsonObject),
 ];
 
