@@ -128,7 +128,9 @@ fn word(value: &RawValue) -> Option<String> {
 fn presentable(message: String) -> Option<String> {
     let message = message.trim();
     let tags = ["<html", "<HTML", "<!doctype", "<!DOCTYPE", "<head", "<body"];
-    if message.is_empty() || message.starts_with('<') || tags.iter().any(|tag| message.contains(tag)) {
+    // Not so DashScope's `<400> InternalError…`.
+    let is_page = message.strip_prefix('<').is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
+    if message.is_empty() || is_page || tags.iter().any(|tag| message.contains(tag)) {
         return None;
     }
     let cut = message.get(..message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();
@@ -278,6 +280,7 @@ mod tests {
             ("C11", "upstream connect error", "upstream connect error", None),
             ("C11", "<!DOCTYPE html><h1>502</h1>", "The provider answered with status 502.", None),
             ("C11", r#"{"error":{"message":"<html>"}}"#, "The provider answered with status 502.", None),
+            ("C1", r#"{"error":{"message":"<400> m","code":"c"}}"#, "<400> m", Some("c")),
             ("C13", "", "The provider answered with status 502.", None),
             ("C13", "{}", "The provider answered with status 502.", None),
         ] {

@@ -207,7 +207,7 @@ mod tests {
         ("Fireworks", 400, r#"{"error":{"message":"The prompt is too long: 9000, model maximum context length: 8192","type":"invalid_request_error"}}"#, CONTEXT),
         ("xAI", 400, r#"{"code":"Client specified an invalid argument","error":"This model's maximum prompt length is 131072 but the request contains 136973 tokens."}"#, CONTEXT),
         ("Moonshot", 400, r#"{"error":{"message":"Invalid request: Your request exceeded model token limit: 8192","type":"invalid_request_error"}}"#, CONTEXT),
-        ("Qwen", 400, r#"{"error":{"code":"invalid_parameter_error","message":"Range of input length should be [1, 30720]","type":"invalid_request_error"}}"#, CONTEXT),
+        ("Qwen", 400, r#"{"error":{"code":"invalid_parameter_error","message":"<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 30720]","type":"invalid_request_error"}}"#, CONTEXT),
         ("Z.ai", 400, r#"{"error":{"code":"1261","message":"Prompt exceeds max length"}}"#, CONTEXT),
         ("watsonx", 400, r#"{"errors":[{"code":"invalid_input_argument","message":"the number of input tokens 9 cannot exceed the total tokens limit 8 for this model"}]}"#, CONTEXT),
         ("watsonx", 403, r#"{"errors":[{"code":"token_quota_reached","message":"x"}]}"#, QUOTA),

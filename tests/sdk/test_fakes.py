@@ -9,6 +9,8 @@ import urllib.error
 import urllib.request
 
 import anthropic
+import groq
+import mistralai.client
 import openai
 import pytest
 
@@ -76,6 +78,110 @@ class ChatCompletions:
         return {"authorization": f"Bearer {key}"}
 
 
+class Azure(ChatCompletions):
+    """OpenAI's SDK again, by the client that has the deployment in the path."""
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        version = DESCRIBED[name]["provider"]["api_version"]
+        self.path = f"/openai/deployments/{self.model}/chat/completions?api-version={version}"
+        self.client = openai.AzureOpenAI(
+            azure_endpoint=url, api_key=key, api_version=version, max_retries=0, timeout=10
+        )
+
+    def headers(self, key):
+        return {"api-key": key}
+
+
+class Groq(ChatCompletions):
+    """Groq's own SDK, which was made from the same mould."""
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = groq.Groq(base_url=url.removesuffix("/openai/v1"), api_key=key, max_retries=0, timeout=10)
+
+    def error(self):
+        with pytest.raises(groq.BadRequestError) as raised:
+            self.create("hi", extra_body={"model": f"{self.model}?error=context_length_exceeded"})
+        return str(raised.value)
+
+
+class Mistral(ChatCompletions):
+    """Mistral's own SDK."""
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = mistralai.client.Mistral(server_url=url.removesuffix("/v1"), api_key=key, timeout_ms=10_000)
+
+    def ask(self, messages, **more):
+        return self.client.chat.complete(model=self.model, messages=messages, **more)
+
+    def create(self, text, stream=False, **more):
+        messages = [{"role": "user", "content": text}]
+        if not stream:
+            return self.ask(messages, **more)
+        return [event.data for event in self.client.chat.stream(model=self.model, messages=messages, **more)]
+
+    def call(self):
+        message = self.create("use a tool", tools=[self.tool]).choices[0].message
+        (call,) = message.tool_calls
+        result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+        answer = self.ask([{"role": "user", "content": "use a tool"}, message, result], tools=[self.tool])
+        return call.function.name, json.loads(call.function.arguments), answer.choices[0].message.content
+
+    def error(self):
+        with pytest.raises(mistralai.client.errors.SDKError) as raised:
+            messages = [{"role": "user", "content": "hi"}]
+            self.client.chat.complete(model=f"{self.model}?error=context_length_exceeded", messages=messages)
+        return str(raised.value)
+
+
+class Watsonx(ChatCompletions):
+    """No SDK: IBM's logs in at its cloud before it asks anything. Answers are read by OpenAI's types."""
+
+    path = "/ml/v1/text/chat?version=2024-03-13"
+
+    def __init__(self, name, url, key):
+        self.model, self.url, self.key = DESCRIBED[name]["model"], url, key
+
+    def post(self, path, body):
+        data = json.dumps(body | {"model_id": body.get("model_id", self.model), "project_id": "p"}).encode()
+        headers = {"content-type": "application/json", **self.headers(self.key)}
+        return urllib.request.urlopen(urllib.request.Request(self.url + path, data, headers), timeout=10)
+
+    def ask(self, messages, **more):
+        with self.post(self.path, {"messages": messages, **more}) as answer:
+            return openai.types.chat.ChatCompletion.construct(**json.load(answer))
+
+    def create(self, text, stream=False, **more):
+        messages = [{"role": "user", "content": text}]
+        return self.chunks(messages, **more) if stream else self.ask(messages, **more)
+
+    def chunks(self, messages, **more):
+        with self.post(self.path.replace("chat", "chat_stream"), {"messages": messages, **more}) as answer:
+            events = [event.split("\n") for event in answer.read().decode().strip().split("\n\n")]
+        for number, (first, second, data) in enumerate(events):
+            assert (first, second) == (f"id: {number + 1}", "event: message")
+            yield openai.types.chat.ChatCompletionChunk.construct(**json.loads(data.removeprefix("data: ")))
+
+    def call(self):
+        message = self.create("use a tool", tools=[self.tool]).choices[0].message
+        (call,) = message.tool_calls
+        result = {"role": "tool", "tool_call_id": call.id, "content": "sunny"}
+        history = [{"role": "user", "content": "use a tool"}, message.model_dump(exclude_none=True), result]
+        answer = self.ask(history, tools=[self.tool])
+        return call.function.name, json.loads(call.function.arguments), answer.choices[0].message.content
+
+    def error(self):
+        body = {"messages": [{"role": "user", "content": "hi"}]}
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            self.post(self.path, body | {"model_id": f"{self.model}?error=context_length_exceeded"})
+        return raised.value.read().decode()
+
+    def good(self):
+        return {"model_id": self.model, "project_id": "p", "messages": [{"role": "user", "content": "hi"}]}
+
+
 class Messages:
     """Anthropic's own SDK."""
 
@@ -131,7 +237,14 @@ class Messages:
 
 
 # By the fake's name, or else by its format: see `dragoman-fakes --describe`.
-SDKS = {"openai": ChatCompletions, "anthropic": Messages}
+SDKS = {
+    "openai": ChatCompletions,
+    "azure": Azure,
+    "groq": Groq,
+    "mistral": Mistral,
+    "watsonx": Watsonx,
+    "anthropic": Messages,
+}
 
 
 def sdk_of(name):
@@ -141,6 +254,7 @@ def sdk_of(name):
 SEED = {"seed": 1}
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 USER = {"role": "user", "content": "hi"}
+TOOL = ChatCompletions.tool
 
 # What each vendor refuses, as a change of a good request: the status, and words of the vendor's.
 BAD = {
@@ -163,6 +277,34 @@ BAD = {
         ({"response_format": {"type": "json_schema"}}, 400, "unknown variant `json_schema`"),
         ({"messages": [{"role": "developer", "content": "x"}, USER]}, 400, "unknown variant `developer`"),
         ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS}]}, 400, "must be passed back to the API"),
+    ],
+    "qwen": [
+        ({"tool_choice": "required", "tools": [TOOL]}, 400, "tool_choice"),
+        ({"temperature": 2}, 400, "temperature"),
+    ],
+    "moonshot": [
+        ({"temperature": 1.5}, 400, "temperature"),
+        ({"n": 2}, 400, "'n'"),
+        ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS}]}, 400, "must be passed back to the API"),
+    ],
+    "groq": [
+        ({"foo": 1}, 400, "property 'foo' is unsupported"),
+        ({"n": 2}, 400, "'n'"),
+        ({"logprobs": True}, 400, "unsupported"),
+        ({"messages": [USER, {"role": "assistant", "content": "x", "refusal": None}]}, 400, "unsupported"),
+    ],
+    "openrouter": [
+        ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS}], "reasoning_effort": "low"}, 400, "reasoning"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, 400, "robot"),
+    ],
+    "azure": [
+        ({"foo": 1}, 400, "Unrecognized request argument supplied: foo"),
+        ({"temperature": 3}, 400, "temperature"),
+    ],
+    "watsonx": [
+        ({"foo": 1}, 400, '"invalid_request_entity"'),
+        ({"stream": True}, 400, '"invalid_request_entity"'),
+        ({"tool_choice": "auto", "tools": [TOOL]}, 400, "tool_choice_option"),
     ],
     "anthropic": [
         ({"foo": 1}, 400, "foo: Extra inputs are not permitted"),

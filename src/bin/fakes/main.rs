@@ -58,6 +58,12 @@ const FAKES: &[&dyn Fake] = &[
     &anthropic::Anthropic,
     &openai::Compatible(&openai::MISTRAL),
     &openai::Compatible(&openai::DEEPSEEK),
+    &openai::Compatible(&openai::QWEN),
+    &openai::Compatible(&openai::MOONSHOT),
+    &openai::Compatible(&openai::GROQ),
+    &openai::Compatible(&openai::OPENROUTER),
+    &openai::Compatible(&openai::AZURE),
+    &openai::Compatible(&openai::WATSONX),
 ];
 
 /// Fake LLM providers on loopback. Prints one line of JSON with their addresses when all of them listen.

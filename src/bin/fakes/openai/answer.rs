@@ -76,6 +76,11 @@ fn said(dialect: &Dialect, thinking: Option<&Thinking>, parts: &[Part]) -> Value
     }
     match (dialect.thoughts, thinking) {
         (Thoughts::Field(name), Some(thinking)) => drop(said.insert(name.to_owned(), json!(thinking.text))),
+        (Thoughts::Details, Some(Thinking { text, signature })) => {
+            said.insert("reasoning".to_owned(), json!(text));
+            let detail = json!({"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0, "text": text, "signature": signature});
+            said.insert("reasoning_details".to_owned(), json!([detail]));
+        }
         (Thoughts::Chunks, Some(thinking)) => {
             let text = said.get("content").filter(|content| content.is_string());
             let text = text.map(|text| json!({"type": "text", "text": text}));
@@ -181,7 +186,13 @@ pub fn events(dialect: &'static Dialect, prompt: &Prompt, reply: Reply, faults: 
         let events = (0..choices).map(|index| chunks.chunk(Kind::Token, index, &delta, "null"));
         events.collect::<Vec<_>>()
     });
-    Box::new(head.into_iter().chain(tokens).chain(tail))
+    let events = head.into_iter().chain(tokens).chain(tail);
+    if !dialect.numbered_events {
+        return Box::new(events);
+    }
+    let numbered =
+        |(number, event): (usize, Event)| Event { id: Some(number as u64 + 1), name: Some("message".into()), ..event };
+    Box::new(events.enumerate().map(numbered))
 }
 
 /// The first delta of a choice. OpenAI's has `null` where no content will follow.
@@ -203,6 +214,17 @@ fn thought_deltas(dialect: &'static Dialect, thinking: Thinking) -> Box<dyn Iter
             owned_tokens(text.into())
                 .map(move |token| format!(r#"{{"content":null,"{name}":{}}}"#, Value::String(token))),
         ),
+        Thoughts::Details => {
+            let piece = |text: &str, more: Value| {
+                let mut detail = json!({"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0});
+                if let (Some(detail), Value::Object(more)) = (detail.as_object_mut(), more) {
+                    detail.extend(more);
+                }
+                json!({"content": "", "reasoning": text, "reasoning_details": [detail]}).to_string()
+            };
+            let texts = owned_tokens(text.into()).map(move |token| piece(&token, json!({"text": token})));
+            Box::new(texts.chain(std::iter::once(piece("", json!({"signature": signature})))))
+        }
         Thoughts::Chunks => {
             let chunk = |text: &str, signature| json!({"content": [thought_chunk(text, signature)]}).to_string();
             let texts = owned_tokens(text.into()).map(move |token| chunk(&token, None));
@@ -249,6 +271,7 @@ fn done(faults: &Faults, chunks: &Chunks) -> Vec<Event> {
             vec![line("[DONE]"), late]
         }
         Some("json") => vec![line("\"[DONE]\"")],
+        _ if chunks.dialect.numbered_events => vec![],
         _ => vec![line("[DONE]")],
     }
 }

@@ -28,6 +28,10 @@ pub struct Dialect {
     pub base_path: &'static str,
     /// Behind the base. `{}` is the model, which the body then need not have.
     pub chat_path: &'static str,
+    /// Behind the base for streams, where the path is what asks for one.
+    pub stream_path: Option<&'static str>,
+    /// The field with the model.
+    pub model_field: &'static str,
     /// Parameters of the query that have to be there.
     pub query: &'static [&'static str],
 
@@ -48,9 +52,15 @@ pub struct Dialect {
     pub tool_types: &'static [&'static str],
     pub tool_choices: &'static [&'static str],
     pub tool_choice_types: &'static [&'static str],
+    /// The field for the choices that are words, if not `tool_choice`.
+    pub tool_choice_words: &'static str,
+    /// Several calls at once, unless the request says no.
+    pub parallel_calls: bool,
     /// A function has to have `parameters`.
     pub needs_parameters: bool,
     pub call_ids: CallIds,
+    /// Calls in a history may have an `index`, as the vendor's SDK writes them.
+    pub indexed_calls: bool,
     /// A user may speak right after the result of a tool.
     pub user_after_tool: bool,
     pub response_formats: &'static [&'static str],
@@ -71,6 +81,8 @@ pub struct Dialect {
     pub role_every_chunk: bool,
     pub usage: fn(&Usage, u64) -> Value,
     pub usage_in: &'static [UsageIn],
+    /// Events have a number, and the name `message`; nothing marks the end of a stream.
+    pub numbered_events: bool,
     /// A comment before the first event of a stream, and blank lines before the JSON of an answer.
     pub keep_alive: Option<&'static str>,
 
@@ -116,6 +128,8 @@ pub enum Thoughts {
     Field(&'static str),
     /// In chunks of the content, which is an array then.
     Chunks,
+    /// In `reasoning`, and in `reasoning_details` with the signature.
+    Details,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -158,6 +172,8 @@ pub const OPENAI: Dialect = Dialect {
     own_headers: &["openai-*"],
     base_path: "/v1",
     chat_path: "/chat/completions",
+    stream_path: None,
+    model_field: "model",
     query: &[],
     fields: FIELDS,
     unknown_fields: Unknown::Refused,
@@ -174,8 +190,11 @@ pub const OPENAI: Dialect = Dialect {
     tool_types: &["function", "custom"],
     tool_choices: &["none", "auto", "required"],
     tool_choice_types: &["function", "custom", "allowed_tools"],
+    tool_choice_words: "tool_choice",
+    parallel_calls: true,
     needs_parameters: false,
     call_ids: CallIds::Any,
+    indexed_calls: false,
     user_after_tool: true,
     response_formats: &["text", "json_object", "json_schema"],
     efforts: &["none", "minimal", "low", "medium", "high", "xhigh", "max"],
@@ -191,6 +210,7 @@ pub const OPENAI: Dialect = Dialect {
     role_every_chunk: false,
     usage: answer::usage,
     usage_in: &[UsageIn::OwnChunk],
+    numbered_events: false,
     keep_alive: None,
     errors: ERRORS,
     wording,

@@ -163,6 +163,9 @@ impl<'a> Conversation<'a> {
 
     /// What the model thought before this message, where its vendor wants it back.
     fn thoughts(&self, fields: &Map<String, Value>, calls: bool, prompt: &Prompt) -> Checked<()> {
+        if self.dialect.thoughts == Thoughts::Details {
+            return self.details(fields, calls, prompt);
+        }
         let Thoughts::Field(name) = self.dialect.thoughts else { return Ok(()) };
         let thoughts = nullable(fields, name, string)?;
         if self.dialect.wants_thoughts_back
@@ -177,6 +180,27 @@ impl<'a> Conversation<'a> {
             true => Ok(()),
             false => Err(Problem::rule("these are not the thoughts that were sent").under(name)),
         }
+    }
+}
+
+impl Conversation<'_> {
+    /// The same, where they come signed.
+    fn details(&self, fields: &Map<String, Value>, calls: bool, prompt: &Prompt) -> Checked<()> {
+        let details = nullable(fields, "reasoning_details", |details| {
+            each(details, |detail| {
+                let detail = open_object(detail)?;
+                let text = required(detail, "text", string)?;
+                required(detail, "signature", |signature| match is_signed(Some(text), string(signature)?) {
+                    true => Ok(()),
+                    false => Err(Problem::rule("Invalid `signature` in `thinking` block")),
+                })
+            })
+        })?;
+        if self.dialect.wants_thoughts_back && calls && prompt.thinks != Thinks::Never && details.is_none() {
+            let text = "Expected `thinking`, but found `tool_use`: reasoning_details must be passed back.";
+            return Err(Problem::refused(Refusal::new(400, INVALID, text)));
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +227,10 @@ fn assistant_part(dialect: &Dialect, part: &Value) -> Checked<()> {
 
 fn tool_call<'a>(dialect: &Dialect, value: &'a Value) -> Checked<&'a str> {
     let kind = required(open_object(value)?, "type", |kind| choice(kind, dialect.tool_types))?;
-    let fields = object(value, &["id", "type", kind])?;
+    let fields = match dialect.indexed_calls {
+        true => object(value, &["id", "type", kind, "index"])?,
+        false => object(value, &["id", "type", kind])?,
+    };
     required(fields, kind, |called| {
         let input = if kind == "function" { "arguments" } else { "input" };
         let called = object(called, &["name", input])?;

@@ -26,6 +26,7 @@ pub const MISTRAL: Dialect = Dialect {
     tool_choice_types: &["function"],
     needs_parameters: true,
     call_ids: CallIds::NineAlphanumerics,
+    indexed_calls: true,
     user_after_tool: false,
     thinks: |fields| {
         let effort = fields.get("reasoning_effort").and_then(Value::as_str);

@@ -5,18 +5,30 @@
 //! who differs in what in `dialect` and the rows beside it; nothing here knows the other formats.
 
 mod answer;
+mod azure;
 mod deepseek;
 mod dialect;
+mod groq;
 mod messages;
 mod mistral;
+mod moonshot;
+mod openrouter;
+mod qwen;
 mod request;
+mod watsonx;
 
 use serde_json::{Value, json};
 
+pub use self::azure::AZURE;
 pub use self::deepseek::DEEPSEEK;
 pub use self::dialect::OPENAI;
-use self::dialect::{Dialect, ERRORS, KeyHeader};
+use self::dialect::{Dialect, ERRORS, KeyHeader, Thoughts};
+pub use self::groq::GROQ;
 pub use self::mistral::MISTRAL;
+pub use self::moonshot::MOONSHOT;
+pub use self::openrouter::OPENROUTER;
+pub use self::qwen::QWEN;
+pub use self::watsonx::WATSONX;
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::prompt::{Prompt, Reply};
 use crate::provider::{
@@ -37,17 +49,27 @@ const FAULTS: &[Row] = &[
 ];
 
 impl Compatible {
-    /// Whether the path is the one for chat, and the model if it is in the path.
-    fn chat(&self, target: &Target) -> (bool, Option<String>) {
-        let whole = format!("{}{}", self.0.base_path, self.0.chat_path);
-        match whole.split_once("{}") {
-            None => (target.path() == whole, None),
-            Some((before, after)) => {
-                let model = target.between(before, after);
-                (model.is_some(), model)
+    /// What the path asks for: `None` if it is not one for chat.
+    fn chat(&self, target: &Target) -> Option<Asked> {
+        let of_stream = self.0.stream_path.map(|path| (path, true));
+        let paths = [(self.0.chat_path, false)].into_iter().chain(of_stream);
+        paths.into_iter().find_map(|(path, stream)| {
+            let whole = format!("{}{path}", self.0.base_path);
+            match whole.split_once("{}") {
+                None => (target.path() == whole).then_some(Asked { model: None, stream }),
+                Some((before, after)) => {
+                    let model = target.between(before, after)?;
+                    Some(Asked { model: Some(model), stream })
+                }
             }
-        }
+        })
     }
+}
+
+/// What a path says that a body need not.
+pub struct Asked {
+    pub model: Option<String>,
+    pub stream: bool,
 }
 
 impl Fake for Compatible {
@@ -80,7 +102,11 @@ impl Fake for Compatible {
     }
 
     fn state(&self) -> State {
-        if self.0.wants_thoughts_back { State::Text } else { State::None }
+        match (self.0.wants_thoughts_back, self.0.thoughts) {
+            (false, _) => State::None,
+            (true, Thoughts::Details) => State::Signature,
+            (true, _) => State::Text,
+        }
     }
 
     fn lacks(&self) -> &'static [&'static str] {
@@ -97,7 +123,7 @@ impl Fake for Compatible {
 
     fn route(&self, target: &Target) -> Result<Operation, Refusal> {
         if target.path() != format!("{}/models", self.0.base_path) {
-            return chat_if(self.chat(target).0, self, target);
+            return chat_if(self.chat(target).is_some(), self, target);
         }
         if target.method != hyper::Method::GET {
             return Err(not_allowed(self, target));
@@ -138,7 +164,7 @@ impl Fake for Compatible {
         if let Some(missing) = self.0.query.iter().find(|name| request.target.parameter(name).is_none()) {
             return Err(Refusal::new(400, INVALID, format!("Missing required query parameter: {missing}")));
         }
-        request::read(self.0, self.chat(request.target).1, request.body)
+        request::read(self.0, self.chat(request.target), request.body)
     }
 
     fn message(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> String {

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::dialect::{Dialect, Unknown};
-use super::{INVALID, messages};
+use super::{Asked, INVALID, messages};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
     Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, identifier, integer, integer_in,
@@ -17,8 +17,8 @@ const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"]
 
 const MOST_FUNCTION_NAME: usize = 64;
 
-/// `model` is the one in the path, where that has it.
-pub fn read(dialect: &Dialect, model: Option<String>, body: &[u8]) -> Result<Prompt, Refusal> {
+/// `asked`: what the path says.
+pub fn read(dialect: &Dialect, asked: Option<Asked>, body: &[u8]) -> Result<Prompt, Refusal> {
     let top: TopLevel = serde_json::from_slice(body).map_err(|error| {
         let message = format!("We could not parse the JSON body of your request: {error}");
         Refusal::new(400, INVALID, message)
@@ -28,7 +28,7 @@ pub fn read(dialect: &Dialect, model: Option<String>, body: &[u8]) -> Result<Pro
         return Err(Refusal::new(400, INVALID, message).param(key).code("invalid_value"));
     }
     let fields = open_object(&top.fields);
-    let prompt = fields.and_then(|fields| request(dialect, model, fields)).map_err(dialect.wording)?;
+    let prompt = fields.and_then(|fields| request(dialect, asked, fields)).map_err(dialect.wording)?;
     if !prompt.model.starts_with(dialect.family()) {
         let message = format!("The model `{}` does not exist or you do not have access to it.", prompt.model);
         return Err(Refusal::new(404, INVALID, message).code("model_not_found").param("model"));
@@ -58,22 +58,23 @@ pub fn wording(problem: Problem) -> Refusal {
     Refusal::new(400, INVALID, message).code(code).param(place)
 }
 
-fn request(dialect: &Dialect, model: Option<String>, fields: &Map<String, Value>) -> Checked<Prompt> {
+fn request(dialect: &Dialect, asked: Option<Asked>, fields: &Map<String, Value>) -> Checked<Prompt> {
     let unknown = fields.keys().find(|key| !dialect.fields.contains(&key.as_str()));
     if let (Some(unknown), Unknown::Refused) = (unknown, dialect.unknown_fields) {
         return Err(Problem::new(Wrong::Unknown).under(unknown));
     }
     let fields = &known(dialect, fields);
-    let mut prompt = match model {
-        Some(model) => Prompt::for_model(&model),
-        None => Prompt::for_model(required(fields, "model", string)?),
+    let mut prompt = match asked.as_ref().and_then(|asked| asked.model.as_deref()) {
+        Some(model) => Prompt::for_model(model),
+        None => Prompt::for_model(required(fields, dialect.model_field, string)?),
     };
     prompt.thinks = (dialect.thinks)(fields);
     required(fields, "messages", |value| messages::read(dialect, value, &mut prompt))?;
     limits(dialect, fields, &mut prompt)?;
     plain_fields(dialect, fields)?;
 
-    prompt.stream = nullable(fields, "stream", boolean)?.unwrap_or(false);
+    let in_path = asked.is_some_and(|asked| asked.stream);
+    prompt.stream = nullable(fields, "stream", boolean)?.unwrap_or(in_path);
     prompt.include_obfuscation = true;
     nullable(fields, "stream_options", |value| {
         if !prompt.stream {
@@ -99,8 +100,19 @@ fn request(dialect: &Dialect, model: Option<String>, fields: &Map<String, Value>
         }
         parallel => Ok(parallel),
     })?;
-    prompt.one_call_only = parallel == Some(false);
-    nullable(fields, "tool_choice", |value| tool_choice(dialect, value, &mut prompt))?;
+    prompt.one_call_only = !parallel.unwrap_or(dialect.parallel_calls);
+    nullable(fields, "tool_choice", |value| match value {
+        Value::String(_) if dialect.tool_choice_words != "tool_choice" => {
+            Err(Problem::rule(format!("expected an object; words are for '{}'", dialect.tool_choice_words)))
+        }
+        _ => tool_choice(dialect, value, &mut prompt),
+    })?;
+    if dialect.tool_choice_words != "tool_choice" {
+        nullable(fields, dialect.tool_choice_words, |value| {
+            string(value)?;
+            tool_choice(dialect, value, &mut prompt)
+        })?;
+    }
     nullable(fields, "function_call", |value| match value {
         Value::String(_) => choice(value, &["none", "auto"]).map(drop),
         _ => required(object(value, &["name"])?, "name", string).map(drop),
