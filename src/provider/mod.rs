@@ -33,6 +33,8 @@ use crate::stream::Frame;
 pub static KINDS: &[Kind] = &[
     openai::KIND,
     anthropic::KIND,
+    anthropic::VERTEX,
+    anthropic::BEDROCK,
     bedrock::KIND,
     gemini::KIND,
     gemini::VERTEX,

@@ -525,7 +525,7 @@ pub mod tests {
         };
         assert_eq!(told(Surface::Anthropic, false), own(false));
         assert_eq!(told(Surface::Anthropic, true), own(true));
-        let vertex = "/v1/projects/p-1/locations/us-east5/publishers/anthropic/models/claude-x%401:";
+        let vertex = "/v1/projects/p-1/locations/us-east5/publishers/anthropic/models/claude-x@1:";
         let head = r#"{"anthropic_version":"v""#;
         let beta = "anthropic-beta: b";
         assert_eq!(told(Surface::Vertex, false), (format!("{vertex}rawPredict"), beta.into(), head.into(), false));

@@ -28,7 +28,8 @@ impl Surface {
                 let setting = |setting: &Option<String>| setting.as_deref().map(path::segment).unwrap_or_default();
                 let (project, region) = (setting(&target.project), setting(&target.region));
                 let verb = if stream { "streamRawPredict" } else { "rawPredict" };
-                let id = id();
+                // In it, an id's date keeps the sign that it stands behind, as the SDK writes it.
+                let id = id().replace("%40", "@");
                 format!("/v1/projects/{project}/locations/{region}/publishers/anthropic/models/{id}:{verb}")
             }
             Surface::Bedrock => {
