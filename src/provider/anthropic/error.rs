@@ -1,35 +1,14 @@
 //! Errors of the Messages API (API errors; `{"type":"error","error":{"type","message"},"request_id"}`).
 
 use crate::error::{Class, UpstreamError};
-use crate::headers::Headers;
 use crate::provider::failure::{self, Said};
 use crate::provider::meaning;
 
-/// Reads an error answer.
-pub fn read(status: u16, headers: &Headers, body: &[u8]) -> UpstreamError {
-    // Bedrock's type stands in a header (`ThrottlingException:http://…`), unless it is Anthropic's own.
-    let header = headers.get("x-amzn-errortype").and_then(|kind| kind.split(':').next());
-    let mut said = failure::said(status, body);
-    said.kind = said.kind.or_else(|| header.map(str::to_owned));
-    classify(status, said)
-}
-
-/// Reads an error within an answer of status 200, or in its stream.
-pub fn reported(body: &[u8]) -> UpstreamError {
-    classify(200, failure::said(200, body))
-}
-
-/// Reads an exception in a binary stream, by its name.
-pub fn exception(name: &str, body: &[u8]) -> UpstreamError {
-    let said = failure::said(200, body);
-    // A frame that is no exception but an error names itself in a code.
-    let kind = Some(name).filter(|name| *name != "error").map(str::to_owned).or_else(|| said.code.clone());
-    classify(200, Said { kind, ..said })
-}
-
-fn classify(status: u16, said: Said) -> UpstreamError {
+/// Reads an error answer, or an error within an answer of status 200.
+pub fn read(status: u16, body: &[u8]) -> UpstreamError {
+    let said = failure::said(status, body);
     let kind = said.kind.as_deref().unwrap_or_default();
-    let named = status_of(kind).or_else(|| {
+    let named = STATUSES.iter().find(|(known, _)| *known == kind).map(|(_, status)| *status).or_else(|| {
         // Google's errors have the status as a number.
         let code = said.code.as_deref().and_then(|code| code.parse().ok());
         code.filter(|code| status < 400 && (400..=599).contains(code))
@@ -61,8 +40,7 @@ fn classify(status: u16, said: Said) -> UpstreamError {
     failure::tell(class, reply_status, Said { code: code.map(str::to_owned), ..said })
 }
 
-/// The statuses that types stand for: Anthropic's own, and the exceptions of Bedrock's Runtime, whose first letter
-/// is a capital in headers and none in a stream.
+/// The statuses that types stand for.
 const STATUSES: &[(&str, u16)] = &[
     ("invalid_request_error", 400),
     ("authentication_error", 401),
@@ -75,27 +53,7 @@ const STATUSES: &[(&str, u16)] = &[
     ("api_error", 500),
     ("timeout_error", 504),
     ("overloaded_error", 529),
-    ("ValidationException", 400),
-    ("UnrecognizedClientException", 401),
-    ("InvalidSignatureException", 401),
-    ("ExpiredTokenException", 401),
-    ("AccessDeniedException", 403),
-    ("ResourceNotFoundException", 404),
-    ("ConflictException", 409),
-    ("ModelErrorException", 424),
-    ("ModelStreamErrorException", 424),
-    ("ThrottlingException", 429),
-    ("ServiceQuotaExceededException", 429),
-    ("InternalServerException", 500),
-    ("ModelNotReadyException", 503),
-    ("ServiceUnavailableException", 503),
-    ("ModelTimeoutException", 504),
 ];
-
-fn status_of(kind: &str) -> Option<u16> {
-    let kind = kind.rsplit('#').next()?;
-    STATUSES.iter().find(|(known, _)| known.eq_ignore_ascii_case(kind)).map(|(_, status)| *status)
-}
 
 #[cfg(test)]
 mod tests {
@@ -103,7 +61,7 @@ mod tests {
 
     fn told(status: u16, kind: &str, message: &str) -> (Class, u16, String, Option<String>) {
         let body = format!(r#"{{"type":"error","error":{{"type":"{kind}","message":"{message}"}},"request_id":"r"}}"#);
-        let UpstreamError { class, reply, .. } = read(status, &Headers::default(), body.as_bytes());
+        let UpstreamError { class, reply, .. } = read(status, body.as_bytes());
         (class, reply.status, reply.kind.into_owned(), reply.code.map(|code| code.into_owned()))
     }
 
@@ -149,20 +107,20 @@ mod tests {
     #[test]
     fn the_words_about_our_credential_stay_with_us() {
         let body = br#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key sk-1"}}"#;
-        assert!(!read(401, &Headers::default(), body).reply.message.contains("sk-1"));
+        assert!(!read(401, body).reply.message.contains("sk-1"));
     }
 
     #[test]
     fn bodies_that_are_no_errors_get_a_generic_message() {
         for body in [&b""[..], b"<html>502</html>", b"[]", b"{\"error\":[1]}", b"{\"error\":{\"type\":7}}", b"\xff"] {
             for status in [0, 200, 302, 400, 404, 429, 503, 599, u16::MAX] {
-                let reply = read(status, &Headers::default(), body).reply;
+                let reply = read(status, body).reply;
                 assert!(reply.status >= 400 && !reply.message.contains('<'), "{status} {body:?}");
             }
         }
-        assert_eq!(read(502, &Headers::default(), b"<html>").reply.message, "The provider answered with status 502.");
-        assert_eq!(read(503, &Headers::default(), b"").reply.code.as_deref(), Some("overloaded"));
-        assert_eq!(read(413, &Headers::default(), b"<html>").class, Class::TooLarge);
+        assert_eq!(read(502, b"<html>").reply.message, "The provider answered with status 502.");
+        assert_eq!(read(503, b"").reply.code.as_deref(), Some("overloaded"));
+        assert_eq!(read(413, b"<html>").class, Class::TooLarge);
     }
 
     #[test]
@@ -177,9 +135,9 @@ mod tests {
     }
 
     #[test]
-    fn other_surfaces_have_their_own_words() {
+    fn googles_own_errors_are_read_as_well() {
         let google = |status: u16, body: &str| {
-            let error = read(status, &Headers::default(), body.as_bytes());
+            let error = read(status, body.as_bytes());
             (error.class, error.reply.status)
         };
         let quota = r#"{"error":{"code":429,"message":"Quota exceeded for x","status":"RESOURCE_EXHAUSTED"}}"#;
@@ -187,22 +145,5 @@ mod tests {
         assert_eq!(google(200, quota), (Class::RateLimited, 429));
         let missing = r#"{"error":{"code":404,"message":"Publisher Model `x` was not found","status":"NOT_FOUND"}}"#;
         assert_eq!(google(404, missing), (Class::Misconfigured, 404));
-        let aws = |status: u16, kind: &str, message: &str| {
-            let mut headers = Headers::default();
-            headers.push("x-amzn-errortype", format!("{kind}:http://internal.amazon.com/coral/x/"));
-            let error = read(status, &headers, format!(r#"{{"message":"{message}"}}"#).as_bytes());
-            (error.class, error.reply.status)
-        };
-        assert_eq!(aws(429, "ThrottlingException", "Too many requests"), (Class::RateLimited, 429));
-        assert_eq!(aws(400, "ServiceQuotaExceededException", "x"), (Class::RateLimited, 429));
-        assert_eq!(aws(400, "ValidationException", "Input is too long for requested model."), (Class::TooLarge, 400));
-        assert_eq!(aws(400, "ExpiredTokenException", "x"), (Class::Misconfigured, 502));
-        assert_eq!(aws(424, "ModelErrorException", "x"), (Class::Unreachable, 503));
-        assert_eq!(aws(408, "ModelTimeoutException", "x"), (Class::Unreachable, 504));
-        let frame = |name: &str, body: &str| exception(name, body.as_bytes()).class;
-        assert_eq!(frame("throttlingException", r#"{"message":"x"}"#), Class::RateLimited);
-        assert_eq!(frame("modelStreamErrorException", r#"{"message":"x"}"#), Class::Unreachable);
-        assert_eq!(frame("validationException", r#"{"message":"x"}"#), Class::Rejected);
-        assert_eq!(frame("error", r#"{"code":"ThrottlingException","message":"x"}"#), Class::RateLimited);
     }
 }

@@ -5,11 +5,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
 
-use super::error;
 use super::stream::AnthropicStream;
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
-use crate::provider::{Sink, StreamTranslator};
+use crate::provider::{Sink, StreamTranslator, aws};
 use crate::stream::Frame;
 
 #[derive(Default)]
@@ -24,8 +23,8 @@ struct Chunk<'a> {
 
 impl StreamTranslator for InvokeStream {
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
-        if frame.event.ends_with("Exception") || frame.event == "error" {
-            return Err(error::exception(frame.event, frame.data.as_bytes()));
+        if aws::is_exception(frame.event) {
+            return Err(aws::read(200, Some(frame.event), frame.data.as_bytes()));
         }
         if frame.event != "chunk" {
             return self.0.frame(frame, out);

@@ -36,6 +36,7 @@ mod surface;
 mod thinking;
 mod tools;
 
+use super::aws;
 use super::schema::{self, Dialect};
 use super::{Auth, Kind, Reasoning, Setting, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
@@ -61,6 +62,7 @@ pub const VERTEX: Kind = Kind {
     name: "anthropic-vertex",
     translator: &Anthropic(Surface::Vertex),
     url: "https://{region}-aiplatform.googleapis.com",
+    url_of_region: super::VERTEX_REGIONS,
     auth: Auth::Bearer,
     api_version: Some("vertex-2023-10-16"),
     region: Setting::Required,
@@ -116,6 +118,9 @@ impl Translator for Anthropic {
     }
 
     fn error(&self, status: u16, headers: &Headers, body: &[u8]) -> UpstreamError {
-        error::read(status, headers, body)
+        match self.0 {
+            Surface::Anthropic | Surface::Vertex => error::read(status, body),
+            Surface::Bedrock => aws::read(status, headers.get("x-amzn-errortype"), body),
+        }
     }
 }

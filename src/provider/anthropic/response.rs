@@ -18,14 +18,14 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     let answer: Answer<'_> = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(error::reported(body)),
+        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")));
         }
     };
     let is_error = answer.error.is_some_and(failure::is_something);
     if is_error || (!answer.content.is_list && failure::is_report(body)) {
-        return Err(error::reported(body));
+        return Err(error::read(200, body));
     }
     if !answer.content.is_list {
         return Err(UpstreamError::malformed("The provider's answer has no content."));

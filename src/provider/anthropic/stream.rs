@@ -47,7 +47,7 @@ impl StreamTranslator for AnthropicStream {
         let Ok(event) = serde_json::from_str::<Event<'_>>(frame.data) else {
             let data = frame.data.trim();
             if frame.event == "error" || failure::is_report(data.as_bytes()) {
-                return Err(error::reported(data.as_bytes()));
+                return Err(error::read(200, data.as_bytes()));
             }
             // Relays for OpenAI's format end every stream with its mark.
             if !data.is_empty() && !data.starts_with("[DONE]") {
@@ -67,9 +67,9 @@ impl StreamTranslator for AnthropicStream {
                 self.close_all(out);
                 out.done();
             }
-            "error" => return Err(error::reported(frame.data.as_bytes())),
+            "error" => return Err(error::read(200, frame.data.as_bytes())),
             "" | "message" if event.error.is_some_and(failure::is_something) => {
-                return Err(error::reported(frame.data.as_bytes()));
+                return Err(error::read(200, frame.data.as_bytes()));
             }
             // `ping`, and whatever may come with a later version: "handle unknown event types gracefully".
             _ => {}
