@@ -32,7 +32,7 @@ impl Rule {
     /// The nearest that fits; the same for names that differ in what does not.
     fn fitted(&self, name: &str) -> String {
         let mut fitted = name.replace(|char| !self.takes(char), "_");
-        if !self.may_begin(&fitted) {
+        if fitted.is_empty() || !self.may_begin(&fitted) {
             fitted.insert(0, '_');
         }
         fitted.truncate(self.longest);

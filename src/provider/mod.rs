@@ -5,6 +5,7 @@
 //! [`Translator`]. No file here knows the client's API, Envoy or the clock.
 
 pub mod anthropic;
+mod aws;
 pub mod bedrock;
 pub mod compatible;
 mod distinct;
@@ -33,6 +34,8 @@ use crate::stream::Frame;
 pub static KINDS: &[Kind] = &[
     openai::KIND,
     anthropic::KIND,
+    anthropic::VERTEX,
+    anthropic::BEDROCK,
     bedrock::KIND,
     gemini::KIND,
     gemini::VERTEX,
@@ -60,6 +63,14 @@ pub static KINDS: &[Kind] = &[
     compatible::PORTKEY,
     compatible::TOKENMIX,
     compatible::XIDAO,
+];
+
+/// Vertex AI's addresses in the regions whose names are not a part of them (google-genai `_api_client.py`,
+/// anthropic-python `lib/vertex`).
+const VERTEX_REGIONS: &[(&str, &str)] = &[
+    ("global", "https://aiplatform.googleapis.com"),
+    ("us", "https://aiplatform.us.rep.googleapis.com"),
+    ("eu", "https://aiplatform.eu.rep.googleapis.com"),
 ];
 
 /// A row of the registry: data only.

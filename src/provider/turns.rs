@@ -129,15 +129,13 @@ pub fn call_id(ids: &mut Distinct, id: Str<'_>) -> String {
 #[derive(Default)]
 pub struct Calls<'a> {
     places: BTreeMap<Cow<'a, str>, usize>,
-    calls: Vec<Call<'a>>,
+    calls: Vec<Call>,
 }
 
 /// A call that was made.
-pub struct Call<'a> {
+pub struct Call {
     /// As it is sent.
     pub id: String,
-    /// The tool's name as the client has it.
-    pub name: Str<'a>,
     /// Its place in the request.
     pub at: String,
 }
@@ -147,12 +145,12 @@ impl<'a> Calls<'a> {
         if self.places.insert(state::plain(call.id), self.calls.len()).is_some() {
             return Err(Rejection::invalid(format!("{at}.id"), "Two tool calls have the same id."));
         }
-        self.calls.push(Call { id, name: call.name, at });
+        self.calls.push(Call { id, at });
         Ok(())
     }
 
     /// The results among the messages, in the order of the calls.
-    pub fn answered_by<'m>(self, messages: &[&'m Message<'a>]) -> Result<Vec<(Call<'a>, &'m Message<'a>)>, Rejection> {
+    pub fn answered_by<'m>(self, messages: &[&'m Message<'a>]) -> Result<Vec<(Call, &'m Message<'a>)>, Rejection> {
         let mut results: Vec<Option<&'m Message<'a>>> = vec![None; self.calls.len()];
         for message in messages.iter().filter(|message| message.role == Role::Tool) {
             let at = || message.at("tool_call_id");

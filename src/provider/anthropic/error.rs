@@ -8,19 +8,16 @@ use crate::provider::meaning;
 pub fn read(status: u16, body: &[u8]) -> UpstreamError {
     let said = failure::said(status, body);
     let kind = said.kind.as_deref().unwrap_or_default();
-    // The type says more than the status does where the two differ, and in a stream it stands alone.
-    let status = match kind {
-        "invalid_request_error" => 400,
-        "authentication_error" => 401,
-        "billing_error" => 402,
-        "permission_error" => 403,
-        "not_found_error" => 404,
-        "conflict_error" => 409,
-        "request_too_large" => 413,
-        "rate_limit_error" => 429,
-        "api_error" => 500,
-        "timeout_error" => 504,
-        "overloaded_error" => 529,
+    let named = STATUSES.iter().find(|(known, _)| *known == kind).map(|(_, status)| *status).or_else(|| {
+        // Google's errors have the status as a number.
+        let code = said.code.as_deref().and_then(|code| code.parse().ok());
+        code.filter(|code| status < 400 && (400..=599).contains(code))
+    });
+    // The type says more than the status does where the two differ, and in a stream it stands alone. But
+    // whoever answers that a server is not there knows it better than the words of what has failed there.
+    let is_gone = status >= 400 && failure::class_of(status).0 == Class::Unreachable;
+    let status = match named {
+        Some(named) if !is_gone => named,
         _ if status >= 400 => status,
         _ => 500,
     };
@@ -42,6 +39,21 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
     };
     failure::tell(class, reply_status, Said { code: code.map(str::to_owned), ..said })
 }
+
+/// The statuses that types stand for.
+const STATUSES: &[(&str, u16)] = &[
+    ("invalid_request_error", 400),
+    ("authentication_error", 401),
+    ("billing_error", 402),
+    ("permission_error", 403),
+    ("not_found_error", 404),
+    ("conflict_error", 409),
+    ("request_too_large", 413),
+    ("rate_limit_error", 429),
+    ("api_error", 500),
+    ("timeout_error", 504),
+    ("overloaded_error", 529),
+];
 
 #[cfg(test)]
 mod tests {
@@ -109,5 +121,29 @@ mod tests {
         assert_eq!(read(502, b"<html>").reply.message, "The provider answered with status 502.");
         assert_eq!(read(503, b"").reply.code.as_deref(), Some("overloaded"));
         assert_eq!(read(413, b"<html>").class, Class::TooLarge);
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_not_there_whatever_it_says() {
+        for status in [502, 503, 504, 529] {
+            for kind in ["api_error", "invalid_request_error"] {
+                assert_eq!(told(status, kind, "words").0, Class::Unreachable, "{status} {kind}");
+            }
+        }
+        assert_eq!(told(400, "overloaded_error", "words").0, Class::Unreachable);
+        assert_eq!(told(500, "rate_limit_error", "words").0, Class::RateLimited);
+    }
+
+    #[test]
+    fn googles_own_errors_are_read_as_well() {
+        let google = |status: u16, body: &str| {
+            let error = read(status, body.as_bytes());
+            (error.class, error.reply.status)
+        };
+        let quota = r#"{"error":{"code":429,"message":"Quota exceeded for x","status":"RESOURCE_EXHAUSTED"}}"#;
+        assert_eq!(google(429, quota), (Class::RateLimited, 429));
+        assert_eq!(google(200, quota), (Class::RateLimited, 429));
+        let missing = r#"{"error":{"code":404,"message":"Publisher Model `x` was not found","status":"NOT_FOUND"}}"#;
+        assert_eq!(google(404, missing), (Class::Misconfigured, 404));
     }
 }

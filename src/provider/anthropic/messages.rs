@@ -1,154 +1,140 @@
-//! The conversation: one pass over the client's messages, whose texts are spliced rather than decoded.
-//!
-//! Anthropic's turns alternate, begin with the user, hold no empty text, and answer every tool call in
-//! the very next turn (Messages API; tool use, handling results). OpenAI's messages need none of that.
+//! The conversation: Anthropic's turns alternate, begin with the user, hold no empty text, and answer every
+//! tool call in the very next turn (Messages API; tool use, handling results). OpenAI's messages need none
+//! of that.
 
-use super::tools;
-use crate::chat::request::Role;
-use crate::chat::request::{Content, Message, Part, ResponseFormat, ToolCall};
+use super::cache::{self, Marks};
+use super::{content, thinking, tools};
+use crate::chat::request::{Content, Message, ResponseFormat, Role, ToolCall};
 use crate::error::Rejection;
-use crate::json::{Str, Writer};
-use crate::provider::distinct::Distinct;
-use crate::provider::media::{self, Image};
+use crate::json::Writer;
+use crate::provider::Target;
+use crate::provider::distinct::{Distinct, ToolNames};
 use crate::provider::parameters;
-use crate::provider::turns::{self, Calls, is_blank, says_anything, says_part};
+use crate::provider::turns::{self, Calls, Turn, says_anything, says_part};
 
-pub fn write_system(w: &mut Writer, messages: &[Message<'_>], format: &ResponseFormat<'_>) -> Result<(), Rejection> {
-    let in_json = matches!(format, ResponseFormat::JsonObject);
-    if !in_json && !messages.iter().any(says_anything) {
-        return Ok(());
-    }
-    w.key("system").begin_array();
-    for message in messages {
-        write_content(w, message)?;
-    }
-    if in_json {
-        w.begin_object().key("type").string("text").key("text").string(parameters::ANSWER_IN_JSON).end_object();
-    }
-    w.end_array();
-    Ok(())
+/// What the blocks of a conversation depend on.
+pub struct Conversation<'c> {
+    pub marks: &'c Marks,
+    pub names: &'c ToolNames,
+    /// The target, if the thinking of earlier turns goes back to it.
+    pub thinks: Option<&'c Target>,
 }
 
-pub fn write(w: &mut Writer, messages: &[Message<'_>]) -> Result<(), Rejection> {
-    let turns = turns::turns(messages)?;
-    let mut ids = Distinct::new(tools::CALL_IDS);
-    let mut calls = Calls::default();
-    w.key("messages").begin_array();
-    for turn in &turns {
-        w.begin_object().key("role").string(if turn.assistant { "assistant" } else { "user" });
-        w.key("content").begin_array();
-        if turn.assistant {
-            for message in &turn.messages {
-                write_content(w, message)?;
-                write_refusal(w, message);
-                for (index, call) in message.tool_calls.iter().enumerate() {
-                    let at = format!("messages[{}].tool_calls[{index}]", message.index);
-                    let id = turns::call_id(&mut ids, call.id);
-                    write_call(w, call, &id, &at)?;
-                    calls.add(call, id, at)?;
-                }
-            }
-        } else {
-            // Results come first, in the order of the calls, whatever the client's order.
-            for (call, message) in std::mem::take(&mut calls).answered_by(&turn.messages)? {
-                write_result(w, message, &call.id)?;
-            }
-            for message in turn.messages.iter().filter(|message| message.role != Role::Tool) {
-                write_content(w, message)?;
-            }
-        }
-        w.end_array().end_object();
-    }
-    w.end_array();
-    calls.answered_by(&[]).map(drop)
-}
-
-/// A message's content as blocks; its calls and results are not among them.
-fn write_content(w: &mut Writer, message: &Message<'_>) -> Result<(), Rejection> {
-    let parts = match &message.content {
-        Content::None => return Ok(()),
-        Content::Text(text) => {
-            write_text(w, *text);
+impl Conversation<'_> {
+    pub fn write_system(
+        &self,
+        w: &mut Writer,
+        messages: &[Message<'_>],
+        format: &ResponseFormat<'_>,
+    ) -> Result<(), Rejection> {
+        let in_json = matches!(format, ResponseFormat::JsonObject);
+        if !in_json && !messages.iter().any(says_anything) {
             return Ok(());
         }
-        Content::Parts(parts) => parts,
-    };
-    for (index, part) in parts.iter().enumerate() {
-        match part {
-            Part::Text(text) | Part::Refusal(text) => write_text(w, *text),
-            Part::Image { url } => {
-                let at = message.at(&format!("content[{index}]"));
-                // OpenAI allows images of users only; a tool's are a common extension.
-                if !matches!(message.role, Role::User | Role::Tool) {
-                    return Err(Rejection::invalid(at, "Only user and tool messages can have images."));
-                }
-                write_image(w, *url).map_err(|problem| Rejection::invalid(format!("{at}.image_url.url"), problem))?;
-            }
-            Part::Other { kind, at, .. } => {
-                let text = format!("Content of the type '{kind}' is not supported by this model.");
-                return Err(Rejection::unsupported(at.as_str(), text));
-            }
+        w.key("system").begin_array();
+        for message in messages {
+            content::write(w, message, self.marks)?;
         }
-    }
-    Ok(())
-}
-
-fn write_text(w: &mut Writer, text: Str<'_>) {
-    if !is_blank(text) {
-        w.begin_object().key("type").string("text").key("text").str(text).end_object();
-    }
-}
-
-fn write_refusal(w: &mut Writer, message: &Message<'_>) {
-    if let Some(refusal) = message.refusal {
-        write_text(w, refusal);
-    }
-}
-
-/// `detail` has no equivalent and changes no contract.
-fn write_image(w: &mut Writer, url: Str<'_>) -> Result<(), &'static str> {
-    // Borrowed unless the client escapes its slashes, as PHP does.
-    let text = url.decode();
-    let image = media::image(&text)?;
-    w.begin_object().key("type").string("image").key("source").begin_object();
-    match image {
-        Image::Url => w.key("type").string("url").key("url").str(url),
-        Image::Data(data) => {
-            let known = "Images must be of the type image/jpeg, image/png, image/gif or image/webp.";
-            let media_type = data.image_type().ok_or(known)?;
-            w.key("type").string("base64").key("media_type").string(media_type).key("data").escaped(&[data.data])
+        if in_json {
+            w.begin_object().key("type").string("text").key("text").string(parameters::ANSWER_IN_JSON).end_object();
         }
-    };
-    w.end_object().end_object();
-    Ok(())
-}
+        w.end_array();
+        Ok(())
+    }
 
-fn write_call(w: &mut Writer, call: &ToolCall<'_>, id: &str, at: &str) -> Result<(), Rejection> {
-    tools::check_name(call.name, || format!("{at}.function.name"))?;
-    let input = turns::arguments(call, at)?;
-    w.begin_object().key("type").string("tool_use").key("id").string(id);
-    w.key("name").str(call.name).key("input").raw(&input).end_object();
-    Ok(())
-}
-
-fn write_result(w: &mut Writer, message: &Message<'_>, id: &str) -> Result<(), Rejection> {
-    w.begin_object().key("type").string("tool_result").key("tool_use_id").string(id);
-    match &message.content {
-        Content::Text(text) => {
-            w.key("content").str(*text);
-        }
-        Content::Parts(parts) if parts.iter().any(says_part) => {
+    pub fn write(&self, w: &mut Writer, turns: &[Turn<'_, '_>]) -> Result<(), Rejection> {
+        let mut ids = Distinct::new(tools::CALL_IDS);
+        let mut calls = Calls::default();
+        w.key("messages").begin_array();
+        for turn in turns {
+            w.begin_object().key("role").string(if turn.assistant { "assistant" } else { "user" });
             w.key("content").begin_array();
-            write_content(w, message)?;
-            w.end_array();
+            if turn.assistant {
+                self.write_answer(w, turn, &mut ids, &mut calls)?;
+            } else {
+                // Results come first, in the order of the calls, whatever the client's order.
+                for (call, message) in std::mem::take(&mut calls).answered_by(&turn.messages)? {
+                    self.write_result(w, message, &call.id)?;
+                }
+                for message in turn.messages.iter().filter(|message| message.role != Role::Tool) {
+                    content::write(w, message, self.marks)?;
+                }
+            }
+            w.end_array().end_object();
         }
-        Content::Parts(_) | Content::None => {}
+        w.end_array();
+        calls.answered_by(&[]).map(drop)
     }
-    if turns::is_error(message) {
-        w.key("is_error").bool(true);
+
+    /// A turn of the model. Its thinking comes first, or else none of it is worth anything.
+    fn write_answer<'a>(
+        &self,
+        w: &mut Writer,
+        turn: &Turn<'_, 'a>,
+        ids: &mut Distinct,
+        calls: &mut Calls<'a>,
+    ) -> Result<(), Rejection> {
+        let before_turn = self.thinks.and_then(|target| thinking::before_turn(turn, target));
+        let thinks = self.thinks.filter(|_| before_turn.is_some());
+        if let Some(blocks) = &before_turn {
+            w.raw(blocks);
+        }
+        let mut is_first = true;
+        for message in &turn.messages {
+            content::write(w, message, self.marks)?;
+            let last = message.tool_calls.len().saturating_sub(1);
+            for (index, call) in message.tool_calls.iter().enumerate() {
+                if !std::mem::take(&mut is_first)
+                    && let Some(blocks) = thinks.and_then(|target| thinking::before_call(call, target))
+                {
+                    w.raw(&blocks);
+                }
+                let at = format!("messages[{}].tool_calls[{index}]", message.index);
+                let id = turns::call_id(ids, call.id);
+                self.write_call(w, call, &id, &at, index == last, message.index)?;
+                calls.add(call, id, at)?;
+            }
+        }
+        Ok(())
     }
-    w.end_object();
-    Ok(())
+
+    fn write_call(
+        &self,
+        w: &mut Writer,
+        call: &ToolCall<'_>,
+        id: &str,
+        at: &str,
+        is_last: bool,
+        message: usize,
+    ) -> Result<(), Rejection> {
+        let input = turns::arguments(call, at)?;
+        w.begin_object().key("type").string("tool_use").key("id").string(id);
+        w.key("name").raw(&self.names.sent(call.name)).key("input").raw(&input);
+        cache::write(w, self.marks.message(message).filter(|_| is_last));
+        w.end_object();
+        Ok(())
+    }
+
+    fn write_result(&self, w: &mut Writer, message: &Message<'_>, id: &str) -> Result<(), Rejection> {
+        w.begin_object().key("type").string("tool_result").key("tool_use_id").string(id);
+        match &message.content {
+            Content::Text(text) => {
+                w.key("content").str(*text);
+            }
+            Content::Parts(parts) if parts.iter().any(says_part) => {
+                w.key("content").begin_array();
+                content::write_nested(w, message, parts)?;
+                w.end_array();
+            }
+            Content::Parts(_) | Content::None => {}
+        }
+        if turns::is_error(message) {
+            w.key("is_error").bool(true);
+        }
+        cache::write(w, self.marks.within(message.index));
+        w.end_object();
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -347,7 +333,7 @@ mod tests {
 
     #[test]
     fn parts_without_an_equivalent_are_refused_at_their_place() {
-        for kind in ["input_audio", "file", "hologram"] {
+        for kind in ["input_audio", "hologram"] {
             let list = format!(r#"[{{"role":"user","content":[{{"type":"text","text":"a"}},{{"type":"{kind}"}}]}}]"#);
             let rejection = messages(&list).unwrap_err();
             assert_eq!(rejection.param.as_deref(), Some("messages[0].content[1]"));
@@ -357,5 +343,85 @@ mod tests {
         assert_eq!(refused(messages(function)), "messages[1].role");
         let call = r#"[{"role":"user","content":"a"},{"role":"assistant","function_call":{"name":"f"}}]"#;
         assert_eq!(refused(messages(call)), "messages[1].function_call");
+    }
+
+    fn part(part: &str) -> Result<String, Rejection> {
+        let list = messages(&format!(r#"[{{"role":"user","content":[{part}]}}]"#))?;
+        Ok(list.trim_start_matches(r#"[{"role":"user","content":["#).trim_end_matches("]}]").to_owned())
+    }
+
+    #[test]
+    fn files_become_documents_and_keep_what_is_said_of_them() {
+        let pdf = r#"{"type":"file","file":{"filename":"a \"b\".pdf","file_data":"data:application/pdf;base64,JVBERi0="},
+            "context":"c","citations":{"enabled":true},"cache_control":{"type":"ephemeral","ttl":"1h"}}"#;
+        assert_eq!(
+            part(pdf).unwrap(),
+            concat!(
+                r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf","data":"JVBERi0="},"#,
+                r#""title":"a \"b\".pdf","context":"c","citations":{"enabled":true},"#,
+                r#""cache_control":{"type":"ephemeral","ttl":"1h"}}"#
+            )
+        );
+        let text = r#"{"type":"file","file":{"file_data":"data:text/csv;base64,w6ksIgo="}}"#;
+        let document = r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"é,\"\n"}}"#;
+        assert_eq!(part(text).unwrap(), document);
+        let image = r#"{"type":"file","file":{"file_data":"data:image/png;base64,AAAA"}}"#;
+        let block = r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}"#;
+        assert_eq!(part(image).unwrap(), block);
+        let own = r#"{"type":"document","source":{"type":"file","file_id":"file_1"},"title":"t"}"#;
+        assert_eq!(part(r#"{"type":"file","title":"t","file":{"file_id":"file_1"}}"#).unwrap(), own);
+        let url = r#"{"type":"document","source":{"type":"url","url":"https://h/a.pdf"}}"#;
+        assert_eq!(part(r#"{"type":"file","file":{"file_url":"https://h/a.pdf"}}"#).unwrap(), url);
+        let native = r#"{"type":"document", "source":{"type":"text","data":"a"} ,"cache_control":{}}"#;
+        let marked = r#"{"type":"document","source":{"type":"text","data":"a"},"cache_control":{"type":"ephemeral"}}"#;
+        assert_eq!(part(native).unwrap(), marked);
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_refused_at_their_place() {
+        for (file, at) in [
+            (r#"{"file_data":"data:application/zip;base64,AAAA"}"#, "file_data"),
+            (r#"{"file_data":"AAAA"}"#, "file_data"),
+            (r#"{"file_data":"data:text/plain;base64,/w=="}"#, "file_data"),
+            (r#"{"file_data":"data:image/bmp;base64,AAAA"}"#, "file_data"),
+            (r#"{"file_id":"file-abc"}"#, "file_id"),
+            (r#"{"file_url":"gs://b/o"}"#, "file_url"),
+        ] {
+            let problem = refused(part(&format!(r#"{{"type":"file","file":{file}}}"#)));
+            assert_eq!(problem, format!("messages[0].content[0].file.{at}"), "{file}");
+        }
+        let assistant = r#"[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"file","file":{}}]}]"#;
+        assert_eq!(refused(messages(assistant)), "messages[1].content[0]");
+    }
+
+    #[test]
+    fn marks_stand_on_the_blocks_they_were_put_on_or_on_the_last_of_a_message() {
+        let list = r#"[{"role":"system","content":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}]},
+            {"role":"user","content":[{"type":"text","text":"u"},{"type":"text","text":" "}],"cache_control":{}},
+            {"role":"assistant","content":"a","cache_control":{},"tool_calls":[{"id":"t","function":{"name":"f"}}]},
+            {"role":"tool","tool_call_id":"t","content":[{"type":"text","text":"r","cache_control":{}}]}]"#;
+        let mark = r#","cache_control":{"type":"ephemeral"}}"#;
+        assert_eq!(field("system", list, "").unwrap(), format!(r#"[{{"type":"text","text":"s"{mark}]"#));
+        let expected = format!(
+            concat!(
+                r#"[{{"role":"user","content":[{{"type":"text","text":"u"{mark}]}},"#,
+                r#"{{"role":"assistant","content":[{{"type":"text","text":"a"}},"#,
+                r#"{{"type":"tool_use","id":"t","name":"f","input":{{}}{mark}]}},"#,
+                r#"{{"role":"user","content":[{{"type":"tool_result","tool_use_id":"t","#,
+                r#""content":[{{"type":"text","text":"r"}}]{mark}]}}]"#
+            ),
+            mark = mark
+        );
+        assert_eq!(messages(list).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_called_tool_keeps_the_name_that_was_sent_for_it() {
+        let list = format!(
+            r#"[{{"role":"user","content":"go"}},{},{}]"#,
+            calls(&["a"]).replace("\"f\"", "\"f.g\""),
+            result("a")
+        );
+        assert!(messages(&list).unwrap().contains(r#""name":"f_g""#));
     }
 }

@@ -5,52 +5,72 @@
 
 use std::borrow::Cow;
 
-use super::{SCHEMA, messages, tools};
+use super::cache::Marks;
+use super::messages::Conversation;
+use super::surface::{self, Surface};
+use super::thinking::Thinking;
+use super::{SCHEMA, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
-use crate::json::Writer;
+use crate::json::{self, Object, Str, Type, Writer};
 use crate::provider::{Body, Sampling, Target, UpstreamRequest, parameters, schema, turns};
 
-pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
+pub fn translate(surface: Surface, chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
     refuse(chat)?;
-    let mut dropped = parameters::unread(chat, |name| READ.contains(&name));
+    let is_ours = |name: &str| READ.contains(&name) || PASSED_ON.contains(&name);
+    if let Some(name) = chat.object().repeated(is_ours) {
+        return Err(Rejection::invalid(name, format!("'{name}' is given more than once.")));
+    }
+    let mut dropped = parameters::unread(chat, is_ours);
     let format = chat.response_format()?;
     let list = chat.messages()?;
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
     let (system, conversation) = list.split_at(turns::leading_system(&list));
+    let turns = turns::turns(conversation)?;
+    let tools = chat.tools()?;
+    let choice = chat.tool_choice()?;
+    let names = tools::names(&tools, &list);
+    let betas = surface::betas(chat)?;
+    let max_tokens = max_tokens(chat, target, &mut dropped)?;
+    let forces_a_call = tools::forces_a_call(choice.as_ref());
+    let thinking = Thinking::asked(chat, target, &turns, forces_a_call, max_tokens, &mut dropped)?;
+    let marks = Marks::read(chat, &list, &tools, &mut dropped)?;
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();
-    w.key("model").string(&target.id);
-    w.key("max_tokens").number(max_tokens(chat, target, &mut dropped)?);
-    messages::write_system(&mut w, system, &format)?;
-    messages::write(&mut w, conversation)?;
-    tools::write(&mut w, chat)?;
-    if let ResponseFormat::JsonSchema { schema, .. } = format {
-        let at = "response_format.json_schema.schema";
-        let schema = schema.ok_or_else(|| Rejection::missing(at))?;
-        w.key("output_config").begin_object().key("format").begin_object();
-        w.key("type").string("json_schema").key("schema").raw(&schema::reduce(schema, &SCHEMA, at)?);
-        w.end_object().end_object();
-    }
+    surface.write_model(&mut w, target, &betas);
+    w.key("max_tokens").number(max_tokens);
+    let blocks = Conversation { marks: &marks, names: &names, thinks: Some(target).filter(|_| thinking.goes_back) };
+    blocks.write_system(&mut w, system, &format)?;
+    blocks.write(&mut w, &turns)?;
+    tools::write(&mut w, chat, &tools, choice, &names, &marks)?;
+    write_output_config(&mut w, chat, &format, &thinking, &mut dropped)?;
+    thinking.write(&mut w);
     write_stop(&mut w, chat)?;
-    write_sampling(&mut w, chat, target, &mut dropped)?;
+    write_sampling(&mut w, chat, target, &thinking, &mut dropped)?;
     write_user(&mut w, chat, &mut dropped)?;
     write_service_tier(&mut w, chat, &mut dropped)?;
-    if chat.stream {
-        w.key("stream").bool(true);
+    for (name, value) in chat.fields().filter(|(name, _)| PASSED_ON.contains(name)) {
+        w.key(name).raw(value.get());
     }
+    surface.write_stream(&mut w, chat.stream);
     w.end_object();
-    let version = target.api_version.clone().unwrap_or_default();
     Ok(UpstreamRequest {
-        headers: vec![("anthropic-version", version.into())],
+        headers: surface.headers(target, chat.stream, &betas),
         dropped,
-        ..UpstreamRequest::new("/v1/messages", Body::Written(w.into_bytes()))
+        renamed: names.renamed(),
+        ..UpstreamRequest::new(surface.path(target, chat.stream), Body::Written(w.into_bytes()))
     })
 }
+
+/// Fields of Anthropic's own that go on as they are. Not among them is what chooses another model or another
+/// bill than the gateway's operator has (`fallbacks`, `speed`, `billing_policy` …), or state of the account
+/// (`thread`).
+const PASSED_ON: &[&str] =
+    &["cache_control", "mcp_servers", "container", "context_management", "compaction", "inference_geo", "diagnostics"];
 
 /// Fields that are read somewhere in this file.
 const READ: &[&str] = &[
@@ -73,8 +93,13 @@ const READ: &[&str] = &[
     "logprobs",
     "top_logprobs",
     "modalities",
+    "reasoning_effort",
+    "thinking",
+    "output_config",
+    "anthropic_beta",
     "user",
     "safety_identifier",
+    "metadata",
     "service_tier",
 ];
 
@@ -106,6 +131,58 @@ fn max_tokens(chat: &ChatRequest<'_>, target: &Target, dropped: &mut Vec<Cow<'st
     }
 }
 
+/// The schema of the answer and the model's effort, in OpenAI's words or in Anthropic's. Of one thing said in
+/// both, Anthropic's holds.
+fn write_output_config(
+    w: &mut Writer,
+    chat: &ChatRequest<'_>,
+    format: &ResponseFormat<'_>,
+    thinking: &Thinking<'_>,
+    dropped: &mut Vec<Cow<'static, str>>,
+) -> Result<(), Rejection> {
+    const NAME: &str = "output_config";
+    let given = match chat.field(NAME) {
+        Some(value) if json::type_of(value) != Type::Object => {
+            return Err(Rejection::invalid(NAME, format!("'{NAME}' must be an object.")));
+        }
+        Some(value) => Object::parse(value.get().as_bytes()).unwrap_or_default(),
+        None => Object::default(),
+    };
+    let has = |name: &str| given.get(name).is_some_and(|value| json::type_of(value) != Type::Null);
+    let effort = thinking.effort.filter(|_| !has("effort"));
+    if thinking.effort.is_some() && effort.is_none() {
+        dropped.push("reasoning_effort".into());
+    }
+    let at = "response_format.json_schema.schema";
+    let schema = match format {
+        ResponseFormat::JsonSchema { .. } if has("format") => {
+            let text = format!("'response_format' and '{NAME}.format' say the same thing: only one can hold.");
+            return Err(Rejection::invalid("response_format", text));
+        }
+        ResponseFormat::JsonSchema { schema, .. } => Some(schema.ok_or_else(|| Rejection::missing(at))?),
+        ResponseFormat::Text | ResponseFormat::JsonObject => None,
+    };
+    if let Some(name) = given.repeated(|_| true) {
+        return Err(Rejection::invalid(NAME, format!("'{NAME}.{name}' is given more than once.")));
+    }
+    if given.is_empty() && effort.is_none() && schema.is_none() {
+        return Ok(());
+    }
+    w.key(NAME).begin_object();
+    if let Some(effort) = effort {
+        w.key("effort").string(effort);
+    }
+    if let Some(schema) = schema {
+        w.key("format").begin_object().key("type").string("json_schema");
+        w.key("schema").raw(&schema::reduce(schema, &SCHEMA, at)?).end_object();
+    }
+    for (name, value) in given.iter().filter(|(name, _)| has(name)) {
+        w.key(name).raw(value.get());
+    }
+    w.end_object();
+    Ok(())
+}
+
 fn write_stop(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {
     // OpenAI's limit: Anthropic documents none.
     const MOST: usize = 4;
@@ -130,31 +207,48 @@ fn write_sampling(
     w: &mut Writer,
     chat: &ChatRequest<'_>,
     target: &Target,
+    thinking: &Thinking<'_>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Result<(), Rejection> {
+    let has_sampling = surface::has_sampling(target);
     for (parameter, most) in
         [(Sampling::Temperature, 2.0), (Sampling::TopP, 1.0), (Sampling::TopK, f64::from(u32::MAX))]
     {
         let name = parameter.name();
-        let Some(number) = chat.number(name, 0.0, most)? else { continue };
-        if !target.sampling.contains(&parameter) {
+        let Some(text) = chat.number(name, 0.0, most)? else { continue };
+        let number: f64 = text.parse().unwrap_or_default();
+        // Thinking takes them within narrow limits only (extended thinking, feature compatibility).
+        let goes_with_thinking = match parameter {
+            Sampling::Temperature => number >= 1.0,
+            Sampling::TopP => number >= 0.95,
+            Sampling::TopK => false,
+        };
+        let takes = has_sampling && target.sampling.contains(&parameter) && (goes_with_thinking || !thinking.is_on);
+        if !takes {
             dropped.push(name.into());
-        } else if parameter == Sampling::Temperature && number.parse::<f64>().is_ok_and(|number| number > 1.0) {
+        } else if parameter == Sampling::Temperature && number > 1.0 {
             // Cut off and not scaled: up to 1 the two scales mean the same.
             dropped.push(name.into());
             w.key(name).number(1);
         } else {
-            w.key(name).raw(number);
+            w.key(name).raw(text);
         }
     }
     Ok(())
 }
 
-/// `metadata.user_id` is for opaque ids: what looks like an address is refused.
+/// `metadata.user_id` is all the metadata there is, and for opaque ids: what looks like an address is refused.
 fn write_user(w: &mut Writer, chat: &ChatRequest<'_>, dropped: &mut Vec<Cow<'static, str>>) -> Result<(), Rejection> {
+    let metadata = chat.field("metadata");
+    let metadata = metadata.map(|metadata| Object::parse(metadata.get().as_bytes()).unwrap_or_default());
+    let own = metadata.as_ref().and_then(|metadata| metadata.get("user_id")).and_then(Str::new);
+    if metadata.is_some_and(|metadata| own.is_none() || metadata.iter().any(|(name, _)| name != "user_id")) {
+        dropped.push("metadata".into());
+    }
     let mut user_id = None;
-    for name in ["safety_identifier", "user"] {
-        match chat.string(name)? {
+    let given = [("metadata.user_id", own), ("safety_identifier", chat.string("safety_identifier")?)];
+    for (name, id) in given.into_iter().chain([("user", chat.string("user")?)]) {
+        match id {
             Some(id) if user_id.is_none() && !id.is_empty() && !id.decode().contains('@') => user_id = Some(id),
             Some(_) => dropped.push(name.into()),
             None => {}
@@ -174,7 +268,8 @@ fn write_service_tier(
     let Some(tier) = chat.string("service_tier")? else { return Ok(()) };
     match tier.decode().as_ref() {
         "auto" => w.key("service_tier").string("auto"),
-        "default" => w.key("service_tier").string("standard_only"),
+        // The second is Anthropic's own word.
+        "default" | "standard_only" => w.key("service_tier").string("standard_only"),
         _ => {
             dropped.push("service_tier".into());
             return Ok(());
@@ -186,9 +281,8 @@ fn write_service_tier(
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::json::{self, Object};
 
-    fn target() -> Target {
+    pub fn target() -> Target {
         Target {
             model: "claude".into(),
             provider: "anthropic".into(),
@@ -207,9 +301,9 @@ pub mod tests {
         }
     }
 
-    fn written(body: &str, target: &Target) -> Result<(String, Vec<Cow<'static, str>>), Rejection> {
+    pub fn written(body: &str, target: &Target) -> Result<(String, Vec<Cow<'static, str>>), Rejection> {
         let chat = ChatRequest::parse(body.as_bytes()).unwrap();
-        let request = translate(&chat, target)?;
+        let request = translate(Surface::Anthropic, &chat, target)?;
         let Body::Written(body) = request.body else { panic!("not written") };
         let body = String::from_utf8(body).unwrap();
         assert!(json::is_valid(body.as_bytes()), "{body}");
@@ -324,7 +418,7 @@ pub mod tests {
         let fine = r#""n":1,"logprobs":false,"modalities":["text"],"stream_options":{},"audio":null"#;
         assert!(dropped(fine).is_empty());
         let quality = r#""seed":1,"logit_bias":{},"reasoning_effort":"low","x\u002dy":1,"bad name":1,"store":null"#;
-        assert_eq!(dropped(quality), ["seed", "logit_bias", "reasoning_effort", "x-y"]);
+        assert_eq!(dropped(quality), ["seed", "logit_bias", "x-y", "reasoning_effort"]);
         let many: Vec<_> = (0..99).map(|number| format!(r#""f{number}":1"#)).collect();
         assert_eq!(dropped(&many.join(",")).len(), 16);
         let named = r#"{"model":"m","messages":[{"role":"user","name":"ann","content":"hi"}]}"#;
@@ -346,5 +440,103 @@ pub mod tests {
         assert_eq!(with(r#""service_tier":"auto""#, "service_tier").unwrap(), "\"auto\"");
         assert_eq!(with(r#""service_tier":"default""#, "service_tier").unwrap(), "\"standard_only\"");
         assert_eq!(dropped(r#""service_tier":"flex""#), ["service_tier"]);
+    }
+
+    #[test]
+    fn a_version_without_sampling_parameters_gets_none() {
+        let body = format!(r#"{{"model":"m","messages":{HI},"top_p":0.90}}"#);
+        for (version, takes) in [("2023-06-01", true), ("vertex-2023-10-16", true), ("2026-10-21", false)] {
+            let target = Target { sampling: Sampling::ALL.to_vec(), api_version: Some(version.into()), ..target() };
+            let (text, names) = written(&body, &target).unwrap();
+            assert_eq!((text.contains("top_p"), names.is_empty()), (takes, takes), "{version}");
+        }
+    }
+
+    #[test]
+    fn fields_of_anthropics_own_go_on_and_those_that_choose_for_the_operator_do_not() {
+        let own = r#""container":{"id":"c"},"mcp_servers":[{"url":1.0}],"cache_control":{"type":"ephemeral"}"#;
+        let (body, names) = written(&format!(r#"{{"model":"m","messages":{HI},{own}}}"#), &target()).unwrap();
+        assert!(body.ends_with(&format!("{own}}}")) && names.is_empty(), "{body}");
+        assert_eq!(dropped(r#""speed":"fast","fallbacks":[],"thread":{}"#), ["speed", "fallbacks", "thread"]);
+        assert_eq!(refused(with(r#""container":"a","container":"b""#, "container")), "container");
+        let format = r#""output_config":{"format":{}},"response_format":{"type":"json_schema","json_schema":{"name":"n",
+            "schema":{}}}"#;
+        assert_eq!(refused(with(format, "output_config")), "response_format");
+        assert_eq!(
+            refused(with(r#""output_config":{"effort":"low","effort":"max"}"#, "output_config")),
+            "output_config"
+        );
+    }
+
+    #[test]
+    fn betas_are_names_in_a_header() {
+        let header = |value: &str| {
+            let body = format!(r#"{{"model":"m","messages":{HI},"anthropic_beta":{value}}}"#);
+            let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+            let request = translate(Surface::Anthropic, &chat, &target()).map_err(|no| no.param.unwrap())?;
+            Ok(request
+                .headers
+                .into_iter()
+                .find(|(name, _)| *name == "anthropic-beta")
+                .map(|(_, value)| value.into_owned()))
+        };
+        assert_eq!(header(r#"["a-2025-01-01","b.2"]"#), Ok(Some("a-2025-01-01,b.2".into())));
+        assert_eq!(header(r#""a, b""#), Ok(Some("a,b".into())));
+        assert_eq!(header("[]"), Ok(None));
+        for bad in [r#"["a\r\nx: y"]"#, r#""""#, "[7]", "{}"] {
+            assert_eq!(header(bad), Err("anthropic_beta".to_owned()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn metadata_is_the_users_id_and_nothing_else() {
+        assert_eq!(with(r#""metadata":{"user_id":"u"},"user":"v""#, "metadata").unwrap(), r#"{"user_id":"u"}"#);
+        assert_eq!(dropped(r#""metadata":{"user_id":"u"},"user":"v""#), ["user"]);
+        assert_eq!(dropped(r#""metadata":{"user_id":"u","team":"t"}"#), ["metadata"]);
+        assert_eq!(dropped(r#""metadata":{"team":"t"}"#), ["metadata"]);
+    }
+
+    #[test]
+    fn the_surfaces_differ_in_path_headers_and_a_few_fields() {
+        let told = |surface: Surface, stream: bool| {
+            let body = format!(r#"{{"model":"m","messages":{HI},"stream":{stream},"anthropic_beta":["b"]}}"#);
+            let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+            let target = Target {
+                id: "claude-x@1".into(),
+                api_version: Some("v".into()),
+                region: Some("us-east5".into()),
+                project: Some("p-1".into()),
+                ..target()
+            };
+            let request = translate(surface, &chat, &target).unwrap();
+            let headers: Vec<_> = request.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let Body::Written(body) = request.body else { panic!("not written") };
+            let body = String::from_utf8(body).unwrap();
+            let (head, _) = body.split_once(",\"max_tokens\"").unwrap();
+            (request.path, headers.join("; "), head.to_owned(), body.ends_with(r#""stream":true}"#))
+        };
+        let own = |stream| {
+            (
+                "/v1/messages".to_owned(),
+                "anthropic-version: v; anthropic-beta: b".to_owned(),
+                r#"{"model":"claude-x@1""#.to_owned(),
+                stream,
+            )
+        };
+        assert_eq!(told(Surface::Anthropic, false), own(false));
+        assert_eq!(told(Surface::Anthropic, true), own(true));
+        let vertex = "/v1/projects/p-1/locations/us-east5/publishers/anthropic/models/claude-x@1:";
+        let head = r#"{"anthropic_version":"v""#;
+        let beta = "anthropic-beta: b";
+        assert_eq!(told(Surface::Vertex, false), (format!("{vertex}rawPredict"), beta.into(), head.into(), false));
+        assert_eq!(told(Surface::Vertex, true), (format!("{vertex}streamRawPredict"), beta.into(), head.into(), true));
+        let head = r#"{"anthropic_version":"v","anthropic_beta":["b"]"#;
+        let bedrock = "/model/claude-x%401/invoke";
+        assert_eq!(told(Surface::Bedrock, false), (bedrock.into(), String::new(), head.into(), false));
+        let accept = "accept: application/vnd.amazon.eventstream";
+        assert_eq!(
+            told(Surface::Bedrock, true),
+            (format!("{bedrock}-with-response-stream"), accept.into(), head.into(), false)
+        );
     }
 }

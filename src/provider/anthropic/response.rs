@@ -1,8 +1,12 @@
 //! Whole answers, and what streams share with them: stop reasons and usage.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
+use super::citations::Citations;
 use super::error;
+use super::thinking::Collected;
 use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCall, Usage};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
@@ -27,9 +31,18 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         return Err(UpstreamError::malformed("The provider's answer has no content."));
     }
     let mut message = Message::default();
+    let mut told = Told::default();
+    told.thinking.model(text(answer.model));
     for (_, block) in answer.content.into_placed() {
-        block.append_to(&mut message);
+        block.append_to(&mut message, &mut told);
     }
+    message.extra = told.extra();
+    message.extra.extend(further([
+        ("stop_sequence", answer.stop_sequence),
+        ("stop_details", answer.stop_details),
+        ("container", answer.container),
+        ("context_management", answer.context_management),
+    ]));
     let said = text(answer.stop_reason).map(Str::decode);
     let reason = said.as_deref().map_or(FinishReason::Stop, finish_reason);
     // A limit, a refusal or a stop sequence may come before the first word; the model's own end may not.
@@ -64,6 +77,14 @@ struct Answer<'a> {
     #[serde(borrow)]
     stop_reason: Option<&'a RawValue>,
     #[serde(borrow)]
+    stop_sequence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    container: Option<&'a RawValue>,
+    #[serde(borrow)]
+    context_management: Option<&'a RawValue>,
+    #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
@@ -77,7 +98,13 @@ pub struct Block<'a> {
     #[serde(borrow)]
     pub text: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub citations: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub signature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub data: Option<&'a RawValue>,
     #[serde(borrow)]
     pub id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -86,20 +113,52 @@ pub struct Block<'a> {
     pub input: Option<&'a RawValue>,
 }
 
+/// What an answer says beside its text and its calls.
+#[derive(Default)]
+pub struct Told {
+    pub thinking: Collected,
+    pub citations: Citations,
+}
+
+impl Told {
+    pub fn extra<'a>(&mut self) -> Vec<(&'static str, Cow<'a, str>)> {
+        let mut extra = self.citations.extra();
+        extra.extend(self.thinking.extra());
+        extra
+    }
+}
+
+/// Fields of Anthropic's that a message keeps under their own names, those that say something.
+pub fn further<'a, const N: usize>(
+    fields: [(&'static str, Option<&'a RawValue>); N],
+) -> impl Iterator<Item = (&'static str, Cow<'a, str>)> {
+    let says = |value: &&RawValue| matches!(json::type_of(value), Type::Object | Type::String);
+    fields.into_iter().filter_map(move |(name, value)| Some((name, value.filter(says)?.get().into())))
+}
+
 impl<'a> Block<'a> {
-    /// Blocks without an equivalent (redacted thinking, the provider's own tools) are left out.
-    fn append_to(self, message: &mut Message<'a>) {
+    /// Blocks without an equivalent (the provider's own tools) are left out.
+    fn append_to(self, message: &mut Message<'a>, told: &mut Told) {
         let not_empty = |text: &Str<'_>| !text.is_empty();
         match text(self.kind).map(Str::decode).as_deref() {
-            Some("text") => message.content.extend(text(self.text).filter(not_empty)),
-            // Newer models leave the text empty unless asked for a summary.
-            Some("thinking") => message.reasoning.extend(text(self.thinking).filter(not_empty)),
+            Some("text") => {
+                let text = text(self.text);
+                told.citations.whole_block(text.unwrap_or(Str::EMPTY), self.citations);
+                message.content.extend(text.filter(not_empty));
+            }
+            Some("thinking") => {
+                // Newer models leave the text empty unless asked for a summary.
+                let thinking = text(self.thinking).unwrap_or(Str::EMPTY);
+                told.thinking.thinking(thinking.escaped(), text(self.signature).unwrap_or(Str::EMPTY).escaped());
+                message.reasoning.extend(Some(thinking).filter(not_empty));
+            }
+            Some("redacted_thinking") => told.thinking.redacted(text(self.data)),
             Some("tool_use") => message.tool_calls.extend(text(self.name).map(|name| ToolCall {
                 place: None,
                 id: text(self.id).unwrap_or(Str::EMPTY),
                 name,
                 arguments: Arguments::Json(object_or_empty(self.input)),
-                state: None,
+                state: told.thinking.state(),
             })),
             _ => {}
         }

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 
 use super::error;
-use super::response::{Block, Tokens, finish_reason, finish_with, object_or_empty, text};
-use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, Usage};
+use super::response::{Block, Tokens, Told, finish_reason, finish_with, further, object_or_empty, text};
+use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, state};
 use crate::error::UpstreamError;
-use crate::json::{RawValue, Str};
+use crate::json::{self, Object, RawValue, Str, Type, Writer};
 use crate::provider::tolerant::{self, Maybe};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
@@ -19,6 +19,18 @@ pub struct AnthropicStream {
     /// How many tool calls there were.
     calls: u32,
     tokens: Tokens,
+    counts: Counts,
+    /// The block of thinking that has not stopped yet.
+    thinking: Option<OpenThinking>,
+    told: Told,
+}
+
+struct OpenThinking {
+    block: u64,
+    /// Escaped.
+    text: String,
+    /// As JSON, its quotes apart.
+    signature: String,
 }
 
 struct OpenCall {
@@ -70,10 +82,13 @@ impl AnthropicStream {
     fn message_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         let message = event.message.0.unwrap_or_default();
         let usage = message.usage.filter(|usage| self.tokens.update_input(usage)).map(|_| self.tokens.usage());
+        let counts = message.usage.and_then(|usage| self.counts.update(usage));
+        self.told.thinking.model(text(message.model));
         out.chunk(ChatChunk {
             id: text(message.id),
             model: text(message.model),
             usage,
+            native_usage: counts.as_deref(),
             ..chunk(Delta { role: true, ..Delta::default() }, None)
         });
     }
@@ -82,12 +97,27 @@ impl AnthropicStream {
         let Some(block) = event.content_block.0 else { return };
         let not_empty = |text: &Str<'_>| !text.is_empty();
         match text(block.kind).map(Str::decode).as_deref() {
-            Some("text") => emit_content(text(block.text).filter(not_empty), out),
-            Some("thinking") => emit_reasoning(text(block.thinking).filter(not_empty), out),
+            Some("text") => {
+                let text = text(block.text).filter(not_empty);
+                self.told.citations.whole_block(text.unwrap_or(Str::EMPTY), block.citations);
+                emit_content(text, out);
+            }
+            Some("thinking") => {
+                let said = text(block.thinking).unwrap_or(Str::EMPTY);
+                self.close_thinking();
+                self.thinking = Some(OpenThinking {
+                    block: block_number(event.index),
+                    text: said.escaped().to_owned(),
+                    signature: text(block.signature).unwrap_or(Str::EMPTY).escaped().to_owned(),
+                });
+                emit_reasoning(Some(said).filter(not_empty), out);
+            }
+            Some("redacted_thinking") => self.told.thinking.redacted(text(block.data)),
             Some("tool_use") => {
                 let index = self.calls;
                 self.calls = self.calls.saturating_add(1);
                 let input = Some(object_or_empty(block.input).to_owned());
+                self.close_thinking();
                 self.open.push(OpenCall { block: block_number(event.index), index, input });
                 emit_call(
                     ToolCallDelta {
@@ -95,6 +125,7 @@ impl AnthropicStream {
                         id: text(block.id).filter(not_empty),
                         name: text(block.name),
                         arguments: Some(Arguments::Text(Str::EMPTY)),
+                        state: self.told.thinking.state(),
                         ..ToolCallDelta::default()
                     },
                     out,
@@ -107,8 +138,22 @@ impl AnthropicStream {
     fn delta(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         let Some(delta) = event.delta.0 else { return };
         match text(delta.kind).map(Str::decode).as_deref() {
-            Some("text_delta") => emit_content(text(delta.text), out),
-            Some("thinking_delta") => emit_reasoning(text(delta.thinking), out),
+            Some("text_delta") => {
+                let text = text(delta.text);
+                self.told.citations.text(text.unwrap_or(Str::EMPTY));
+                emit_content(text, out);
+            }
+            Some("thinking_delta") => {
+                let said = text(delta.thinking);
+                self.more_thinking(event.index, said, None);
+                emit_reasoning(said, out);
+            }
+            Some("signature_delta") => self.more_thinking(event.index, None, text(delta.signature)),
+            Some("citations_delta") => {
+                if let Some(citation) = delta.citation {
+                    self.told.citations.add(citation);
+                }
+            }
             Some("input_json_delta") => {
                 let Some(arguments) = text(delta.partial_json).filter(|text| !text.is_empty()) else { return };
                 let arguments = Some(Arguments::Text(arguments));
@@ -118,27 +163,57 @@ impl AnthropicStream {
                 let index = Some(call.index);
                 emit_call(ToolCallDelta { index, arguments, ..ToolCallDelta::default() }, out);
             }
-            // `signature_delta` and `citations_delta` have no place in the hub.
             _ => {}
         }
     }
 
     fn message_delta(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         let usage = event.usage.filter(|usage| self.tokens.update(usage)).map(|_| self.tokens.usage());
-        let Some(reason) = event.delta.0.and_then(|delta| text(delta.stop_reason)) else {
+        let counts = event.usage.and_then(|usage| self.counts.update(usage));
+        let delta = event.delta.0.unwrap_or_default();
+        let Some(reason) = text(delta.stop_reason) else {
             if usage.is_some() {
-                out.chunk(ChatChunk { usage, ..ChatChunk::default() });
+                out.chunk(ChatChunk { usage, native_usage: counts.as_deref(), ..ChatChunk::default() });
             }
             return;
         };
         self.close_all(out);
         let reason = finish_with(finish_reason(&reason.decode()), self.calls > 0);
-        finish(reason, usage, out);
+        let mut extra = self.told.extra();
+        extra.extend(further([
+            ("stop_sequence", delta.stop_sequence),
+            ("stop_details", delta.stop_details),
+            ("container", delta.container),
+            ("context_management", event.context_management),
+        ]));
+        let chunk = chunk(Delta { extra, ..Delta::default() }, Some(reason));
+        out.chunk(ChatChunk { usage, native_usage: counts.as_deref(), ..chunk });
+    }
+
+    fn more_thinking(&mut self, block: Option<&RawValue>, said: Option<Str<'_>>, signature: Option<Str<'_>>) {
+        let block = block_number(block);
+        let Some(open) = self.thinking.as_mut().filter(|open| open.block == block) else { return };
+        for (text, more) in [(&mut open.text, said), (&mut open.signature, signature)] {
+            text.push_str(more.map_or("", Str::escaped));
+        }
+        if open.text.len().saturating_add(open.signature.len()) > state::MAX_PAYLOAD {
+            // Too long to be carried, and without its end of no use to anybody.
+            self.thinking = None;
+        }
+    }
+
+    fn close_thinking(&mut self) {
+        if let Some(OpenThinking { text, signature, .. }) = self.thinking.take() {
+            self.told.thinking.thinking(&text, &signature);
+        }
     }
 
     /// A block has stopped. A call that never got a fragment still has arguments: mostly `{}`.
     fn close(&mut self, block: Option<&RawValue>, out: &mut dyn Sink) {
         let block = block_number(block);
+        if self.thinking.as_ref().is_some_and(|open| open.block == block) {
+            self.close_thinking();
+        }
         if let Some(place) = self.open.iter().rposition(|call| call.block == block) {
             self.open.remove(place).complete(out);
         }
@@ -146,6 +221,7 @@ impl AnthropicStream {
 
     /// For relays that lose a `content_block_stop`.
     fn close_all(&mut self, out: &mut dyn Sink) {
+        self.close_thinking();
         for call in self.open.drain(..) {
             call.complete(out);
         }
@@ -180,12 +256,37 @@ fn emit_call(call: ToolCallDelta<'_>, out: &mut dyn Sink) {
     out.chunk(chunk(Delta { tool_calls: vec![call], ..Delta::default() }, None));
 }
 
-fn finish(reason: FinishReason, usage: Option<Usage>, out: &mut dyn Sink) {
-    out.chunk(ChatChunk { usage, ..chunk(Delta::default(), Some(reason)) });
-}
-
 fn chunk<'a>(delta: Delta<'a>, finish_reason: Option<FinishReason>) -> ChatChunk<'a> {
     ChatChunk { choices: vec![ChunkChoice { index: 0, place: None, delta, finish_reason }], ..ChatChunk::default() }
+}
+
+/// The counts of a stream, as Anthropic writes them: those of its end in place of those of its start.
+#[derive(Default)]
+struct Counts(Vec<(String, String)>);
+
+impl Counts {
+    /// Takes a `usage` object, and tells all that is known.
+    fn update(&mut self, usage: &RawValue) -> Option<String> {
+        // A dozen names, a few hundred bytes; what is longer is nobody's count.
+        const MOST_NAMES: usize = 64;
+        const MOST: usize = 8 << 10;
+        let fields = Object::parse(usage.get().as_bytes()).ok().filter(|_| usage.get().len() <= MOST)?;
+        for (name, value) in fields.iter().filter(|(_, value)| json::type_of(value) != Type::Null) {
+            let has_room = self.0.len() < MOST_NAMES;
+            match self.0.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => value.get().clone_into(known),
+                None if has_room => self.0.push((name.to_owned(), value.get().to_owned())),
+                None => {}
+            }
+        }
+        let mut w = Writer::with_capacity(256);
+        w.begin_object();
+        for (name, value) in &self.0 {
+            w.key(name).raw(value);
+        }
+        w.end_object();
+        String::from_utf8(w.into_bytes()).ok()
+    }
 }
 
 /// Any event: the fields of all of them.
@@ -204,10 +305,12 @@ struct Event<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
+    context_management: Option<&'a RawValue>,
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct WireDelta<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
@@ -216,9 +319,19 @@ struct WireDelta<'a> {
     #[serde(borrow)]
     thinking: Option<&'a RawValue>,
     #[serde(borrow)]
+    signature: Option<&'a RawValue>,
+    #[serde(borrow)]
+    citation: Option<&'a RawValue>,
+    #[serde(borrow)]
     partial_json: Option<&'a RawValue>,
     #[serde(borrow)]
     stop_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_sequence: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    container: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]

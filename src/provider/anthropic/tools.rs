@@ -3,20 +3,42 @@
 use std::collections::BTreeSet;
 
 use super::SCHEMA;
+use super::cache::{self, Marks};
 use crate::chat::ChatRequest;
-use crate::chat::request::{Tool, ToolChoice};
+use crate::chat::request::{Message, Tool, ToolChoice};
 use crate::error::Rejection;
-use crate::json::{Str, Writer};
-use crate::provider::distinct::Rule;
+use crate::json::{self, Type, Writer};
+use crate::provider::distinct::{Rule, ToolNames};
 use crate::provider::schema;
 
 /// The ids of calls: no length is documented.
 pub const CALL_IDS: Rule = Rule { punctuation: "_-", any_first: true, longest: usize::MAX };
 
+const NAMES: Rule = Rule { punctuation: "_-", any_first: true, longest: 128 };
+
+/// What a tool may say in Anthropic's own words, on the tool or on its function.
+const EXTENSIONS: &[&str] = &["eager_input_streaming", "defer_loading", "allowed_callers", "input_examples"];
+
+/// The names of all tools of a request, those of earlier calls included.
+pub fn names(tools: &[Tool<'_>], messages: &[Message<'_>]) -> ToolNames {
+    let called = messages.iter().flat_map(|message| &message.tool_calls).map(|call| call.name);
+    ToolNames::new(NAMES, tools.iter().map(|tool| tool.name).chain(called))
+}
+
+/// Whether the choice leaves the model nothing but to call.
+pub fn forces_a_call(choice: Option<&ToolChoice<'_>>) -> bool {
+    matches!(choice, Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }))
+}
+
 /// Writes `tools` and `tool_choice`.
-pub fn write(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {
-    let tools = chat.tools()?;
-    let choice = chat.tool_choice()?;
+pub fn write(
+    w: &mut Writer,
+    chat: &ChatRequest<'_>,
+    tools: &[Tool<'_>],
+    choice: Option<ToolChoice<'_>>,
+    names: &ToolNames,
+    marks: &Marks,
+) -> Result<(), Rejection> {
     let one_at_a_time = chat.bool("parallel_tool_calls")? == Some(false);
     if tools.is_empty() {
         // `auto`, `none` and `parallel_tool_calls` ask for nothing that is not so without tools.
@@ -43,15 +65,17 @@ pub fn write(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {
     w.key("tools").begin_array();
     for (index, tool) in tools.iter().enumerate() {
         if !only_asked || asked.contains(&tool.name.decode()) {
-            write_tool(w, tool, &format!("tools[{index}].function"))?;
+            write_tool(w, tool, &format!("tools[{index}].function"), names)?;
+            cache::write(w, marks.tool(index));
+            w.end_object();
         }
     }
     w.end_array();
-    write_tool_choice(w, choice, one_at_a_time);
+    write_tool_choice(w, choice, one_at_a_time, names);
     Ok(())
 }
 
-fn write_tool_choice(w: &mut Writer, choice: Option<ToolChoice<'_>>, one_at_a_time: bool) {
+fn write_tool_choice(w: &mut Writer, choice: Option<ToolChoice<'_>>, one_at_a_time: bool, names: &ToolNames) {
     let (kind, name) = match choice {
         None if !one_at_a_time => return,
         None | Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => ("auto", None),
@@ -61,7 +85,7 @@ fn write_tool_choice(w: &mut Writer, choice: Option<ToolChoice<'_>>, one_at_a_ti
     };
     w.key("tool_choice").begin_object().key("type").string(kind);
     if let Some(name) = name {
-        w.key("name").str(name);
+        w.key("name").raw(&names.sent(name));
     }
     if one_at_a_time && kind != "none" {
         w.key("disable_parallel_tool_use").bool(true);
@@ -69,9 +93,12 @@ fn write_tool_choice(w: &mut Writer, choice: Option<ToolChoice<'_>>, one_at_a_ti
     w.end_object();
 }
 
-fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str) -> Result<(), Rejection> {
-    check_name(tool.name, || format!("{at}.name"))?;
-    w.begin_object().key("name").str(tool.name);
+/// Writes a tool, whose object stays open.
+fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str, names: &ToolNames) -> Result<(), Rejection> {
+    if tool.name.is_empty() {
+        return Err(Rejection::invalid(format!("{at}.name"), "A tool must have a name."));
+    }
+    w.begin_object().key("name").raw(&names.sent(tool.name));
     if let Some(description) = tool.description.filter(|text| !text.is_empty()) {
         w.key("description").str(description);
     }
@@ -85,18 +112,13 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str) -> Result<(), Rejection
     } else {
         w.raw(&schema);
     }
-    w.end_object();
-    Ok(())
-}
-
-pub fn check_name(name: Str<'_>, at: impl Fn() -> String) -> Result<(), Rejection> {
-    let text = name.decode();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=128).contains(&text.len()) && text.bytes().all(fits) {
-        return Ok(());
+    for name in EXTENSIONS {
+        let value = tool.fields.get(name).or_else(|| tool.function.get(name));
+        if let Some(value) = value.filter(|value| json::type_of(value) != Type::Null) {
+            w.key(name).raw(value.get());
+        }
     }
-    let text = "The name of a tool must be 1 to 128 letters, digits, underscores and hyphens.";
-    Err(Rejection::invalid(at(), text))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -164,10 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn a_tools_name_is_one_that_anthropic_takes() {
-        assert_eq!(refused(with(&format!(r#""tools":[{}]"#, tool("a.b", "")), "tools")), "tools[0].function.name");
-        assert_eq!(refused(with(&format!(r#""tools":[{}]"#, tool("", "")), "tools")), "tools[0].function.name");
-        let long = tool(&"n".repeat(128), "");
-        assert!(with(&format!(r#""tools":[{long}]"#), "tools").is_ok());
+    fn a_tool_has_a_name_and_it_becomes_one_that_anthropic_takes() {
+        let named = |name: &str| with(&format!(r#""tools":[{}]"#, tool(name, "")), "tools");
+        assert_eq!(refused(named("")), "tools[0].function.name");
+        assert!(named("a.b").unwrap().starts_with(r#"[{"name":"a_b","#));
+        let long = "n".repeat(128);
+        assert!(named(&format!("{long}n")).unwrap().starts_with(&format!(r#"[{{"name":"{long}","#)));
+        let both = format!(r#""tools":[{},{}],"tool_choice":{}"#, tool("a.b", ""), tool("a_b", ""), tool("a.b", ""));
+        assert_eq!(with(&both, "tool_choice").unwrap(), r#"{"type":"tool","name":"a_b_2"}"#);
+    }
+
+    #[test]
+    fn what_a_tool_says_in_anthropics_words_is_kept() {
+        let tool = r#"{"type":"function","function":{"name":"f","defer_loading":true},"input_examples":[{"a":1.0}],
+            "cache_control":{"type":"ephemeral"},"unknown":1}"#;
+        assert_eq!(
+            with(&format!(r#""tools":[{tool}]"#), "tools").unwrap(),
+            concat!(
+                r#"[{"name":"f","input_schema":{"type":"object","properties":{}},"defer_loading":true,"#,
+                r#""input_examples":[{"a":1.0}],"cache_control":{"type":"ephemeral"}}]"#
+            )
+        );
     }
 }

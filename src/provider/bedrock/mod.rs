@@ -16,7 +16,6 @@
 
 mod cache;
 mod citations;
-mod error;
 mod messages;
 mod reasoning;
 mod request;
@@ -24,6 +23,7 @@ mod response;
 mod stream;
 mod tools;
 
+use super::aws as error;
 use super::{Auth, Kind, Reasoning, Setting, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};

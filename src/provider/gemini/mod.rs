@@ -40,12 +40,7 @@ pub const VERTEX: Kind = Kind {
     name: "vertex",
     translator: &Gemini(Surface::Vertex),
     url: "https://{region}-aiplatform.googleapis.com",
-    // google-genai `_api_client.py`.
-    url_of_region: &[
-        ("global", "https://aiplatform.googleapis.com"),
-        ("us", "https://aiplatform.us.rep.googleapis.com"),
-        ("eu", "https://aiplatform.eu.rep.googleapis.com"),
-    ],
+    url_of_region: super::VERTEX_REGIONS,
     api_version: Some("v1"),
     region: Setting::Required,
     project: Setting::Required,

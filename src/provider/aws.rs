@@ -1,4 +1,4 @@
-//! Errors of AWS: the exception is named by a header, by the body's `__type` or by a frame, and the body is
+//! Errors of Bedrock's Runtime, whichever API is spoken to it: the exception is named by a header, by the body's `__type` or by a frame, and the body is
 //! `{"message":"…"}` (service model; quirk C10).
 
 use serde::Deserialize;
