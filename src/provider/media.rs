@@ -25,7 +25,7 @@ pub enum Image<'t> {
 
 impl<'t> DataUrl<'t> {
     /// From a URL without its scheme.
-    fn parse(rest: &'t str) -> Option<Self> {
+    pub fn parse(rest: &'t str) -> Option<Self> {
         let (head, data) = rest.split_once(',')?;
         let (head, encoding) = head.rsplit_once(';')?;
         if !encoding.eq_ignore_ascii_case("base64") || !is_base64(data) {
@@ -140,7 +140,7 @@ fn data_of<'a>(data: Str<'a>, name: Option<Str<'a>>) -> Option<FileSource<'a>> {
 }
 
 /// The media types of names' ends that models can read.
-fn type_of_name(name: &str) -> Option<&'static str> {
+pub fn type_of_name(name: &str) -> Option<&'static str> {
     const TYPES: &[(&str, &str)] = &[
         ("pdf", "application/pdf"),
         ("txt", "text/plain"),
@@ -156,6 +156,23 @@ fn type_of_name(name: &str) -> Option<&'static str> {
         ("docx", "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
         ("xls", "application/vnd.ms-excel"),
         ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
+        ("jpg", "image/jpeg"),
+        ("jpeg", "image/jpeg"),
+        ("png", "image/png"),
+        ("gif", "image/gif"),
+        ("webp", "image/webp"),
+        ("heic", "image/heic"),
+        ("heif", "image/heif"),
+        ("wav", "audio/wav"),
+        ("mp3", "audio/mp3"),
+        ("m4a", "audio/m4a"),
+        ("aac", "audio/aac"),
+        ("ogg", "audio/ogg"),
+        ("flac", "audio/flac"),
+        ("mp4", "video/mp4"),
+        ("mov", "video/mov"),
+        ("webm", "video/webm"),
+        ("mpeg", "video/mpeg"),
     ];
     let (_, end) = name.rsplit_once('.')?;
     TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end)).map(|(_, media_type)| *media_type)

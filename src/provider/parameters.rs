@@ -55,16 +55,19 @@ pub fn unsupported(name: &str) -> Rejection {
 /// The client's fields that are not among those that a translator reads, by name. The names end up in a
 /// header: only plain ones count, and not more of them than anybody would read.
 pub fn unread(chat: &ChatRequest<'_>, is_read: impl Fn(&str) -> bool) -> Vec<Cow<'static, str>> {
-    const MOST: usize = 16;
-    let plain = |name: &str| {
-        (1..=64).contains(&name.len())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-    };
     let mut names: Vec<Cow<'static, str>> = Vec::new();
     for (name, _) in chat.fields() {
-        if names.len() < MOST && !is_read(name) && plain(name) && !names.iter().any(|known| known == name) {
+        if names.len() < MOST_NAMED && !is_read(name) && is_plain(name) && !names.iter().any(|known| known == name) {
             names.push(Cow::Owned(name.to_owned()));
         }
     }
     names
+}
+
+/// More are not named.
+pub const MOST_NAMED: usize = 16;
+
+/// Whether a name of the client's is fit for a header.
+pub fn is_plain(name: &str) -> bool {
+    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }

@@ -35,8 +35,7 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
     let message = said.message.clone().unwrap_or_default().to_ascii_lowercase();
     let says = |words: &str| message.contains(words);
     // The words are OpenAI's from here on; only the message remains the provider's.
-    let kind = Some(said.kind.unwrap_or_default()).filter(|_| status == 429);
-    let said = Said { message: said.message, kind, ..Said::default() };
+    let said = Said { message: said.message, ..Said::default() };
     let mut error = if details.has_reason("API_KEY_INVALID") || details.has_reason("API_KEY_EXPIRED") {
         failure::meant(Meaning::Credential, status, said)
     } else if status == 400 && (says("location is not supported") || says("enable billing")) {
@@ -65,7 +64,7 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
 
 fn plain(status: u16, said: Said) -> UpstreamError {
     if let Some(meaning) = meaning::of(status, &said) {
-        return failure::meant(meaning, status, Said { kind: None, ..said });
+        return failure::meant(meaning, status, said);
     }
     let (class, reply_status) = failure::class_of(status);
     let code = match (class, status) {
@@ -76,7 +75,7 @@ fn plain(status: u16, said: Said) -> UpstreamError {
         (Class::Unreachable | Class::Transient, _) => Some("server_error"),
         _ => None,
     };
-    failure::tell(class, reply_status, Said { kind: None, code: code.map(str::to_owned), ..said })
+    failure::tell(class, reply_status, Said { code: code.map(str::to_owned), ..said })
 }
 
 /// Which limit a request has hit.

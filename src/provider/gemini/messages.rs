@@ -4,16 +4,15 @@
 //! is answered in the very next turn, by the function's name: OpenAI's tool messages have only the
 //! call's id.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use super::media::{self, Sort};
-use super::tools::Names;
 use super::{STATE, Surface};
 use crate::chat::request::{Content, Message, Part, Role, ToolCall};
 use crate::chat::state;
 use crate::error::Rejection;
-use crate::json::{self, Object, RawValue, Str, Type, Writer};
+use crate::json::{self, Object, RawValue, Str, Writer};
+use crate::provider::distinct::ToolNames;
+use crate::provider::media::{File, FileSource, is_base64, type_of_name};
+use crate::provider::turns::{self, Call, Calls};
 
 /// In place of a signature that a call ought to have and has not, because another model made it or a
 /// client lost it (ai.google.dev, thought signatures: FAQ).
@@ -22,23 +21,15 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 /// What the writing of messages depends on.
 pub struct Setting<'s> {
     pub surface: Surface,
-    pub names: &'s Names,
+    pub names: &'s ToolNames,
     /// Whether the model insists on a signature with the first call of a turn: Gemini 3 does.
     pub wants_signatures: bool,
     /// Where the API keeps files that were uploaded to it.
     pub files: &'s str,
 }
 
-/// How many messages go into `systemInstruction`. Where there are no others they are the conversation:
-/// one without contents is refused, and OpenAI answers it.
-pub fn leading_system(messages: &[Message<'_>]) -> usize {
-    let is_system = |message: &&Message<'_>| matches!(message.role, Role::System | Role::Developer);
-    let count = messages.iter().take_while(is_system).count();
-    if count == messages.len() { 0 } else { count }
-}
-
 pub fn write_system(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<'_>) -> Result<(), Rejection> {
-    if messages.iter().any(says_anything) {
+    if messages.iter().any(turns::says_anything) {
         w.key("systemInstruction").begin_object().key("parts").begin_array();
         for message in messages {
             write_content(w, message, setting)?;
@@ -48,45 +39,14 @@ pub fn write_system(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<
     Ok(())
 }
 
-/// Messages that follow each other in one role. A system message in the middle of a conversation becomes
-/// text of the user's turn at its place; one that says nothing is left out: empty parts are refused.
-struct Turn<'m, 'a> {
-    model: bool,
-    messages: Vec<&'m Message<'a>>,
-}
-
-fn turns<'m, 'a>(messages: &'m [Message<'a>]) -> Vec<Turn<'m, 'a>> {
-    let mut turns: Vec<Turn<'m, 'a>> = Vec::new();
-    for message in messages.iter().filter(|message| says_anything(message)) {
-        let model = message.role == Role::Assistant;
-        match turns.last_mut() {
-            Some(turn) if turn.model == model => turn.messages.push(message),
-            _ => turns.push(Turn { model, messages: vec![message] }),
-        }
-    }
-    turns
-}
-
 pub fn write(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<'_>) -> Result<(), Rejection> {
-    for message in messages {
-        refuse_message(message)?;
-    }
-    let turns = turns(messages);
-    match turns.first().map(|turn| (turn.model, turn.messages.first())) {
-        None | Some((_, None)) => return Err(Rejection::invalid("messages", "No message has any content.")),
-        // google-genai `chats.py`: history starts with a user turn.
-        Some((true, Some(first))) => {
-            let message = "With this model a conversation cannot begin with an assistant message.";
-            return Err(Rejection::invalid(first.at("role"), message));
-        }
-        Some((false, _)) => {}
-    }
     let mut calls = Calls::default();
     w.key("contents").begin_array();
-    for turn in &turns {
-        w.begin_object().key("role").string(if turn.model { "model" } else { "user" });
+    for turn in turns::turns(messages)? {
+        w.begin_object().key("role").string(if turn.assistant { "model" } else { "user" });
         w.key("parts").begin_array();
-        if turn.model {
+        if turn.assistant {
+            let mut is_first = true;
             for message in &turn.messages {
                 write_content(w, message, setting)?;
                 if let Some(refusal) = message.refusal {
@@ -95,10 +55,9 @@ pub fn write(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<'_>) ->
                 for (index, call) in message.tool_calls.iter().enumerate() {
                     let at = format!("messages[{}].tool_calls[{index}]", message.index);
                     let own = Own::of(call.id);
-                    let is_first = calls.calls.is_empty();
+                    let is_first = std::mem::replace(&mut is_first, false);
                     write_call(w, call, &own, is_first && setting.wants_signatures, setting, &at)?;
-                    let name = setting.names.sent(call.name.decode()).into_owned();
-                    calls.add(call.id, Call { name, id: own.id, at })?;
+                    calls.add(call, own.id, at)?;
                 }
             }
         } else {
@@ -114,42 +73,6 @@ pub fn write(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<'_>) ->
     }
     w.end_array();
     calls.answered_by(&[]).map(drop)
-}
-
-fn refuse_message(message: &Message<'_>) -> Result<(), Rejection> {
-    if message.role == Role::Function {
-        return Err(Rejection::unsupported(
-            message.at("role"),
-            "Messages of the role 'function' are not supported by this model; use 'tool'.",
-        ));
-    }
-    for name in ["function_call", "audio"] {
-        let given = message.fields.get(name).is_some_and(|value| json::type_of(value) != Type::Null);
-        if given && message.role == Role::Assistant {
-            let text = format!("'{name}' in a message is not supported by this model.");
-            return Err(Rejection::unsupported(message.at(name), text));
-        }
-    }
-    Ok(())
-}
-
-fn says_anything(message: &Message<'_>) -> bool {
-    let content = match &message.content {
-        Content::None => false,
-        Content::Text(text) => !text.is_empty(),
-        Content::Parts(parts) => parts.iter().any(says_part),
-    };
-    content
-        || message.role == Role::Tool
-        || !message.tool_calls.is_empty()
-        || message.refusal.is_some_and(|text| !text.is_empty())
-}
-
-fn says_part(part: &Part<'_>) -> bool {
-    match part {
-        Part::Text(text) | Part::Refusal(text) => !text.is_empty(),
-        Part::Image { .. } | Part::Other { .. } => true,
-    }
 }
 
 /// A message's content as parts; its calls and results are not among them.
@@ -198,71 +121,64 @@ fn write_media(
     Ok(())
 }
 
-fn write_other(
-    w: &mut Writer,
-    kind: &str,
-    part: &RawValue,
-    place: &str,
-    setting: &Setting<'_>,
-) -> Result<(), Rejection> {
-    let at = format!("{place}.{kind}");
+fn write_other(w: &mut Writer, kind: &str, part: &RawValue, at: &str, setting: &Setting<'_>) -> Result<(), Rejection> {
+    if !matches!(kind, "input_audio" | "file" | "video_url") {
+        let text = format!("Content of the type '{kind}' is not supported by this model.");
+        return Err(Rejection::unsupported(at, text));
+    }
+    if kind == "file" {
+        return write_file(w, &File::read(part, at)?, &format!("{at}.file"), setting);
+    }
+    let at = format!("{at}.{kind}");
     let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
-    let inner = fields.get(kind).and_then(|inner| Object::parse(inner.get().as_bytes()).ok());
-    let inner = inner.ok_or_else(|| match kind {
-        "input_audio" | "file" | "video_url" => Rejection::missing(&at),
-        _ => {
-            let text = format!("Content of the type '{kind}' is not supported by this model.");
-            Rejection::unsupported(place, text)
-        }
-    })?;
-    let text = |name: &str| inner.get(name).and_then(Str::new).filter(|text| !text.is_empty());
-    let needed = |name: &str| text(name).ok_or_else(|| Rejection::missing(&format!("{at}.{name}")));
-    let refused = |name: &'static str| {
-        let at = format!("{at}.{name}");
-        move |problem| Rejection::invalid(at, problem)
+    let inner = fields.get(kind).ok_or_else(|| Rejection::missing(&at))?;
+    let inner = Object::parse(inner.get().as_bytes()).unwrap_or_default();
+    let needed = |name: &str| {
+        let text = inner.get(name).and_then(Str::new).filter(|text| !text.is_empty());
+        text.ok_or_else(|| Rejection::missing(&format!("{at}.{name}")))
     };
-    match kind {
-        "input_audio" => {
-            let (data, format) = (needed("data")?.decode(), needed("format")?.decode());
-            if !media::is_base64(&data) || !format.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-                return Err(refused("data")("The audio is not base64.".to_owned()));
-            }
-            // OpenAI has wav and mp3; the API takes more.
-            media::inline(w, &format!("audio/{}", format.to_ascii_lowercase()), &data);
+    if kind == "video_url" {
+        let url = needed("url")?;
+        return media::write(w, url, Sort::Film, None, setting.surface)
+            .map_err(|problem| Rejection::invalid(format!("{at}.url"), problem));
+    }
+    let (data, format) = (needed("data")?.decode(), needed("format")?.decode());
+    if !is_base64(&data) || !format.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Rejection::invalid(format!("{at}.data"), "The audio is not base64."));
+    }
+    // OpenAI has wav and mp3; the API takes more.
+    let media_type = format!("audio/{}", format.to_ascii_lowercase());
+    media::inline(w, &media_type, &data, Sort::File).map_err(|problem| Rejection::invalid(at, problem))
+}
+
+fn write_file(w: &mut Writer, file: &File<'_>, at: &str, setting: &Setting<'_>) -> Result<(), Rejection> {
+    let name = file.name.map(Str::decode);
+    let name = name.as_deref();
+    let refused = |field: &str, problem| Rejection::invalid(format!("{at}.{field}"), problem);
+    match &file.source {
+        FileSource::Data { media_type, data } => {
+            media::inline(w, media_type, data, Sort::File).map_err(|problem| refused("file_data", problem))
         }
-        "file" => {
-            let name = text("filename").map(Str::decode);
-            let said = text("format").or_else(|| text("mime_type")).map(Str::decode);
-            let kind = said.as_deref().or_else(|| name.as_deref().and_then(media::type_of_name));
-            match (text("file_data"), text("file_id")) {
-                (Some(data), _) => {
-                    media::write(w, data, Sort::File, kind, setting.surface).map_err(refused("file_data"))?;
-                }
-                // A name within the API's own files (`files/abc`), or an address.
-                (None, Some(id)) if id.decode().starts_with("files/") && setting.surface == Surface::Studio => {
-                    media::reference(w, &format!("{}/{}", setting.files, id.decode()), kind);
-                }
-                (None, Some(id)) => {
-                    media::write(w, id, Sort::File, kind, setting.surface).map_err(refused("file_id"))?;
-                }
-                (None, None) => return Err(Rejection::missing(&format!("{at}.file_data"))),
-            }
+        // A name within the API's own files (`files/abc`).
+        FileSource::Id(id) if id.decode().starts_with("files/") && setting.surface == Surface::Studio => {
+            let uri = format!("{}/{}", setting.files, id.decode());
+            media::reference(w, &uri, name.and_then(type_of_name));
+            Ok(())
         }
-        "video_url" => {
-            media::write(w, needed("url")?, Sort::Film, None, setting.surface).map_err(refused("url"))?;
+        // Or an address.
+        FileSource::Id(url) => {
+            media::write(w, *url, Sort::File, name, setting.surface).map_err(|problem| refused("file_id", problem))
         }
-        _ => {
-            let text = format!("Content of the type '{kind}' is not supported by this model.");
-            return Err(Rejection::unsupported(place, text));
+        FileSource::Url(url) => {
+            media::write(w, *url, Sort::File, name, setting.surface).map_err(|problem| refused("file_url", problem))
         }
     }
-    Ok(())
 }
 
 /// What the API gave with a call and wants back: carried in the id that the client repeats.
 struct Own {
-    /// Newer models name their calls.
-    id: Option<String>,
+    /// Newer models name their calls; empty otherwise.
+    id: String,
     signature: Option<String>,
 }
 
@@ -275,7 +191,7 @@ impl Own {
         let carried = state::carried(id, STATE).unwrap_or_default();
         let signature = carried.get(1..).filter(|signature| !signature.is_empty()).map(str::to_owned);
         let is_own = carried.starts_with(OWN_ID);
-        Own { id: is_own.then(|| state::plain(id).into_owned()), signature }
+        Own { id: if is_own { state::plain(id).into_owned() } else { String::new() }, signature }
     }
 }
 
@@ -290,21 +206,10 @@ fn write_call(
     if call.name.is_empty() {
         return Err(Rejection::invalid(format!("{at}.function.name"), "The name of a tool is empty."));
     }
-    let text = call.arguments.decode();
-    let args = match text.trim() {
-        "" => "{}",
-        text => text,
-    };
-    // Goes out as it is: key order and numbers are the model's own.
-    if !args.starts_with('{') || !json::is_valid(args.as_bytes()) {
-        let at = format!("{at}.function.arguments");
-        return Err(Rejection::invalid(at, "The arguments of a tool call must be a JSON object."));
-    }
+    let args = turns::arguments(call, at)?;
     w.begin_object().key("functionCall").begin_object();
-    if let Some(id) = &own.id {
-        w.key("id").string(id);
-    }
-    w.key("name").string(&setting.names.sent(call.name.decode())).key("args").raw(args).end_object();
+    write_id(w, &own.id);
+    w.key("name").raw(&setting.names.sent(call.name)).key("args").raw(&args).end_object();
     if let Some(signature) = own.signature.as_deref().or(needs_signature.then_some(NO_SIGNATURE)) {
         w.key("thoughtSignature").string(signature);
     }
@@ -312,12 +217,21 @@ fn write_call(
     Ok(())
 }
 
-fn write_result(w: &mut Writer, message: &Message<'_>, call: &Call, setting: &Setting<'_>) -> Result<(), Rejection> {
-    w.begin_object().key("functionResponse").begin_object();
-    if let Some(id) = &call.id {
+fn write_id(w: &mut Writer, id: &str) {
+    if !id.is_empty() {
         w.key("id").string(id);
     }
-    w.key("name").string(&call.name).key("response");
+}
+
+fn write_result(
+    w: &mut Writer,
+    message: &Message<'_>,
+    call: &Call<'_>,
+    setting: &Setting<'_>,
+) -> Result<(), Rejection> {
+    w.begin_object().key("functionResponse").begin_object();
+    write_id(w, &call.id);
+    w.key("name").raw(&setting.names.sent(call.name)).key("response");
     let texts: Vec<Str<'_>> = match &message.content {
         Content::None => Vec::new(),
         Content::Text(text) => vec![*text],
@@ -329,8 +243,7 @@ fn write_result(w: &mut Writer, message: &Message<'_>, call: &Call, setting: &Se
             texts.collect()
         }
     };
-    // OpenAI has no such flag; clients that also speak to Anthropic send it along.
-    let is_error = message.fields.get("is_error").is_some_and(|value| value.get() == "true");
+    let is_error = turns::is_error(message);
     let object = match texts.as_slice() {
         [text] if !is_error => as_object(*text),
         _ => None,
@@ -376,53 +289,6 @@ fn as_object(text: Str<'_>) -> Option<String> {
     let digits = |text: &str| text.split(|char: char| !char.is_ascii_digit()).map(str::len).max().unwrap_or(0);
     let is_object = text.starts_with('{') && json::is_valid(text.as_bytes());
     (is_object && !text.contains("$ref") && digits(text) <= MOST_DIGITS).then(|| text.to_owned())
-}
-
-/// The calls of one turn: each has to be answered by the next.
-#[derive(Default)]
-struct Calls<'a> {
-    places: BTreeMap<Cow<'a, str>, usize>,
-    calls: Vec<Call>,
-}
-
-struct Call {
-    name: String,
-    id: Option<String>,
-    at: String,
-}
-
-impl<'a> Calls<'a> {
-    fn add(&mut self, id: Str<'a>, call: Call) -> Result<(), Rejection> {
-        if self.places.insert(id.decode(), self.calls.len()).is_some() {
-            return Err(Rejection::invalid(format!("{}.id", call.at), "Two tool calls have the same id."));
-        }
-        self.calls.push(call);
-        Ok(())
-    }
-
-    /// The results among the messages, in the order of the calls.
-    fn answered_by<'m>(self, messages: &[&'m Message<'a>]) -> Result<Vec<(Call, &'m Message<'a>)>, Rejection> {
-        let mut results: Vec<Option<&'m Message<'a>>> = vec![None; self.calls.len()];
-        for message in messages.iter().filter(|message| message.role == Role::Tool) {
-            let at = || message.at("tool_call_id");
-            let id = message.tool_call_id.ok_or_else(|| Rejection::missing(&at()))?;
-            let place = self.places.get(&id.decode()).and_then(|place| results.get_mut(*place));
-            match place {
-                Some(result @ None) => *result = Some(message),
-                Some(Some(_)) => return Err(Rejection::invalid(at(), "This tool call has been answered already.")),
-                None => {
-                    let text = "A tool message must answer a tool call of the assistant message before it.";
-                    return Err(Rejection::invalid(at(), text));
-                }
-            }
-        }
-        let pairs = self.calls.into_iter().zip(results);
-        let answered = pairs.map(|(call, result)| match result {
-            Some(message) => Ok((call, message)),
-            None => Err(Rejection::invalid(call.at, "A tool message must follow for every tool call.")),
-        });
-        answered.collect()
-    }
 }
 
 #[cfg(test)]
@@ -668,7 +534,7 @@ mod tests {
                 r#"{"inlineData":{"mimeType":"text/plain","data":"aGk="}}"#,
             ),
             (
-                r#"{"type":"file","file":{"file_id":"files/abc","format":"application/pdf"}}"#,
+                r#"{"type":"file","file":{"file_id":"files/abc","filename":"a.pdf"}}"#,
                 studio,
                 r#"{"fileData":{"mimeType":"application/pdf","fileUri":"https://h/v1beta/files/abc"}}"#,
             ),
@@ -689,7 +555,7 @@ mod tests {
             (r#"{"type":"input_audio","input_audio":{"data":"A A","format":"wav"}}"#, "input_audio.data"),
             (r#"{"type":"input_audio","input_audio":{"data":"AA=="}}"#, "input_audio.format"),
             (r#"{"type":"input_audio"}"#, "input_audio"),
-            (r#"{"type":"file","file":{}}"#, "file.file_data"),
+            (r#"{"type":"file","file":{}}"#, "file"),
             (r#"{"type":"file","file":{"file_id":"file-1"}}"#, "file.file_id"),
             (r#"{"type":"file","file":{"file_data":"data:application/zip;base64,AAAA"}}"#, "file.file_data"),
         ] {

@@ -5,18 +5,19 @@
 
 use std::borrow::Cow;
 
-use super::tools::Names;
 use super::{Surface, messages, schema, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::{ResponseFormat, Tool};
 use crate::error::Rejection;
-use crate::json::{self, Object, RawValue, Writer};
-use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest};
+use crate::json::{Object, RawValue, Writer};
+use crate::provider::distinct::ToolNames;
+use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest, parameters, path, turns};
 
 type Dropped = Vec<Cow<'static, str>>;
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> Result<UpstreamRequest, Rejection> {
-    refuse(chat)?;
+    parameters::none_of(chat, REFUSED)?;
+    parameters::text_only(chat)?;
     let own = Own::read(chat, surface);
     let mut dropped = own.unknown_fields(chat);
     let list = chat.messages()?;
@@ -24,7 +25,9 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> R
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
-    let names = Names::of(&tools, &list);
+    let calls = list.iter().flat_map(|message| &message.tool_calls);
+    let names = tools.iter().map(|tool| tool.name).chain(calls.map(|call| call.name));
+    let names = ToolNames::new(tools::NAMES, names);
     let version = target.api_version.as_deref().unwrap_or_default();
     let files = format!("{}://{}{}/{version}", target.scheme, target.authority, target.base_path);
     let setting = messages::Setting {
@@ -33,7 +36,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> R
         wants_signatures: matches!(target.reasoning, Some(Reasoning::Effort | Reasoning::Adaptive)),
         files: &files,
     };
-    let (system, conversation) = list.split_at(messages::leading_system(&list));
+    let (system, conversation) = list.split_at(turns::leading_system(&list));
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();
@@ -54,16 +57,16 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> R
         dropped.push("store".into());
     }
     w.end_object();
-    let path = path(target, surface, if chat.stream { "streamGenerateContent?alt=sse" } else { "generateContent" });
+    let path = path_of(target, surface, if chat.stream { "streamGenerateContent?alt=sse" } else { "generateContent" });
     Ok(UpstreamRequest {
         dropped,
-        renamed: names.renamed(&tools),
+        renamed: names.renamed(),
         ..UpstreamRequest::new(path, Body::Written(w.into_bytes()))
     })
 }
 
 /// As google-genai's `t_model` has it: ids may also be whole resource names.
-fn path(target: &Target, surface: Surface, method: &str) -> String {
+fn path_of(target: &Target, surface: Surface, method: &str) -> String {
     let (id, version) = (target.id.as_str(), target.api_version.as_deref().unwrap_or_default());
     let begins = |prefixes: &[&str]| prefixes.iter().any(|prefix| id.starts_with(prefix));
     let model = match surface {
@@ -85,17 +88,9 @@ fn path(target: &Target, surface: Surface, method: &str) -> String {
     format!("/{version}/{model}:{method}")
 }
 
-/// Percent-encoded, slashes apart.
+/// A name, or a resource's many.
 fn encoded(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'/' | b'-' | b'_' | b'.' | b'~' | b'@' => out.push(char::from(byte)),
-            byte if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    name.split('/').map(path::segment).collect::<Vec<_>>().join("/")
 }
 
 /// Fields of OpenAI's that are read somewhere.
@@ -134,17 +129,6 @@ const REFUSED: &[&str] = &["audio", "functions", "function_call", "moderation"];
 
 /// Most answers to one request (`GenerationConfig.candidateCount`).
 const MOST_CANDIDATES: u64 = 8;
-
-fn refuse(chat: &ChatRequest<'_>) -> Result<(), Rejection> {
-    if let Some(name) = REFUSED.iter().find(|name| chat.field(name).is_some()) {
-        return Err(Rejection::unsupported(*name, format!("'{name}' is not supported by this model.")));
-    }
-    let modalities = chat.field("modalities").map(|list| json::elements(list).unwrap_or_else(|| vec![list]));
-    if modalities.is_some_and(|modalities| modalities.iter().any(|modality| modality.get() != "\"text\"")) {
-        return Err(Rejection::unsupported("modalities", "This model answers with text only."));
-    }
-    Ok(())
-}
 
 /// Where a field of the API's own stands in its request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,16 +172,23 @@ impl<'a> Own<'a> {
         let extra = chat.field("extra_body").map(parse).unwrap_or_default();
         for (name, value) in extra.iter().filter(|(name, _)| *name != "google") {
             if !own.add(name, value) {
-                own.unknown.push(format!("extra_body.{name}"));
+                own.note(format!("extra_body.{name}"));
             }
         }
         let google = extra.get("google").map(parse).unwrap_or_default();
         for (name, value) in google.iter() {
             if !own.add(name, value) {
-                own.unknown.push(format!("extra_body.google.{name}"));
+                own.note(format!("extra_body.google.{name}"));
             }
         }
         own
+    }
+
+    /// As with the others: the names end up in a header.
+    fn note(&mut self, name: String) {
+        if parameters::is_plain(&name) && self.unknown.len() < parameters::MOST_NAMED {
+            self.unknown.push(name);
+        }
     }
 
     fn known(name: &str, surface: Surface) -> Option<(&'static str, Place)> {
@@ -225,22 +216,11 @@ impl<'a> Own<'a> {
         }
     }
 
-    /// The client's fields that have no equivalent, by name. The names end up in a header: only plain
-    /// ones count, and not more of them than anybody would read.
+    /// The client's fields that have no equivalent, by name.
     fn unknown_fields(&self, chat: &ChatRequest<'_>) -> Dropped {
-        const MOST: usize = 16;
-        let plain = |name: &str| {
-            (1..=64).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
-        };
         let is_known = |name: &str| READ.contains(&name) || Own::known(name, self.surface).is_some();
-        let top = chat.fields().map(|(name, _)| name).filter(|name| !is_known(name));
-        let mut names: Dropped = Vec::new();
-        for name in top.chain(self.unknown.iter().map(String::as_str)) {
-            if names.len() < MOST && plain(name) && !names.iter().any(|known| known == name) {
-                names.push(Cow::Owned(name.to_owned()));
-            }
-        }
+        let mut names = parameters::unread(chat, is_known);
+        names.extend(self.unknown.iter().cloned().map(Cow::Owned));
         names
     }
 }
@@ -479,6 +459,7 @@ fn write_service_tier(w: &mut Writer, chat: &ChatRequest<'_>, dropped: &mut Drop
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::json;
 
     pub fn target() -> Target {
         Target {
@@ -567,7 +548,7 @@ pub mod tests {
         let vertex = Target { project: Some("p-1".into()), region: Some("eu".into()), ..target() };
         for (id, path) in [
             ("gemini-x", "/v1beta/projects/p-1/locations/eu/publishers/google/models/gemini-x:generateContent"),
-            ("meta/llama@001", "/v1beta/projects/p-1/locations/eu/publishers/meta/models/llama@001:generateContent"),
+            ("meta/llama@001", "/v1beta/projects/p-1/locations/eu/publishers/meta/models/llama%40001:generateContent"),
             ("endpoints/12", "/v1beta/projects/p-1/locations/eu/endpoints/12:generateContent"),
             ("projects/q/locations/l/endpoints/12", "/v1beta/projects/q/locations/l/endpoints/12:generateContent"),
         ] {

@@ -213,3 +213,162 @@ impl Told {
 fn chunk<'a>(index: u32, delta: Delta<'a>, finish_reason: Option<FinishReason>) -> ChatChunk<'a> {
     ChatChunk { choices: vec![ChunkChoice { index, place: None, delta, finish_reason }], ..ChatChunk::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Class;
+
+    /// Writes down what it is given, a line a chunk.
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl Sink for Log {
+        fn chunk(&mut self, chunk: ChatChunk<'_>) {
+            let mut line = String::new();
+            let mut note = |name: &str, text: &str| line += &format!(" {name}={text}");
+            for choice in &chunk.choices {
+                note("choice", &choice.index.to_string());
+                let delta = &choice.delta;
+                for (name, text) in [("content", delta.content), ("reasoning", delta.reasoning)] {
+                    text.inspect(|text| note(name, text.raw()));
+                }
+                for call in &delta.tool_calls {
+                    note("call", &call.index.unwrap().to_string());
+                    for (name, text) in [("id", call.id), ("name", call.name)] {
+                        text.inspect(|text| note(name, text.raw()));
+                    }
+                    call.arguments.inspect(|arguments| note("arguments", arguments.raw()));
+                    call.state.iter().for_each(|state| note("state", &state.payload));
+                }
+                choice.finish_reason.inspect(|reason| note("finish", reason.as_str()));
+            }
+            if let Some(usage) = chunk.usage {
+                note("usage", &format!("{}/{}", usage.input, usage.output));
+            }
+            self.0.push(line.trim_start().to_owned());
+        }
+
+        fn done(&mut self) {
+            self.0.push("done".into());
+        }
+
+        fn skipped(&mut self) {
+            self.0.push("skipped".into());
+        }
+    }
+
+    fn run(events: &[&str]) -> Result<Vec<String>, UpstreamError> {
+        let mut stream = GeminiStream::default();
+        let mut log = Log::default();
+        for data in events {
+            stream.frame(Frame { event: "", data }, &mut log)?;
+        }
+        stream.end(&mut log)?;
+        Ok(log.0)
+    }
+
+    fn event(parts: &str, rest: &str) -> String {
+        format!(r#"{{"candidates":[{{"content":{{"parts":[{parts}]}}{rest}}}]}}"#)
+    }
+
+    const STOP: &str = r#"{"candidates":[{"finishReason":"STOP"}]}"#;
+
+    #[test]
+    fn the_ending_is_told_last_whatever_follows_it() {
+        let first = event(r#"{"text":"hm","thought":true},{"text":"a\n"}"#, r#","finishReason":"STOP""#);
+        let second = event(r#"{"text":"b"}"#, r#","finishReason":"MAX_TOKENS""#);
+        let usage = r#"{"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":2}}"#;
+        let expected = [
+            r#"choice=0 reasoning="hm""#,
+            r#"choice=0 content="a\n""#,
+            r#"choice=0 content="b""#,
+            "usage=3/2",
+            "choice=0 finish=length",
+        ];
+        assert_eq!(run(&[&first, &second, usage]).unwrap(), expected);
+        assert_eq!(run(&[&event(r#"{"text":"a"}"#, "")]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn calls_are_counted_over_all_events_and_carry_what_belongs_to_them() {
+        let one = event(
+            r#"{"functionCall":{"id":"x","name":"f","args":{"a": 1.0}},"thoughtSignature":"S"},{"functionCall":{"name":"g"}}"#,
+            "",
+        );
+        let two = event(r#"{"functionCall":{"name":"f","args":[]}}"#, "");
+        let expected = [
+            r#"choice=0 call=0 id="x" name="f" arguments={"a": 1.0} state=iS"#,
+            r#"choice=0 call=1 name="g" arguments={}"#,
+            r#"choice=0 call=2 name="f" arguments={}"#,
+            "choice=0 finish=tool_calls",
+        ];
+        assert_eq!(run(&[&one, &two, STOP]).unwrap(), expected);
+    }
+
+    #[test]
+    fn arguments_in_pieces_are_told_once_they_are_whole() {
+        let parts = |parts: &str| event(parts, "");
+        let begin = parts(r#"{"functionCall":{"name":"f","willContinue":true}}"#);
+        let piece = parts(
+            r#"{"functionCall":{"partialArgs":[{"jsonPath":"$.a","stringValue":"x"},{"jsonPath":"?["}],"willContinue":true}}"#,
+        );
+        let end = parts(r#"{"functionCall":{}}"#);
+        let begun = r#"choice=0 call=0 name="f""#;
+        let told = r#"choice=0 call=0 arguments={"a":"x"}"#;
+        let finish = "choice=0 finish=tool_calls";
+        assert_eq!(run(&[&begin, &piece, &end, STOP]).unwrap(), [begun, "skipped", told, finish]);
+        // Without a last piece, and with another call in its place.
+        assert_eq!(run(&[&begin, &piece, STOP]).unwrap(), [begun, "skipped", told, finish]);
+        let next = parts(r#"{"functionCall":{"name":"g"}}"#);
+        let other = r#"choice=0 call=1 name="g" arguments={}"#;
+        assert_eq!(run(&[&begin, &piece, &next, STOP]).unwrap(), [begun, "skipped", told, other, finish]);
+    }
+
+    #[test]
+    fn a_prompt_that_is_blocked_ends_an_answer_that_never_began() {
+        let blocked = r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#;
+        assert_eq!(run(&[blocked]).unwrap(), ["choice=0 finish=content_filter"]);
+        let rated = r#"{"promptFeedback":{"safetyRatings":[]}}"#;
+        assert!(run(&[rated]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn endings_that_are_failures_and_errors_are_told_as_such() {
+        let text = event(r#"{"text":"a"}"#, "");
+        let broken = r#"{"candidates":[{"finishReason":"MALFORMED_FUNCTION_CALL"}]}"#;
+        assert_eq!(run(&[&text, broken]).unwrap_err().class, Class::Malformed);
+        assert_eq!(run(&[STOP]).unwrap_err().class, Class::Malformed);
+        for error in [
+            r#"{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}"#,
+            r#"[{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}]"#,
+        ] {
+            assert_eq!(run(&[&text, error]).unwrap_err().class, Class::Unreachable);
+        }
+    }
+
+    #[test]
+    fn no_order_and_no_garbage_is_too_odd() {
+        let events = [
+            "",
+            "[]",
+            "null",
+            "{",
+            "[DONE]",
+            r#"{"candidates":null}"#,
+            r#"{"candidates":{}}"#,
+            r#"{"candidates":[7,{"index":-1,"content":[],"finishReason":7}]}"#,
+            r#"{"candidates":[{"index":4000000000,"content":{"parts":{"text":"x"}}}]}"#,
+            r#"{"candidates":[{"content":{"parts":[{"functionCall":{"partialArgs":[{}],"willContinue":7}}]}}]}"#,
+            r#"{"usageMetadata":[],"promptFeedback":7}"#,
+            r#"{"candidates":[{"content":{"parts":[{"text":"x"}]},"finishReason":"NEW"}]}"#,
+        ];
+        for first in events {
+            for second in events {
+                for third in events {
+                    assert!(run(&[first, second, third]).is_ok(), "{first} {second} {third}");
+                }
+            }
+        }
+    }
+}

@@ -1,92 +1,28 @@
 //! Tools, and which of them must or may be called.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::schema;
 use crate::chat::ChatRequest;
-use crate::chat::request::{Message, Tool, ToolChoice};
+use crate::chat::request::{Tool, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{self, Object, Type, Writer};
+use crate::provider::distinct::{Rule, ToolNames};
 
 /// Most declarations that a request may have (google-genai `types.Tool`).
 const MOST_TOOLS: usize = 512;
 
-/// The longest name: newer documents say 128, older ones 64, and shorter fits both.
-const LONGEST_NAME: usize = 64;
-
-/// Names as the API takes them: it refuses a request with any other. Each of the client's has one of its
-/// own, and a fitting one stays as it is.
-#[derive(Default)]
-pub struct Names(BTreeMap<String, String>);
-
-impl Names {
-    /// For the tools, and for the calls that earlier answers made.
-    pub fn of(tools: &[Tool<'_>], messages: &[Message<'_>]) -> Self {
-        let calls = messages.iter().flat_map(|message| &message.tool_calls).map(|call| call.name);
-        let all = || tools.iter().map(|tool| tool.name).chain(calls.clone()).map(|name| name.decode());
-        let mut taken: BTreeMap<String, u32> =
-            all().filter(|name| fits(name)).map(|name| (name.into_owned(), 1)).collect();
-        let mut names = Names::default();
-        for name in all().filter(|name| !fits(name)) {
-            if names.0.contains_key(name.as_ref()) {
-                continue;
-            }
-            let base = fitting(&name);
-            let mut sent = base.clone();
-            while taken.contains_key(&sent) {
-                // Counts on where it stopped: many names of one form must not cost their square.
-                let count = taken.entry(base.clone()).or_insert(1);
-                *count += 1;
-                let number = format!("_{count}");
-                let kept = LONGEST_NAME.saturating_sub(number.len());
-                sent = format!("{}{number}", base.get(..kept).unwrap_or(&base));
-            }
-            taken.insert(sent.clone(), 1);
-            names.0.insert(name.into_owned(), sent);
-        }
-        names
-    }
-
-    pub fn sent<'n>(&self, own: Cow<'n, str>) -> Cow<'n, str> {
-        match self.0.get(own.as_ref()) {
-            Some(sent) => Cow::Owned(sent.clone()),
-            None => own,
-        }
-    }
-
-    /// The name that was sent, and the client's, for those of its tools that have another.
-    pub fn renamed(&self, tools: &[Tool<'_>]) -> Vec<(String, String)> {
-        let own: BTreeSet<_> = tools.iter().map(|tool| tool.name.decode()).collect();
-        let pair = |own: Cow<'_, str>| Some((self.0.get(own.as_ref())?.clone(), own.into_owned()));
-        own.into_iter().filter_map(pair).collect()
-    }
-}
-
-/// A letter or an underscore, then letters, digits, `_`, `.` and `-`; newer models also take colons.
-fn fits(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    first && name.len() <= LONGEST_NAME && name.bytes().all(inner)
-}
-
-fn fitting(name: &str) -> String {
-    let mut fitting = String::with_capacity(LONGEST_NAME);
-    if !name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_') {
-        fitting.push('_');
-    }
-    let inner = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
-    fitting.extend(name.chars().map(|char| if inner(char) { char } else { '_' }));
-    fitting.truncate(LONGEST_NAME);
-    fitting
-}
+/// A letter or an underscore, then letters, digits, `_`, `.` and `-`. Newer models also take colons, and 128
+/// characters; what fits the older ones fits both.
+pub const NAMES: Rule = Rule { punctuation: "_.-", any_first: false, longest: 64 };
 
 /// Writes `tools` and `toolConfig`.
 pub fn write(
     w: &mut Writer,
     chat: &ChatRequest<'_>,
     tools: &[Tool<'_>],
-    names: &Names,
+    names: &ToolNames,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Result<(), Rejection> {
     let choice = chat.tool_choice()?;
@@ -144,13 +80,14 @@ pub fn write(
         Some(ToolChoice::Auto | ToolChoice::Allowed { required: false, .. }) => ("AUTO", None),
         Some(ToolChoice::None) => ("NONE", None),
         Some(ToolChoice::Required) => ("ANY", None),
-        Some(ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }) => ("ANY", Some(asked)),
+        Some(ToolChoice::Named(name)) => ("ANY", Some(vec![name])),
+        Some(ToolChoice::Allowed { names, required: true }) => ("ANY", Some(names)),
     };
     w.key("toolConfig").begin_object().key("functionCallingConfig").begin_object().key("mode").string(mode);
     if let Some(named) = named {
         w.key("allowedFunctionNames").begin_array();
         for name in named {
-            w.string(&names.sent(name));
+            w.raw(&names.sent(name));
         }
         w.end_array();
     }
@@ -158,11 +95,11 @@ pub fn write(
     Ok(())
 }
 
-fn write_tool(w: &mut Writer, tool: &Tool<'_>, names: &Names, at: &str) -> Result<(), Rejection> {
+fn write_tool(w: &mut Writer, tool: &Tool<'_>, names: &ToolNames, at: &str) -> Result<(), Rejection> {
     if tool.name.is_empty() {
         return Err(Rejection::invalid(format!("{at}.name"), "The name of a tool is empty."));
     }
-    w.begin_object().key("name").string(&names.sent(tool.name.decode()));
+    w.begin_object().key("name").raw(&names.sent(tool.name));
     if let Some(description) = tool.description.filter(|text| !text.is_empty()) {
         w.key("description").str(description);
     }
@@ -249,10 +186,11 @@ mod tests {
         let (body, request) = request(&body, &target(), Surface::Studio).unwrap();
         let declared: Vec<_> = body.split(r#"{"name":""#).skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
         let short = &long[..64];
-        assert_eq!(declared[2..], ["a.b", "a_b_2", "a_b", "a_b_3", "_9x", "__", short], "{body}");
+        assert_eq!(declared[2..], ["a.b", "a_b_2", "a_b", "a_b_3", "_9x", "_", short], "{body}");
         assert_eq!(declared[..2], ["gone_away", "gone_away"]);
         let renamed = request.renamed.iter().map(|(sent, own)| (sent.as_str(), own.as_str()));
-        let expected = [("_9x", "9x"), ("a_b_2", "a b"), ("a_b_3", "a/b"), (short, long.as_str()), ("__", "é")];
+        let expected = [("_9x", "9x"), ("a_b_2", "a b"), ("a_b_3", "a/b"), ("gone_away", "gone away")];
+        let expected = expected.into_iter().chain([(short, long.as_str()), ("_", "é")]).collect::<Vec<_>>();
         assert_eq!(renamed.collect::<Vec<_>>(), expected);
     }
 
