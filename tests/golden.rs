@@ -40,7 +40,6 @@ fn the_canonical_conversations_go_as_recorded_with_every_vendor_of_the_format() 
 #[test]
 fn every_known_quirk_has_a_conversation_or_a_reason_for_none() {
     const NONE: &[(&str, &str)] = &[
-        ("A16", "JSON lists, NDJSON and binary frames come with the providers that speak them"),
         ("A21", "silence is for the shell to bridge: a conversation has no time"),
         ("C15", "a block without candidates is Gemini's, and comes with it"),
         ("C18", "trailers and resets behind a whole answer are HTTP/2's: Envoy's business"),
