@@ -289,7 +289,7 @@ impl Answer {
 
     fn relay(&self, frames: Frames) -> Relay {
         let render = self.endpoint.stream(self.include_usage);
-        Relay::new(frames, self.kind.translator.stream(), render, self.identity(), self.names())
+        Relay::new(frames, self.kind.translator.stream_of(&self.id), render, self.identity(), self.names())
     }
 
     fn names(&self) -> Names {
@@ -325,7 +325,7 @@ impl Answer {
                 .fail(UpstreamError::malformed("The provider answered with a stream, which was not asked for."));
         }
         let names = self.names();
-        let mut answer = match self.kind.translator.response(body) {
+        let mut answer = match self.kind.translator.response_of(body, &self.id) {
             Ok(answer) => answer,
             Err(error) => return Output::Fail(in_band(error)),
         };

@@ -9,7 +9,7 @@ use super::openai::dialect::{
     Way, When,
 };
 use super::openai::echo::Echo;
-use super::{Auth, Kind, Reasoning, Setting, Target};
+use super::{Auth, Kind, Reasoning, Setting, Target, path};
 use crate::chat::request::Role;
 
 /// Azure OpenAI (openai-python 3.52 `lib/azure.py`). `api_version`: `v1` (the default) for the surface of
@@ -32,7 +32,7 @@ pub const AZURE: Kind = Kind {
 fn azure_path(target: &Target, _stream: bool) -> String {
     let version = target.api_version.as_deref().unwrap_or("v1");
     if version.starts_with(|c: char| c.is_ascii_digit()) {
-        let id = percent_encoded(&target.id);
+        let id = path::segment(&target.id);
         return format!("/openai/deployments/{id}/chat/completions?api-version={version}");
     }
     // OpenAI's own client is given the address with the surface in it.
@@ -41,17 +41,6 @@ fn azure_path(target: &Target, _stream: bool) -> String {
         "v1" => format!("{surface}/chat/completions"),
         version => format!("{surface}/chat/completions?api-version={version}"),
     }
-}
-
-fn percent_encoded(segment: &str) -> String {
-    let mut out = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// Mistral (SDK mistralai 3.7: `ChatCompletionRequest` and the message types). It answers 422 to every

@@ -266,6 +266,16 @@ pub trait Translator: Sync {
     /// A reader of one streamed answer.
     fn stream(&self) -> Box<dyn StreamTranslator>;
 
+    /// The same for the answer of a model with this id, where an answer does not name it and its reader has to know.
+    fn response_of<'a>(&self, body: &'a [u8], _id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
+        self.response(body)
+    }
+
+    /// The same for its streamed answer.
+    fn stream_of(&self, _id: &str) -> Box<dyn StreamTranslator> {
+        self.stream()
+    }
+
     /// Reads an error answer: what it says, and what class of failure it is. A wait that its body asks
     /// for is told, too; those in headers are read for all providers alike.
     fn error(&self, status: u16, headers: &Headers, body: &[u8]) -> UpstreamError;

@@ -3,6 +3,7 @@
 
 pub mod canonical;
 pub mod folders;
+pub mod frames;
 pub mod golden;
 pub mod reader;
 

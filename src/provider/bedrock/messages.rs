@@ -5,14 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::STATE_TAG;
 use super::cache::{self, CachePoints};
-use super::request::is_object;
+use super::thoughts;
 use super::tools::CALL_IDS;
 use crate::chat::request::{Content, Message, Part, Role};
-use crate::chat::state;
 use crate::error::Rejection;
-use crate::json::{Object, RawValue, Str, Writer};
+use crate::json::{self, Object, RawValue, Str, Type, Writer};
 use crate::provider::distinct::{Distinct, ToolNames};
 use crate::provider::media::{self, File, FileSource, Image};
 use crate::provider::parameters::ANSWER_IN_JSON;
@@ -23,6 +21,8 @@ pub struct Conversation<'w, 'c> {
     w: &'w mut Writer,
     cache: &'c mut CachePoints,
     names: &'c ToolNames,
+    /// The model's id.
+    model: &'c str,
     keeps_thoughts: bool,
     documents: Documents,
 }
@@ -36,8 +36,14 @@ struct Turn {
 }
 
 impl<'w, 'c> Conversation<'w, 'c> {
-    pub fn new(w: &'w mut Writer, cache: &'c mut CachePoints, names: &'c ToolNames, keeps_thoughts: bool) -> Self {
-        Conversation { w, cache, names, keeps_thoughts, documents: Documents::default() }
+    pub fn new(
+        w: &'w mut Writer,
+        cache: &'c mut CachePoints,
+        names: &'c ToolNames,
+        model: &'c str,
+        keeps_thoughts: bool,
+    ) -> Self {
+        Conversation { w, cache, names, model, keeps_thoughts, documents: Documents::default() }
     }
 
     pub fn write_system(&mut self, messages: &[Message<'_>], in_json: bool) -> Result<(), Rejection> {
@@ -117,16 +123,10 @@ impl<'w, 'c> Conversation<'w, 'c> {
         Ok(())
     }
 
-    /// Thoughts that the id of a call has carried: blocks as Bedrock gave them, signatures and all.
-    fn thoughts(&mut self, id: Str<'_>) {
-        let Some(payload) = state::carried(id, STATE_TAG).filter(|_| self.keeps_thoughts) else { return };
-        let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(&payload) else { return };
-        let is_thought = |block: &RawValue| {
-            let fields = Object::parse(block.get().as_bytes()).unwrap_or_default();
-            fields.iter().count() == 1 && fields.get("reasoningContent").is_some_and(is_object)
-        };
-        for block in blocks.into_iter().filter(|block| is_thought(block)) {
-            self.w.raw(block.get());
+    fn thoughts(&mut self, call: Str<'_>) {
+        let carried = thoughts::carried(call, self.model).filter(|_| self.keeps_thoughts);
+        for block in carried.unwrap_or_default() {
+            self.w.raw(&block);
         }
     }
 
@@ -304,7 +304,7 @@ impl<'w, 'c> Conversation<'w, 'c> {
     fn native(&mut self, kind: &str, part: &RawValue, at: &str, turn: &mut Turn) -> Result<(), Rejection> {
         let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
         let block = NATIVE.iter().find(|native| **native == kind).and_then(|native| fields.get(native));
-        let Some(block) = block.filter(|block| is_object(block)) else {
+        let Some(block) = block.filter(|block| json::type_of(block) == Type::Object) else {
             let text = format!("Content of the type '{kind}' is not supported by this model.");
             return Err(Rejection::unsupported(at, text));
         };
@@ -326,15 +326,15 @@ impl<'w, 'c> Conversation<'w, 'c> {
     }
 }
 
-/// Whether results that stand last in a conversation answer calls that came without signed thoughts.
-pub fn ends_with_unthought_results(messages: &[Message<'_>]) -> bool {
+/// Whether results that stand last in a conversation answer calls that came without this model's thoughts.
+pub fn ends_with_unthought_results(messages: &[Message<'_>], model: &str) -> bool {
     let mut from_end = messages.iter().rev();
     if from_end.next().is_none_or(|last| last.role != Role::Tool) {
         return false;
     }
     let caller = from_end.find(|message| message.role == Role::Assistant);
     let call = caller.and_then(|message| message.tool_calls.first());
-    call.is_some_and(|call| state::carried(call.id, STATE_TAG).is_none())
+    call.is_some_and(|call| thoughts::carried(call.id, model).is_none())
 }
 
 /// Blocks that a client may send as they are, in a part whose type and key they are.
@@ -425,8 +425,8 @@ impl Documents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::State;
     use crate::provider::bedrock::request::tests::{CLAUDE, NOVA, field, refused, target, written};
+    use crate::provider::bedrock::thoughts::tests::thinking;
     use crate::provider::{Reasoning, Target};
 
     fn messages(list: &str) -> Result<String, Rejection> {
@@ -599,13 +599,13 @@ mod tests {
 
     const THOUGHT: &str = r#"{"reasoningContent":{"reasoningText":{"text":"hm\n","signature":"s+/="}}}"#;
 
-    fn thinking(id: &str) -> String {
-        State { tag: STATE_TAG, payload: format!("[{THOUGHT}]").into() }.attach(id)
+    fn with_thought(id: &str) -> String {
+        thinking(id, &format!(r#"["anthropic.claude-x-v1:0",{THOUGHT}]"#))
     }
 
     #[test]
     fn thoughts_go_back_before_everything_else_and_only_to_who_had_them() {
-        let (first, second) = (thinking("1"), thinking("2"));
+        let (first, second) = (with_thought("1"), with_thought("2"));
         let results = format!(
             r#",{{"role":"tool","tool_call_id":"{first}","content":"a"}},{{"role":"tool","tool_call_id":"{second}","content":"b"}}"#
         );
@@ -630,6 +630,7 @@ mod tests {
         assert_eq!(turn(CLAUDE, None, high), forgotten);
         assert_eq!(turn(CLAUDE, None, r#","thinking":{"type":"adaptive"}"#), kept);
         assert_eq!(turn(NOVA, Some(Adaptive), high), forgotten);
+        assert_eq!(turn("us.anthropic.claude-y-v1:0", Some(Adaptive), high), forgotten);
     }
 
     #[test]
@@ -642,18 +643,6 @@ mod tests {
         let later = format!(r#"{result},{{"role":"assistant","content":"b"}},{{"role":"user","content":"c"}}"#);
         let (_, request) = written(&body(&asked(&[call("1")], "null", &later)), &target).unwrap();
         assert!(request.dropped.is_empty());
-    }
-
-    #[test]
-    fn what_a_client_has_made_of_the_state_does_no_harm() {
-        for payload in
-            ["[", "{}", "[1]", r#"[{"text":"x"}]"#, r#"[{"reasoningContent":1}]"#, r#"[{"reasoningContent":{},"a":1}]"#]
-        {
-            let id = State { tag: STATE_TAG, payload: payload.into() }.attach("1");
-            let result = format!(r#",{{"role":"tool","tool_call_id":"{id}","content":"a"}}"#);
-            let list = messages(&asked(&[call(&id)], "null", &result)).unwrap();
-            assert!(list.contains(r#""content":[{"toolUse":{"toolUseId":"1""#), "{payload}: {list}");
-        }
     }
 
     fn text(text: &str, marker: &str) -> String {

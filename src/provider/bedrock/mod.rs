@@ -21,6 +21,7 @@ mod reasoning;
 mod request;
 mod response;
 mod stream;
+mod thoughts;
 mod tools;
 
 use super::aws as error;
@@ -38,9 +39,6 @@ pub const KIND: Kind = Kind {
     region: Setting::Required,
     ..Kind::BASE
 };
-
-/// Whose the opaque state in the ids of tool calls is: thoughts that are signed.
-const STATE_TAG: &str = "b";
 
 /// What a maker's models have names of their own for.
 struct Maker {
@@ -122,11 +120,19 @@ impl Translator for Bedrock {
     }
 
     fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
-        response::read(body)
+        response::read(body, "")
     }
 
     fn stream(&self) -> Box<dyn StreamTranslator> {
-        Box::new(stream::BedrockStream::default())
+        Box::new(stream::BedrockStream::new(""))
+    }
+
+    fn response_of<'a>(&self, body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
+        response::read(body, id)
+    }
+
+    fn stream_of(&self, id: &str) -> Box<dyn StreamTranslator> {
+        Box::new(stream::BedrockStream::new(id))
     }
 
     fn error(&self, status: u16, headers: &Headers, body: &[u8]) -> UpstreamError {

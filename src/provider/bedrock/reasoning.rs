@@ -7,7 +7,7 @@ use super::{Maker, Thinks};
 use crate::chat::ChatRequest;
 use crate::chat::request::ToolChoice;
 use crate::error::Rejection;
-use crate::json::{self, Type};
+use crate::json::RawValue;
 use crate::provider::{Reasoning, Target};
 
 /// OpenAI's words in ascending order, and how many tokens of thinking each stands for.
@@ -43,10 +43,11 @@ pub struct Reasoned {
 pub struct Around<'c> {
     pub max_tokens: Option<u64>,
     pub choice: Option<&'c ToolChoice<'c>>,
-    /// Whether the conversation ends with results of calls that came without signed thoughts.
+    /// Whether the conversation ends with results of calls that came without this model's thoughts.
     pub unthought_results: bool,
 }
 
+/// Reads what a request says of thinking. What it says in the maker's own words is among `additional` already.
 pub fn read(
     chat: &ChatRequest<'_>,
     target: &Target,
@@ -55,54 +56,99 @@ pub fn read(
     additional: &mut Additional,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Result<Reasoned, Rejection> {
-    let mut reasoned = Reasoned::default();
     let level = level(chat)?;
-    // What the client says in the maker's own words holds.
-    if let Some(thinking) = chat.field("thinking").filter(|_| maker.thinks == Thinks::Claude) {
-        reasoned.claude_thinks = json::type_of(thinking) == Type::Object && !thinking.get().contains("\"disabled\"");
-        reasoned.keeps_thoughts = reasoned.claude_thinks;
-        reasoned.effort = level.map(effort);
-        return Ok(reasoned);
-    }
-    if let Some(config) = chat.field("reasoningConfig").filter(|_| maker.thinks == Thinks::Nova) {
-        reasoned.nova_thinks_hard = config.get().contains("\"high\"");
-        dropped.extend(level.map(|_| NAME.into()));
-        return Ok(reasoned);
-    }
-    let Some(mode) = target.reasoning else {
-        dropped.extend(level.map(|_| NAME.into()));
-        return Ok(reasoned);
+    let own = match maker.thinks {
+        Thinks::Claude => chat.field("thinking"),
+        Thinks::Nova => chat.field("reasoningConfig"),
+        Thinks::GptOss | Thinks::Gpt | Thinks::Effort => None,
     };
-    // Some models think unasked, and want their thoughts back.
-    reasoned.keeps_thoughts = maker.thinks == Thinks::Claude && mode != Reasoning::Budget;
-    let Some(level) = level else { return Ok(reasoned) };
+    let mut reasoned = match (own, target.reasoning, level) {
+        (Some(own), mode, level) => owned(own, mode, maker, level, dropped),
+        (None, None, level) => {
+            dropped.extend(level.map(|_| NAME.into()));
+            Reasoned::default()
+        }
+        // Some models think unasked, and want their thoughts back.
+        (None, Some(mode), None) => Reasoned { keeps_thoughts: thinks_unasked(maker, mode), ..Reasoned::default() },
+        (None, Some(mode), Some(level)) => derived(level, mode, maker, around, additional, dropped),
+    };
+    // A forced call is what the client depends on, and thinking is not: Claude refuses both at once. So it does a
+    // budget where the thoughts behind the calls that are being answered are lost (extended thinking with tool use).
+    let is_budget = additional.get("thinking").is_some_and(|thinking| thinking.contains("budget_tokens"));
+    if reasoned.claude_thinks && (around.forces_a_call() || (is_budget && around.unthought_results)) {
+        additional.remove("thinking");
+        dropped.push(if own.is_some() { "thinking".into() } else { NAME.into() });
+        reasoned = Reasoned { effort: reasoned.effort, ..Reasoned::default() };
+    }
+    Ok(reasoned)
+}
+
+fn thinks_unasked(maker: &Maker, mode: Reasoning) -> bool {
+    maker.thinks == Thinks::Claude && matches!(mode, Reasoning::Adaptive | Reasoning::Switch)
+}
+
+/// What the client says in the maker's own words holds.
+fn owned(
+    own: &RawValue,
+    mode: Option<Reasoning>,
+    maker: &Maker,
+    level: Option<Level>,
+    dropped: &mut Vec<Cow<'static, str>>,
+) -> Reasoned {
+    let says = |word: &str| own.get().contains(word);
+    let is_guided = maker.thinks == Thinks::Claude && !says("\"enabled\"") && mode != Some(Reasoning::Budget);
+    if !is_guided {
+        dropped.extend(level.map(|_| NAME.into()));
+    }
+    let is_claude = maker.thinks == Thinks::Claude;
+    Reasoned {
+        claude_thinks: is_claude && !says("\"disabled\""),
+        keeps_thoughts: is_claude && !says("\"disabled\""),
+        nova_thinks_hard: maker.thinks == Thinks::Nova && says("\"high\""),
+        effort: level.filter(|_| is_guided).and_then(effort),
+    }
+}
+
+fn derived(
+    level: Level,
+    mode: Reasoning,
+    maker: &Maker,
+    around: &Around<'_>,
+    additional: &mut Additional,
+    dropped: &mut Vec<Cow<'static, str>>,
+) -> Reasoned {
+    let keeps_thoughts = thinks_unasked(maker, mode);
+    let unsaid = Reasoned { keeps_thoughts, ..Reasoned::default() };
+    let guided = || Reasoned { effort: effort(level), ..Reasoned::default() };
     let (word, _) = level;
     match (maker.thinks, mode) {
         (Thinks::Claude, Reasoning::Adaptive | Reasoning::Switch) if word == "none" => {
-            // It can be told to think little, but not every model not to think at all.
-            reasoned.keeps_thoughts = false;
-            reasoned.effort = Some("low");
-            dropped.push(NAME.into());
+            additional.add("thinking", r#"{"type":"disabled"}"#);
+            Reasoned::default()
         }
         (Thinks::Claude, Reasoning::Adaptive | Reasoning::Switch) => {
-            reasoned.claude_thinks = true;
             // Newer models keep their thoughts to themselves unless they are asked for a summary.
             additional.add("thinking", r#"{"type":"adaptive","display":"summarized"}"#);
-            reasoned.effort = (mode == Reasoning::Adaptive).then(|| effort(level));
+            let effort = effort(level).filter(|_| mode == Reasoning::Adaptive);
+            Reasoned { claude_thinks: true, keeps_thoughts, effort, ..Reasoned::default() }
         }
+        // It does not think unless it is told to.
+        (Thinks::Claude, Reasoning::Budget | Reasoning::Effort) if word == "none" => unsaid,
         (Thinks::Claude, Reasoning::Budget) => match budget(level, around) {
-            Some(0) => {}
             Some(budget) => {
-                reasoned.claude_thinks = true;
-                reasoned.keeps_thoughts = true;
                 additional.add("thinking", &format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#));
+                Reasoned { claude_thinks: true, keeps_thoughts: true, ..Reasoned::default() }
             }
-            None => dropped.push(NAME.into()),
+            None => {
+                dropped.push(NAME.into());
+                unsaid
+            }
         },
-        (Thinks::Claude | Thinks::Effort, _) => match word {
-            "none" => dropped.push(NAME.into()),
-            _ => reasoned.effort = Some(effort(level)),
-        },
+        (Thinks::Claude, Reasoning::Effort) => guided(),
+        (Thinks::Effort, _) => {
+            dropped.extend((word == "none").then(|| NAME.into()));
+            guided()
+        }
         (Thinks::Nova, _) => {
             let config = match word {
                 "none" => r#"{"type":"disabled"}"#,
@@ -110,18 +156,23 @@ pub fn read(
                 "medium" => r#"{"type":"enabled","maxReasoningEffort":"medium"}"#,
                 _ => r#"{"type":"enabled","maxReasoningEffort":"high"}"#,
             };
-            reasoned.nova_thinks_hard = config.contains("high");
             additional.add("reasoningConfig", config);
+            Reasoned { nova_thinks_hard: config.contains("high"), ..Reasoned::default() }
         }
-        (Thinks::GptOss, _) => match word {
-            "none" => dropped.push(NAME.into()),
-            "minimal" | "low" => additional.add("reasoning_effort", "\"low\""),
-            "medium" => additional.add("reasoning_effort", "\"medium\""),
-            _ => additional.add("reasoning_effort", "\"high\""),
-        },
-        (Thinks::Gpt, _) => additional.add("reasoning", &format!(r#"{{"effort":"{word}"}}"#)),
+        (Thinks::GptOss, _) => {
+            match word {
+                "none" => dropped.push(NAME.into()),
+                "minimal" | "low" => additional.add("reasoning_effort", "\"low\""),
+                "medium" => additional.add("reasoning_effort", "\"medium\""),
+                _ => additional.add("reasoning_effort", "\"high\""),
+            }
+            Reasoned::default()
+        }
+        (Thinks::Gpt, _) => {
+            additional.add("reasoning", &format!(r#"{{"effort":"{word}"}}"#));
+            Reasoned::default()
+        }
     }
-    Ok(reasoned)
 }
 
 type Level = (&'static str, u64);
@@ -137,24 +188,27 @@ fn level(chat: &ChatRequest<'_>) -> Result<Option<Level>, Rejection> {
 }
 
 /// `outputConfig.effort`: low, medium, high, xhigh and max.
-fn effort((word, _): Level) -> &'static str {
+fn effort((word, _): Level) -> Option<&'static str> {
     match word {
-        "none" | "minimal" => "low",
-        word => word,
+        "none" => None,
+        "minimal" => Some("low"),
+        word => Some(word),
     }
 }
 
-/// The tokens to think with, 0 for none at all. `None` where it cannot be: too few tokens are left, a call is forced,
-/// or the calls that are being answered came without thoughts, which Claude refuses (extended thinking with tool use).
+/// The tokens to think with, which are part of what the client allows for thoughts and answer; `None` where too few
+/// are left. Without a limit the model's own holds, which is at least this much for every one that is given a budget.
 fn budget((_, budget): Level, around: &Around<'_>) -> Option<u64> {
-    if budget == 0 {
-        return Some(0);
+    const ROOM: u64 = 64_000;
+    let room = around.max_tokens.unwrap_or(ROOM).saturating_sub(1);
+    Some(budget.min(room)).filter(|budget| *budget >= LEAST_BUDGET)
+}
+
+impl Around<'_> {
+    fn forces_a_call(&self) -> bool {
+        matches!(
+            self.choice,
+            Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })
+        )
     }
-    let forced = matches!(
-        around.choice,
-        Some(ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. })
-    );
-    let room = around.max_tokens.map_or(64_000, |most| most.saturating_sub(1));
-    let budget = budget.min(room);
-    (budget >= LEAST_BUDGET && !forced && !around.unthought_results).then_some(budget)
 }

@@ -13,7 +13,7 @@ use super::{Maker, Thinks, maker};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
-use crate::json::{self, Object, RawValue, Str, Type, Writer};
+use crate::json::{Object, RawValue, Str, Writer};
 use crate::provider::{Body, Sampling, Target, UpstreamRequest, parameters, path, schema, turns};
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
@@ -36,7 +36,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     let around = Around {
         max_tokens,
         choice: tools.choice.as_ref(),
-        unthought_results: messages::ends_with_unthought_results(&list),
+        unthought_results: messages::ends_with_unthought_results(&list, &target.id),
     };
     let reasoned = reasoning::read(chat, target, maker, &around, &mut additional, &mut dropped)?;
 
@@ -47,7 +47,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     tools.write(&mut w, maker, &mut cache, &mut additional, &mut dropped)?;
     let format = chat.response_format()?;
     let (system, conversation) = list.split_at(turns::leading_system(&list));
-    let mut out = Conversation::new(&mut w, &mut cache, &tools.names, reasoned.keeps_thoughts);
+    let mut out = Conversation::new(&mut w, &mut cache, &tools.names, &target.id, reasoned.keeps_thoughts);
     out.write_system(system, matches!(format, ResponseFormat::JsonObject))?;
     out.write(conversation)?;
     if cache.dropped {
@@ -143,6 +143,14 @@ impl Additional {
         if !self.0.iter().any(|(known, _)| *known == name) {
             self.0.push((name, json.to_owned()));
         }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, json)| json.as_str())
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| *known != name);
     }
 
     fn write(&self, w: &mut Writer, own: Option<&RawValue>) -> Result<(), Rejection> {
@@ -359,14 +367,10 @@ fn fits(text: &str) -> bool {
     text.len() <= 256 && text.chars().all(fits)
 }
 
-/// Whether a value is an object.
-pub fn is_object(value: &RawValue) -> bool {
-    json::type_of(value) == Type::Object
-}
-
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use crate::json;
     use crate::provider::Reasoning;
 
     pub const CLAUDE: &str = "us.anthropic.claude-x-v1:0";
@@ -518,7 +522,9 @@ pub mod tests {
                 "xhigh",
                 is(&format!(r#""outputConfig":{{"effort":"xhigh"}},"additionalModelRequestFields":{{{adaptive}}}"#)),
             ),
-            (CLAUDE, Some(Adaptive), "none", not(r#""outputConfig":{"effort":"low"}"#)),
+            (CLAUDE, Some(Adaptive), "none", is(r#""additionalModelRequestFields":{"thinking":{"type":"disabled"}}"#)),
+            (CLAUDE, Some(Effort), "none", is("")),
+            (LLAMA, Some(Effort), "none", not("")),
             (
                 CLAUDE,
                 Some(Budget),
@@ -578,11 +584,16 @@ pub mod tests {
     }
 
     #[test]
-    fn a_budget_yields_to_a_forced_call_and_to_a_small_limit() {
+    fn thinking_yields_to_a_forced_call_and_a_budget_to_a_small_limit() {
         let budget = Target { reasoning: Some(Reasoning::Budget), ..target(CLAUDE) };
-        let tools = r#""tools":[{"function":{"name":"f"}}],"reasoning_effort":"low""#;
-        assert!(dropped(&budget, tools).is_empty());
-        assert_eq!(dropped(&budget, &format!(r#"{tools},"tool_choice":"required""#)), ["reasoning_effort"]);
+        let tools = r#""tools":[{"function":{"name":"f"}}]"#;
+        let effort = format!(r#"{tools},"reasoning_effort":"low""#);
+        assert!(dropped(&budget, &effort).is_empty());
+        assert_eq!(dropped(&budget, &format!(r#"{effort},"tool_choice":"required""#)), ["reasoning_effort"]);
+        assert_eq!(dropped(&target(CLAUDE), &format!(r#"{effort},"tool_choice":"required""#)), ["reasoning_effort"]);
+        let own = format!(r#"{tools},"thinking":{{"type":"adaptive"}},"tool_choice":"required""#);
+        assert_eq!(dropped(&target(CLAUDE), &own), ["thinking"]);
+        assert_eq!(with(CLAUDE, &own, "additionalModelRequestFields"), "");
         assert_eq!(dropped(&budget, r#""reasoning_effort":"low","max_tokens":1024"#), ["reasoning_effort"]);
     }
 

@@ -4,18 +4,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use super::STATE_TAG;
 use super::citations::{self, Citations};
 use super::error;
-use crate::chat::state::MAX_PAYLOAD;
-use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State, ToolCall, Usage};
+use super::thoughts::Thoughts;
+use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCall, Usage};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
 use crate::provider::failure;
 use crate::provider::tolerant::{self, List, Maybe};
 
-/// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
+/// Reads an answer to a request that was not streamed, of a model with this id.
+pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
     let answer: Answer<'_> = match serde_json::from_slice(body) {
         Ok(answer) => answer,
         Err(_) if failure::is_report(body) => return Err(error::read(200, None, body)),
@@ -33,7 +32,7 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         });
     };
     let mut message = Message::default();
-    let mut thoughts = Thoughts::default();
+    let mut thoughts = Thoughts::new(id);
     let mut citations = Citations::default();
     let mut said = 0;
     for (_, block) in content.into_placed() {
@@ -258,47 +257,6 @@ pub fn usage(usage: &RawValue) -> Option<Usage> {
     })
 }
 
-/// The thoughts that a model wants back with the next call: blocks as they are sent, one behind the other. Those
-/// without a signature (all but Claude's) nobody asks for.
-#[derive(Default)]
-pub struct Thoughts(String);
-
-impl Thoughts {
-    /// Both are escaped already.
-    pub fn add(&mut self, text: &str, signature: &str) {
-        if !signature.is_empty() {
-            self.push(&[r#"{"reasoningText":{"text":""#, text, r#"","signature":""#, signature, r#""}}"#]);
-        }
-    }
-
-    pub fn add_redacted(&mut self, data: &str) {
-        if !data.is_empty() {
-            self.push(&[r#"{"redactedContent":""#, data, r#""}"#]);
-        }
-    }
-
-    /// More than an id can carry is not kept, and then none of it: half of it would be refused.
-    fn push(&mut self, block: &[&str]) {
-        if self.0.len() > MAX_PAYLOAD {
-            return;
-        }
-        self.0.push_str(if self.0.is_empty() { "[" } else { "," });
-        self.0.push_str(r#"{"reasoningContent":"#);
-        block.iter().for_each(|piece| self.0.push_str(piece));
-        self.0.push('}');
-    }
-
-    /// What there is since the last call.
-    pub fn take(&mut self) -> Option<State<'static>> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let mut payload = std::mem::take(&mut self.0);
-        payload.push(']');
-        Some(State { tag: STATE_TAG, payload: Cow::Owned(payload) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,7 +272,7 @@ mod tests {
 
     fn finish(content: &str, stop_reason: &str) -> Result<FinishReason, Class> {
         let body = answer(content, stop_reason);
-        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+        read(body.as_bytes(), "m").map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
     }
 
     const TEXT: &str = r#"[{"text":"hi"}]"#;
@@ -332,19 +290,19 @@ mod tests {
             {"toolUse":{"toolUseId":"u","name":"g","input":"x"}}]"#,
             "tool_use",
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(body.as_bytes(), "m").unwrap();
         let message = &answer.choices[0].message;
         let raw = |texts: &[Str<'_>]| texts.iter().map(|text| text.raw().to_owned()).collect::<Vec<_>>();
         assert_eq!(raw(&message.content), ["\"a\\n\""]);
         assert_eq!(raw(&message.reasoning), ["\"hm\\n\"", "\"unsigned\""]);
         let [first, second] = &message.tool_calls[..] else { panic!("{message:?}") };
         let payload = concat!(
-            r#"[{"reasoningContent":{"reasoningText":{"text":"hm\n","signature":"s+"}}},"#,
+            r#"["m",{"reasoningContent":{"reasoningText":{"text":"hm\n","signature":"s+"}}},"#,
             r#"{"reasoningContent":{"redactedContent":"cg=="}}]"#
         );
-        assert_eq!(first.state, Some(State { tag: "b", payload: payload.into() }));
+        assert_eq!(first.state.as_ref().map(|state| state.payload.as_ref()), Some(payload));
         assert_eq!((first.arguments.raw(), second.arguments.raw()), (r#"{"b":1.0,"a":2}"#, "{}"));
-        assert_eq!(second.state, None);
+        assert!(second.state.is_none());
     }
 
     #[test]
@@ -355,7 +313,7 @@ mod tests {
             {"title":"D","location":{"documentPage":{"documentIndex":0,"start":1,"end":2}}}]}}]"#,
             "end_turn",
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(body.as_bytes(), "m").unwrap();
         let message = &answer.choices[0].message;
         assert_eq!(message.content.len(), 3);
         let annotation = concat!(
@@ -370,7 +328,7 @@ mod tests {
     fn input_includes_what_the_cache_gave_and_took() {
         let body = answer(TEXT, "end_turn");
         let usage = Usage { input: 115, output: 20, cached_input: Some(100), cache_write: Some(5), reasoning: None };
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(body.as_bytes(), "m").unwrap();
         assert_eq!(answer.usage, Some(usage));
         assert!(answer.native_usage.is_some_and(|native| native.contains("\"totalTokens\":135")));
     }
@@ -399,7 +357,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
+        let class = |body: &[u8]| read(body, "").unwrap_err().class;
         assert_eq!(class(br#"{"__type":"ThrottlingException","message":"slow"}"#), Class::RateLimited);
         assert_eq!(
             class(br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"}}"#),

@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::citations::{self, Citations};
 use super::error;
-use super::response::{Thoughts, ToolUse, field, finish_reason, text, usage};
+use super::response::{ToolUse, field, finish_reason, text, usage};
+use super::thoughts::Thoughts;
 use crate::chat::state::MAX_PAYLOAD;
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta};
 use crate::error::UpstreamError;
@@ -16,7 +17,6 @@ use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
 /// What has to be known of earlier events to read the next.
-#[derive(Default)]
 pub struct BedrockStream {
     /// The tool calls whose blocks have not stopped yet, by the numbers of their blocks and among the calls.
     open: Vec<(u64, u32)>,
@@ -28,7 +28,7 @@ pub struct BedrockStream {
     said: usize,
     said_before: usize,
     citations: Citations,
-    /// The model is done; only its usage is still to come. What belongs to the message waits for it, too.
+    /// The model is done. What a guardrail says of its words is still to come, with the usage and the end.
     finish: Option<FinishReason>,
     fields: Option<String>,
 }
@@ -83,18 +83,24 @@ impl StreamTranslator for BedrockStream {
         }
         Ok(())
     }
-
-    /// Usage is all that is missing where a stream ends behind its stop reason.
-    fn end(&mut self, out: &mut dyn Sink) -> Result<(), UpstreamError> {
-        if self.finish.is_some() {
-            self.end_with(None, out);
-            out.done();
-        }
-        Ok(())
-    }
 }
 
 impl BedrockStream {
+    /// For the answer of a model with this id.
+    pub fn new(id: &str) -> Self {
+        BedrockStream {
+            open: Vec::new(),
+            calls: 0,
+            thought: Thought::default(),
+            thoughts: Thoughts::new(id),
+            said: 0,
+            said_before: 0,
+            citations: Citations::default(),
+            finish: None,
+            fields: None,
+        }
+    }
+
     fn block_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         self.said_before = self.said;
         let Some(call) = event.start.0.and_then(|start| start.tool_use.0).filter(ToolUse::is_clients) else { return };
@@ -276,12 +282,11 @@ mod tests {
     }
 
     fn run(frames: &[(&str, &str)]) -> Result<Vec<String>, UpstreamError> {
-        let mut stream = BedrockStream::default();
+        let mut stream = BedrockStream::new("m");
         let mut log = Log::default();
         for (event, data) in frames {
             stream.frame(Frame { event, data }, &mut log)?;
         }
-        stream.end(&mut log)?;
         Ok(log.0)
     }
 
@@ -314,7 +319,7 @@ mod tests {
             METADATA,
         ]);
         let state = concat!(
-            r#"state=[{"reasoningContent":{"reasoningText":{"text":"h\nm","signature":"s+"}}},"#,
+            r#"state=["m",{"reasoningContent":{"reasoningText":{"text":"h\nm","signature":"s+"}}},"#,
             r#"{"reasoningContent":{"redactedContent":"cg=="}}]"#
         );
         assert_eq!(
@@ -377,11 +382,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_without_its_usage_is_whole_and_one_without_a_stop_reason_is_not() {
+    fn a_stream_is_whole_with_its_last_event_only() {
         let text = ("contentBlockDelta", r#"{"delta":{"text":"a"},"contentBlockIndex":0}"#);
         let stop = ("messageStop", r#"{"stopReason":"end_turn"}"#);
-        assert_eq!(run(&[START, text, stop]).unwrap(), ["role", r#"content="a""#, "finish=stop", "done"]);
-        assert_eq!(run(&[START, text]).unwrap(), ["role", r#"content="a""#]);
+        assert_eq!(run(&[START, text, stop]).unwrap(), ["role", r#"content="a""#]);
+        let whole = ["role", r#"content="a""#, "finish=stop", "usage=5/2", "done"];
+        assert_eq!(run(&[START, text, stop, METADATA]).unwrap(), whole);
         assert_eq!(
             run(&[("messageStop", r#"{"stopReason":"malformed_tool_use"}"#)]).unwrap_err().class,
             Class::Malformed
