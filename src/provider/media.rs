@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
 
@@ -161,6 +164,12 @@ fn type_of_name(name: &str) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end)).map(|(_, media_type)| *media_type)
 }
 
+/// The text of a file that is nothing else; `at` is its place in the request.
+pub fn text_of(data: &str, at: &str) -> Result<String, Rejection> {
+    let text = STANDARD.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| Rejection::invalid(format!("{at}.file.file_data"), "The data is not text in UTF-8 and base64."))
+}
+
 /// Whether the alphabet is right, which is what makes the text safe to splice. Without an early end, so
 /// that the compiler can look at many bytes at once: images are megabytes.
 pub fn is_base64(text: &str) -> bool {
@@ -210,6 +219,14 @@ mod tests {
             (r#"{"file_data":"data:text/plain,a"}"#, "p.file.file_data"),
         ] {
             assert_eq!(file(fields), Err(at.into()), "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_file_is_text() {
+        assert_eq!(text_of("aMOp", "p").unwrap(), "hé");
+        for bad in ["%", "/w==", "YQ"] {
+            assert_eq!(text_of(bad, "p").unwrap_err().param.as_deref(), Some("p.file.file_data"), "{bad}");
         }
     }
 }

@@ -12,6 +12,7 @@ mod failure;
 pub mod gemini;
 mod meaning;
 mod media;
+mod offer;
 pub mod openai;
 mod parameters;
 mod path;
