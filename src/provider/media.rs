@@ -68,6 +68,16 @@ pub fn image(url: &str) -> Result<Image<'_>, &'static str> {
     Err("An image must be given by an http or https address or as a data URL.")
 }
 
+/// Refuses an image that is given in no way that everybody takes; `at` says its place in the request.
+pub fn check_image(url: Str<'_>, at: impl FnOnce() -> String) -> Result<(), Rejection> {
+    image(&url.decode()).map(|_| ()).map_err(|text| Rejection::invalid(at(), text))
+}
+
+/// Refuses content that a model has no place for.
+pub fn unsupported_part(kind: &str, at: &str) -> Rejection {
+    Rejection::unsupported(at, format!("Content of the type '{kind}' is not supported by this model."))
+}
+
 /// What a `file` part holds.
 #[derive(Debug)]
 pub struct File<'a> {
@@ -113,6 +123,23 @@ impl<'a> File<'a> {
         };
         Ok(File { name, source })
     }
+
+    /// Its media type and its base64, for APIs that keep no files and fetch none.
+    pub fn data(part: &'a RawValue, at: &str) -> Result<(String, Cow<'a, str>), Rejection> {
+        match File::read(part, at)?.source {
+            FileSource::Data { media_type, data } => Ok((media_type, data)),
+            FileSource::Id(_) | FileSource::Url(_) => {
+                let text = "With this model a file must be given as 'file_data'.";
+                Err(Rejection::unsupported(format!("{at}.file"), text))
+            }
+        }
+    }
+}
+
+/// Refuses a file of a type that a model cannot read.
+pub fn unsupported_file(media_type: &str, at: &str) -> Rejection {
+    let text = format!("Files of the type '{media_type}' are not supported by this model.");
+    Rejection::unsupported(format!("{at}.file"), text)
 }
 
 const MALFORMED_FILE: &str = "The file is malformed: a data URL or base64 is expected.";

@@ -6,6 +6,7 @@
 
 pub mod anthropic;
 pub mod bedrock;
+pub mod cohere;
 pub mod compatible;
 mod distinct;
 mod failure;
@@ -37,6 +38,7 @@ pub static KINDS: &[Kind] = &[
     bedrock::KIND,
     gemini::KIND,
     gemini::VERTEX,
+    cohere::KIND,
     compatible::AZURE,
     compatible::MISTRAL,
     compatible::DEEPSEEK,

@@ -26,9 +26,7 @@ pub fn choices(chat: &ChatRequest<'_>, most: u64) -> Result<u64, Rejection> {
         None => Ok(1),
         Some(0) => Err(Rejection::invalid("n", "'n' must be at least 1.")),
         Some(n) if n <= most => Ok(n),
-        Some(_) if most == 1 => {
-            Err(Rejection::unsupported("n", "This model gives one answer only: 'n' must be 1."))
-        }
+        Some(_) if most == 1 => Err(Rejection::unsupported("n", "This model gives one answer only: 'n' must be 1.")),
         Some(_) => Err(Rejection::unsupported("n", format!("'n' must be at most {most} with this model."))),
     }
 }
