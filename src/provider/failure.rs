@@ -128,7 +128,9 @@ fn word(value: &RawValue) -> Option<String> {
 fn presentable(message: String) -> Option<String> {
     let message = message.trim();
     let tags = ["<html", "<HTML", "<!doctype", "<!DOCTYPE", "<head", "<body"];
-    if message.is_empty() || message.starts_with('<') || tags.iter().any(|tag| message.contains(tag)) {
+    // Alibaba's messages begin with a status: `<400> InternalError.Algo.InvalidParameter: …`.
+    let is_tag = message.strip_prefix('<').is_some_and(|rest| !rest.starts_with(|char: char| char.is_ascii_digit()));
+    if message.is_empty() || is_tag || tags.iter().any(|tag| message.contains(tag)) {
         return None;
     }
     let cut = message.get(..message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();

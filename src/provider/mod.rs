@@ -8,6 +8,7 @@ pub mod anthropic;
 pub mod bedrock;
 pub mod cohere;
 pub mod compatible;
+pub mod dashscope;
 mod distinct;
 mod failure;
 pub mod gemini;
@@ -39,6 +40,8 @@ pub static KINDS: &[Kind] = &[
     gemini::KIND,
     gemini::VERTEX,
     cohere::KIND,
+    dashscope::KIND,
+    dashscope::MULTIMODAL,
     compatible::AZURE,
     compatible::MISTRAL,
     compatible::DEEPSEEK,

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::{TAG, error};
+use crate::chat::state::Collected;
 use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State, ToolCall, Usage};
 use crate::error::{Class, UpstreamError};
 use crate::json::{self, RawValue, Str, Type, Writer};
@@ -127,13 +128,13 @@ impl<'a> WireMessage<'a> {
         let mut carried = Carried::default();
         for block in self.blocks() {
             let thinking = text(block.thinking).filter(not_empty);
-            thinking.inspect(|text| carried.think(*text));
+            thinking.inspect(|text| carried.thinking.push(*text));
             message.reasoning.extend(thinking);
             message.content.extend(text(block.text).filter(not_empty));
         }
         // What the model means to do with its tools: that is reasoning, too.
         if let Some(plan) = text(self.tool_plan).filter(not_empty) {
-            carried.plan(plan);
+            carried.plan.push(plan);
             message.reasoning.push(plan);
         }
         if let Some(citations) = self.citations.filter(|citations| is_list_of_something(citations)) {
@@ -166,47 +167,31 @@ pub fn arguments(value: Option<&RawValue>) -> Option<Arguments<'_>> {
     Some(Str::new(value).map_or(Arguments::Json(value.get()), Arguments::Text))
 }
 
-/// The thoughts and the plan that lead to tool calls. Cohere has them in the next turn's history, and stock
+/// The plan and the thoughts that lead to tool calls. Cohere has them in the next turn's history, and stock
 /// clients do not keep them.
 #[derive(Default)]
 pub struct Carried {
-    plan: String,
-    thinking: String,
+    pub plan: Collected,
+    pub thinking: Collected,
 }
 
 impl Carried {
-    pub fn plan(&mut self, text: Str<'_>) {
-        add(&mut self.plan, text);
-    }
-
-    pub fn think(&mut self, text: Str<'_>) {
-        add(&mut self.thinking, text);
-    }
-
     /// As state for the first call.
     pub fn take(&mut self) -> Option<State<'static>> {
-        if self.plan.is_empty() && self.thinking.is_empty() {
+        let texts = [("tool_plan", self.plan.take()), ("thinking", self.thinking.take())];
+        if texts.iter().all(|(_, text)| text.is_none()) {
             return None;
         }
         let mut w = Writer::default();
         w.begin_object();
-        for (name, text) in [("tool_plan", &mut self.plan), ("thinking", &mut self.thinking)] {
-            if !text.is_empty() {
+        for (name, text) in &texts {
+            if let Some(text) = text {
                 w.key(name).escaped(&[text]);
-                *text = String::new();
             }
         }
         w.end_object();
         let payload = String::from_utf8(w.into_bytes()).ok()?;
         Some(State { tag: TAG, payload: payload.into() })
-    }
-}
-
-/// Thoughts longer than any id could carry are not collected: what a stream can make us hold is bounded.
-fn add(collected: &mut String, text: Str<'_>) {
-    const MOST: usize = 256 << 10;
-    if collected.len() + text.escaped().len() <= MOST {
-        collected.push_str(text.escaped());
     }
 }
 

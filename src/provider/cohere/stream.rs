@@ -69,7 +69,7 @@ impl CohereStream {
         let not_empty = |text: &Str<'_>| !text.is_empty();
         for block in event.message().blocks() {
             if let Some(thinking) = text(block.thinking).filter(not_empty) {
-                self.carried.think(thinking);
+                self.carried.thinking.push(thinking);
                 emit(Delta { reasoning: Some(thinking), ..Delta::default() }, out);
             }
             if let Some(content) = text(block.text).filter(not_empty) {
@@ -80,7 +80,7 @@ impl CohereStream {
 
     fn plan(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         if let Some(plan) = text(event.message().tool_plan).filter(|plan| !plan.is_empty()) {
-            self.carried.plan(plan);
+            self.carried.plan.push(plan);
             emit(Delta { reasoning: Some(plan), ..Delta::default() }, out);
         }
     }
