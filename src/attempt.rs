@@ -505,7 +505,9 @@ fn passed_on(headers: &Headers) -> Headers {
     let mut passed = Headers::default();
     for (name, value) in headers.iter() {
         match name {
-            "x-request-id" | "request-id" | "x-amzn-requestid" => passed.push("x-upstream-request-id", value),
+            "x-request-id" | "request-id" | "x-amzn-requestid" | "x-debug-trace-id" => {
+                passed.push("x-upstream-request-id", value)
+            }
             "retry-after" | "retry-after-ms" | "openai-processing-ms" | "openai-version" => passed.push(name, value),
             name if name.starts_with("x-ratelimit-") => passed.push(name, value),
             _ => {}

@@ -37,6 +37,30 @@ impl State<'_> {
     }
 }
 
+/// Texts of an answer that go into a state, still escaped. What a stream can make us hold is bounded: of
+/// what no id could carry nothing is kept.
+#[derive(Debug, Default)]
+pub struct Collected {
+    text: String,
+    is_too_long: bool,
+}
+
+impl Collected {
+    pub fn push(&mut self, text: Str<'_>) {
+        self.is_too_long |= self.text.len() + text.escaped().len() > MAX_PAYLOAD;
+        if self.is_too_long {
+            self.text = String::new();
+        } else {
+            self.text.push_str(text.escaped());
+        }
+    }
+
+    /// All of it, if there is any.
+    pub fn take(&mut self) -> Option<String> {
+        Some(std::mem::take(&mut self.text)).filter(|text| !text.is_empty())
+    }
+}
+
 /// Whether any id in this text may carry state: cheap, for bodies that are not read otherwise.
 pub fn is_in(body: &[u8]) -> bool {
     memchr::memmem::find(body, MARK.as_bytes()).is_some()
@@ -73,7 +97,7 @@ mod tests {
     use super::*;
     use crate::json::RawValue;
 
-    fn with<T>(id: &str, read: impl Fn(Str<'_>) -> T) -> T {
+    fn with<T>(id: &str, mut read: impl FnMut(Str<'_>) -> T) -> T {
         let text = json::escape(id);
         let raw: &RawValue = serde_json::from_str(&text).unwrap();
         read(Str::new(raw).unwrap())
@@ -89,6 +113,19 @@ mod tests {
         assert_eq!(with(&id, |id| carried(id, "a")).as_deref(), Some(&*state.payload));
         assert_eq!(with(&id, |id| carried(id, "g")), None);
         assert!(is_in(id.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_too_long_for_an_id_is_not_collected_in_part() {
+        let long = "x".repeat(MAX_PAYLOAD);
+        let mut collected = Collected::default();
+        with(&long, |text| collected.push(text));
+        assert_eq!(collected.take().map(|text| text.len()), Some(MAX_PAYLOAD));
+        with(&long, |text| collected.push(text));
+        for _ in 0..2 {
+            with("y", |text| collected.push(text));
+        }
+        assert_eq!(collected.take(), None);
     }
 
     #[test]

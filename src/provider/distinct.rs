@@ -81,15 +81,20 @@ pub struct ToolNames {
 impl ToolNames {
     /// Of all names in a request, those of earlier calls included. What fits stays as it is.
     pub fn new<'a>(rule: Rule, names: impl Iterator<Item = Str<'a>> + Clone) -> Self {
+        ToolNames::without(&[], rule, names)
+    }
+
+    /// The same for an API that wants some names for itself.
+    pub fn without<'a>(reserved: &[&str], rule: Rule, names: impl Iterator<Item = Str<'a>> + Clone) -> Self {
+        let fits = |name: &str| rule.fits(name) && !reserved.contains(&name);
         let mut changed = BTreeMap::new();
-        if names.clone().all(|name| rule.fits(&name.decode())) {
+        if names.clone().all(|name| fits(&name.decode())) {
             return ToolNames { changed };
         }
         let mut distinct = Distinct::new(rule);
-        for name in names.clone().map(Str::decode).filter(|name| rule.fits(name)) {
-            distinct.given.insert(name.into_owned(), 1);
-        }
-        for name in names.map(Str::decode).filter(|name| !rule.fits(name)) {
+        let own = names.clone().map(Str::decode).filter(|name| rule.fits(name)).map(Cow::into_owned);
+        distinct.given.extend(own.chain(reserved.iter().map(|&name| name.to_owned())).map(|name| (name, 1)));
+        for name in names.map(Str::decode).filter(|name| !fits(name)) {
             if !changed.contains_key(name.as_ref()) {
                 let sent = distinct.assign(&name);
                 changed.insert(name.into_owned(), sent);
@@ -144,5 +149,7 @@ mod tests {
         assert_eq!(names.map(|name| map.sent(name)), [r#""a_b_2""#, r#""a_b""#, r#""a_b_3""#, r#""a_b_2""#]);
         let pair = |sent: &str, own: &str| (sent.to_owned(), own.to_owned());
         assert_eq!(map.renamed(), [pair("a_b_2", "a.b"), pair("a_b_3", "a/b")]);
+        let map = ToolNames::without(&["a_b"], RULE, names.into_iter());
+        assert_eq!(names.map(|name| map.sent(name)), [r#""a_b_2""#, r#""a_b_3""#, r#""a_b_4""#, r#""a_b_2""#]);
     }
 }

@@ -182,6 +182,21 @@ pub fn class_of(status: u16) -> (Class, u16) {
     }
 }
 
+/// A failure of which only the status tells what it is, in OpenAI's terms. Of what was said the message
+/// remains.
+pub fn by_status(status: u16, said: Said) -> UpstreamError {
+    let (class, reply_status) = class_of(status);
+    let code = match (class, status) {
+        (Class::TooLarge, _) => Some("request_too_large"),
+        (Class::RateLimited, _) => Some("rate_limit_exceeded"),
+        (Class::Unreachable, 503 | 529) => Some("overloaded"),
+        (Class::Unreachable, 504) => Some("timeout"),
+        (Class::Unreachable | Class::Transient, _) => Some("server_error"),
+        _ => None,
+    };
+    tell(class, reply_status, Said { message: said.message, code: code.map(str::to_owned), ..Said::default() })
+}
+
 /// A failure whose words mean more than its status does. Its code is OpenAI's from here on, as clients
 /// depend on it; the message remains the provider's.
 pub fn meant(meaning: Meaning, status: u16, mut said: Said) -> UpstreamError {

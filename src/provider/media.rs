@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
 
@@ -65,6 +68,16 @@ pub fn image(url: &str) -> Result<Image<'_>, &'static str> {
     Err("An image must be given by an http or https address or as a data URL.")
 }
 
+/// Refuses an image that is given in no way that everybody takes; `at` says its place in the request.
+pub fn check_image(url: Str<'_>, at: impl FnOnce() -> String) -> Result<(), Rejection> {
+    image(&url.decode()).map(|_| ()).map_err(|text| Rejection::invalid(at(), text))
+}
+
+/// Refuses content that a model has no place for.
+pub fn unsupported_part(kind: &str, at: &str) -> Rejection {
+    Rejection::unsupported(at, format!("Content of the type '{kind}' is not supported by this model."))
+}
+
 /// What a `file` part holds.
 #[derive(Debug)]
 pub struct File<'a> {
@@ -110,6 +123,23 @@ impl<'a> File<'a> {
         };
         Ok(File { name, source })
     }
+
+    /// Its media type and its base64, for APIs that keep no files and fetch none.
+    pub fn data(part: &'a RawValue, at: &str) -> Result<(String, Cow<'a, str>), Rejection> {
+        match File::read(part, at)?.source {
+            FileSource::Data { media_type, data } => Ok((media_type, data)),
+            FileSource::Id(_) | FileSource::Url(_) => {
+                let text = "With this model a file must be given as 'file_data'.";
+                Err(Rejection::unsupported(format!("{at}.file"), text))
+            }
+        }
+    }
+}
+
+/// Refuses a file of a type that a model cannot read.
+pub fn unsupported_file(media_type: &str, at: &str) -> Rejection {
+    let text = format!("Files of the type '{media_type}' are not supported by this model.");
+    Rejection::unsupported(format!("{at}.file"), text)
 }
 
 const MALFORMED_FILE: &str = "The file is malformed: a data URL or base64 is expected.";
@@ -178,6 +208,12 @@ pub fn type_of_name(name: &str) -> Option<&'static str> {
     TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(end)).map(|(_, media_type)| *media_type)
 }
 
+/// The text of a file that is nothing else; `at` is its place in the request.
+pub fn text_of(data: &str, at: &str) -> Result<String, Rejection> {
+    let text = STANDARD.decode(data).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    text.ok_or_else(|| Rejection::invalid(format!("{at}.file.file_data"), "The data is not text in UTF-8 and base64."))
+}
+
 /// Whether the alphabet is right, which is what makes the text safe to splice. Without an early end, so
 /// that the compiler can look at many bytes at once: images are megabytes.
 pub fn is_base64(text: &str) -> bool {
@@ -227,6 +263,14 @@ mod tests {
             (r#"{"file_data":"data:text/plain,a"}"#, "p.file.file_data"),
         ] {
             assert_eq!(file(fields), Err(at.into()), "{fields}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_file_is_text() {
+        assert_eq!(text_of("aMOp", "p").unwrap(), "hé");
+        for bad in ["%", "/w==", "YQ"] {
+            assert_eq!(text_of(bad, "p").unwrap_err().param.as_deref(), Some("p.file.file_data"), "{bad}");
         }
     }
 }

@@ -7,12 +7,15 @@
 pub mod anthropic;
 mod aws;
 pub mod bedrock;
+pub mod cohere;
 pub mod compatible;
+pub mod dashscope;
 mod distinct;
 mod failure;
 pub mod gemini;
 mod meaning;
 mod media;
+mod offer;
 pub mod openai;
 mod parameters;
 mod path;
@@ -39,6 +42,9 @@ pub static KINDS: &[Kind] = &[
     bedrock::KIND,
     gemini::KIND,
     gemini::VERTEX,
+    cohere::KIND,
+    dashscope::KIND,
+    dashscope::MULTIMODAL,
     compatible::AZURE,
     compatible::MISTRAL,
     compatible::DEEPSEEK,

@@ -3,9 +3,13 @@
 
 use std::borrow::Cow;
 
+use super::Target;
 use crate::chat::ChatRequest;
 use crate::error::Rejection;
 use crate::json;
+
+/// Parameters that a target is not given, or not as they were asked for.
+pub type Dropped = Vec<Cow<'static, str>>;
 
 /// An instruction in place of `json_object`, for APIs that do not have it.
 pub const ANSWER_IN_JSON: &str =
@@ -13,11 +17,70 @@ pub const ANSWER_IN_JSON: &str =
 
 /// Refuses a request for several choices.
 pub fn one_choice(chat: &ChatRequest<'_>) -> Result<(), Rejection> {
+    choices(chat, 1).map(|_| ())
+}
+
+/// How many choices are asked for: from one to as many as there are at most.
+pub fn choices(chat: &ChatRequest<'_>, most: u64) -> Result<u64, Rejection> {
     match chat.count("n")? {
-        None | Some(1) => Ok(()),
+        None => Ok(1),
         Some(0) => Err(Rejection::invalid("n", "'n' must be at least 1.")),
-        Some(_) => Err(Rejection::unsupported("n", "This model gives one answer only: 'n' must be 1.")),
+        Some(n) if n <= most => Ok(n),
+        Some(_) if most == 1 => Err(Rejection::unsupported("n", "This model gives one answer only: 'n' must be 1.")),
+        Some(_) => Err(Rejection::unsupported("n", format!("'n' must be at most {most} with this model."))),
     }
+}
+
+/// The client's limit of tokens, up to the model's. OpenAI's newer name wins, as it does there.
+pub fn max_tokens(chat: &ChatRequest<'_>, target: &Target, dropped: &mut Dropped) -> Result<Option<u64>, Rejection> {
+    let older = chat.count("max_tokens")?;
+    let newer = chat.count("max_completion_tokens")?;
+    let name = if newer.is_some() { "max_completion_tokens" } else { "max_tokens" };
+    match (newer.or(older), target.max_output) {
+        (Some(0), _) => Err(Rejection::invalid(name, format!("'{name}' must be at least 1."))),
+        (Some(asked), Some(most)) if asked > most => {
+            dropped.push(name.into());
+            Ok(Some(most))
+        }
+        (asked, _) => Ok(asked),
+    }
+}
+
+/// A range of numbers as they are written.
+pub struct Range {
+    pub least: &'static str,
+    pub most: &'static str,
+}
+
+/// A number that OpenAI takes between `from` and `to`, moved into a model's range.
+pub fn clamped<'a>(
+    chat: &ChatRequest<'a>,
+    name: &'static str,
+    (from, to): (f64, f64),
+    range: &Range,
+    dropped: &mut Dropped,
+) -> Result<Option<&'a str>, Rejection> {
+    let Some(text) = chat.number(name, from, to)? else { return Ok(None) };
+    let number = |text: &str| text.parse::<f64>().unwrap_or_default();
+    let inside = if number(text) < number(range.least) {
+        range.least
+    } else if number(text) > number(range.most) {
+        range.most
+    } else {
+        return Ok(Some(text));
+    };
+    dropped.push(name.into());
+    Ok(Some(inside))
+}
+
+/// Seeds may be negative with OpenAI; some others take none that are.
+pub fn seed<'a>(chat: &ChatRequest<'a>, dropped: &mut Dropped) -> Result<Option<&'a str>, Rejection> {
+    let Some(seed) = chat.field("seed") else { return Ok(None) };
+    if seed.get().parse::<i64>().is_ok_and(|seed| seed < 0) {
+        dropped.push("seed".into());
+        return Ok(None);
+    }
+    Ok(chat.count("seed")?.map(|_| seed.get()))
 }
 
 /// Refuses a request for log probabilities.
@@ -54,8 +117,8 @@ pub fn unsupported(name: &str) -> Rejection {
 
 /// The client's fields that are not among those that a translator reads, by name. The names end up in a
 /// header: only plain ones count, and not more of them than anybody would read.
-pub fn unread(chat: &ChatRequest<'_>, is_read: impl Fn(&str) -> bool) -> Vec<Cow<'static, str>> {
-    let mut names: Vec<Cow<'static, str>> = Vec::new();
+pub fn unread(chat: &ChatRequest<'_>, is_read: impl Fn(&str) -> bool) -> Dropped {
+    let mut names = Dropped::new();
     for (name, _) in chat.fields() {
         if names.len() < MOST_NAMED && !is_read(name) && is_plain(name) && !names.iter().any(|known| known == name) {
             names.push(Cow::Owned(name.to_owned()));
@@ -70,4 +133,25 @@ pub const MOST_NAMED: usize = 16;
 /// Whether a name of the client's is fit for a header.
 pub fn is_plain(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_outside_is_moved_inside_and_named() {
+        let range = Range { least: "0.01", most: "0.99" };
+        let clamp = |top_p: &str| {
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"top_p":{top_p}}}"#);
+            let mut dropped = Dropped::new();
+            let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+            let number = clamped(&chat, "top_p", (0.0, 1.0), &range, &mut dropped).map(|text| text.map(str::to_owned));
+            (number.ok().flatten().unwrap_or_default(), dropped.len())
+        };
+        assert_eq!(clamp("0.90"), ("0.90".into(), 0));
+        assert_eq!(clamp("1"), ("0.99".into(), 1));
+        assert_eq!(clamp("0.0"), ("0.01".into(), 1));
+        assert_eq!(clamp("1.5"), (String::new(), 0));
+    }
 }

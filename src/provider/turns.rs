@@ -8,11 +8,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::distinct::Distinct;
+use super::distinct::{Distinct, Rule};
 use crate::chat::request::{Content, Message, Part, Role, ToolCall};
 use crate::chat::state;
 use crate::error::Rejection;
-use crate::json::{self, Str, Type};
+use crate::json::{self, Object, Str, Type};
 
 /// How many messages are instructions that stand before the conversation. Where there are no others
 /// they are the conversation: these APIs refuse one without messages, and OpenAI answers it.
@@ -58,7 +58,7 @@ pub fn turns<'m, 'a>(messages: &'m [Message<'a>]) -> Result<Vec<Turn<'m, 'a>>, R
 }
 
 /// OpenAI's deprecated forms, and sound.
-fn refuse_message(message: &Message<'_>) -> Result<(), Rejection> {
+pub fn refuse_message(message: &Message<'_>) -> Result<(), Rejection> {
     if message.role == Role::Function {
         return Err(Rejection::unsupported(
             message.at("role"),
@@ -94,6 +94,18 @@ pub fn says_part(part: &Part<'_>) -> bool {
     }
 }
 
+/// The fields of each part of a message's content, where any of them may have one of this name: they are read
+/// once more only then.
+pub fn parts_with<'a>(message: &Message<'a>, name: &str) -> Vec<Object<'a>> {
+    let Content::Parts(_) = &message.content else { return Vec::new() };
+    let Some(list) = message.fields.get("content") else { return Vec::new() };
+    if memchr::memmem::find(list.get().as_bytes(), name.as_bytes()).is_none() {
+        return Vec::new();
+    }
+    let parts = json::elements(list).unwrap_or_default();
+    parts.into_iter().map(|part| Object::parse(part.get().as_bytes()).unwrap_or_default()).collect()
+}
+
 /// Text that is empty, or nothing but white space, is refused.
 pub fn is_blank(text: Str<'_>) -> bool {
     let escaped = text.escaped().trim_start();
@@ -125,17 +137,48 @@ pub fn call_id(ids: &mut Distinct, id: Str<'_>) -> String {
     }
 }
 
+/// The ids of a conversation's calls, for APIs that take results as OpenAI does: anywhere behind the call.
+pub struct CallIds {
+    ids: Distinct,
+    /// What the client's id has last become: a result answers the call before it.
+    last: BTreeMap<String, String>,
+}
+
+impl CallIds {
+    pub fn new(rule: Rule) -> Self {
+        CallIds { ids: Distinct::new(rule), last: BTreeMap::new() }
+    }
+
+    /// The id of a call.
+    pub fn assign(&mut self, id: Str<'_>) -> String {
+        let assigned = call_id(&mut self.ids, id);
+        self.last.insert(state::plain(id).into_owned(), assigned.clone());
+        assigned
+    }
+
+    /// The id of the call that a result answers. Without one it stays what it is: the API refuses it.
+    pub fn answered<'i>(&'i self, id: Str<'i>) -> Cow<'i, str> {
+        let plain = state::plain(id);
+        match self.last.get(plain.as_ref()) {
+            Some(assigned) => assigned.as_str().into(),
+            None => plain,
+        }
+    }
+}
+
 /// The calls of one turn: each has to be answered by the next.
 #[derive(Default)]
 pub struct Calls<'a> {
     places: BTreeMap<Cow<'a, str>, usize>,
-    calls: Vec<Call>,
+    calls: Vec<Call<'a>>,
 }
 
 /// A call that was made.
-pub struct Call {
+pub struct Call<'a> {
     /// As it is sent.
     pub id: String,
+    /// The tool's name as the client has it.
+    pub name: Str<'a>,
     /// Its place in the request.
     pub at: String,
 }
@@ -145,12 +188,12 @@ impl<'a> Calls<'a> {
         if self.places.insert(state::plain(call.id), self.calls.len()).is_some() {
             return Err(Rejection::invalid(format!("{at}.id"), "Two tool calls have the same id."));
         }
-        self.calls.push(Call { id, at });
+        self.calls.push(Call { id, name: call.name, at });
         Ok(())
     }
 
     /// The results among the messages, in the order of the calls.
-    pub fn answered_by<'m>(self, messages: &[&'m Message<'a>]) -> Result<Vec<(Call, &'m Message<'a>)>, Rejection> {
+    pub fn answered_by<'m>(self, messages: &[&'m Message<'a>]) -> Result<Vec<(Call<'a>, &'m Message<'a>)>, Rejection> {
         let mut results: Vec<Option<&'m Message<'a>>> = vec![None; self.calls.len()];
         for message in messages.iter().filter(|message| message.role == Role::Tool) {
             let at = || message.at("tool_call_id");
@@ -178,4 +221,20 @@ impl<'a> Calls<'a> {
 /// Anthropic send it along.
 pub fn is_error(message: &Message<'_>) -> bool {
     message.fields.get("is_error").is_some_and(|value| value.get() == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::RawValue;
+
+    #[test]
+    fn a_result_follows_the_last_call_of_its_id() {
+        let id = |text: &'static str| Str::new(serde_json::from_str::<&RawValue>(text).unwrap()).unwrap();
+        let mut ids = CallIds::new(Rule { punctuation: "_", any_first: true, longest: usize::MAX });
+        let calls = [r#""a""#, r#""b.c""#, r#""a""#, r#""""#].map(id);
+        assert_eq!(calls.map(|call| ids.assign(call)), ["a", "b_c", "a_2", "call"]);
+        assert_eq!(calls.map(|call| ids.answered(call)), ["a_2", "b_c", "a_2", "call"]);
+        assert_eq!(ids.answered(id(r#""?""#)), "?");
+    }
 }
