@@ -167,6 +167,7 @@ const WORDS: &[(Meaning, &[&str])] = &[
     (Meaning::ContentFilter, &["content filtering policy"]),
     (Meaning::ContentFilter, &["content management policy"]),
     (Meaning::ContentFilter, &["inappropriate content"]),
+    (Meaning::ContentFilter, &["violation of our usage guidelines"]),
     (Meaning::ContentFilter, &["content exists risk"]),
     (Meaning::ContentFilter, &["requires moderation"]),
     (Meaning::UnknownModel, &["model not exist"]),
@@ -190,6 +191,8 @@ const WORDS: &[(Meaning, &[&str])] = &[
     (Meaning::Overloaded, &["capacity exceeded"]),
     (Meaning::Overloaded, &["at capacity"]),
     (Meaning::RateLimit, &["rate limit"]),
+    (Meaning::RateLimit, &["per minute request limit"]),
+    (Meaning::RateLimit, &["api calls / minute"]),
 ];
 
 #[cfg(test)]
@@ -239,6 +242,7 @@ mod tests {
         ("Z.ai", 429, r#"{"error":{"code":"1308","message":"x"}}"#, QUOTA),
         ("Cohere", 400, r#"{"id":"x","message":"too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292."}"#, CONTEXT),
         ("Cohere", 400, r#"{"message":"too many tokens: size limit exceeded by 11326 tokens. Try using shorter or fewer inputs."}"#, CONTEXT),
+        ("Cohere", 400, r#"{"message":"blocked input: please adjust your prompt and try again, as it may be a potential violation of our Usage Guidelines (https://docs.cohere.ai/usage-guidelines/)."}"#, FILTER),
         ("Cohere: too much asked for is no full context", 400, r#"{"message":"too many tokens: max tokens must be less than or equal to 4096, the maximum output for this model - received 8192."}"#, (Class::Rejected, 400, None)),
         ("OpenAI: too much asked for is no full context", 400, r#"{"error":{"message":"max_tokens is too large: 5000. This model supports at most 4096 completion tokens.","type":"invalid_request_error","param":"max_tokens","code":"invalid_value"}}"#, (Class::Rejected, 400, Some("invalid_value"))),
         ("OpenAI", 400, r#"{"error":{"message":"Your request was rejected as a result of our safety system.","type":"invalid_request_error","code":"content_policy_violation"}}"#, (Class::Rejected, 400, Some("content_policy_violation"))),

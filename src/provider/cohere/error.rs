@@ -2,7 +2,7 @@
 
 use crate::error::{Class, UpstreamError};
 use crate::provider::failure::{self, Said};
-use crate::provider::meaning;
+use crate::provider::meaning::{self, Meaning};
 
 /// Reads an error answer, or an error within an answer of status 200.
 pub fn read(status: u16, body: &[u8]) -> UpstreamError {
@@ -17,12 +17,17 @@ pub fn within(message: &str) -> UpstreamError {
 fn told(status: u16, said: Said) -> UpstreamError {
     let said = Said { message: said.message, ..Said::default() };
     let effective = match status {
-        // Cohere's own: our token is invalid.
         498 => 401,
         400.. => status,
         _ => 500,
     };
-    if let Some(meaning) = meaning::of(if status == 498 { 401 } else { status }, &said) {
+    let meaning = match status {
+        // An invalid token, as the SDK has it, unless it says that the request is blocked, for which it was
+        // documented (until October 2024).
+        498 => meaning::of(403, &said).filter(|meaning| *meaning == Meaning::ContentFilter),
+        _ => meaning::of(status, &said),
+    };
+    if let Some(meaning) = meaning {
         return failure::meant(meaning, effective, said);
     }
     match effective {
@@ -86,6 +91,13 @@ mod tests {
                 Class::Quota,
                 429,
                 Some("insufficient_quota"),
+            ),
+            (
+                498,
+                "blocked output: please adjust your prompt and try again, as this generation may be a potential violation of our Usage Guidelines (https://docs.cohere.ai/usage-guidelines/).",
+                Class::Rejected,
+                400,
+                Some("content_filter"),
             ),
             (498, "invalid token", Class::Misconfigured, 502, Some("upstream_auth_error")),
             (499, "request cancelled", Class::Transient, 502, Some("server_error")),
