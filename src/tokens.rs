@@ -46,7 +46,9 @@ pub struct Count {
 impl Count {
     pub fn push(&mut self, text: &str) {
         if !text.is_empty() {
-            self.parts += parts(text.as_bytes()).max(64);
+            let long = text.len() > WINDOWS * WINDOW;
+            let parts = if long { sampled(text.as_bytes()) * 64 } else { parts(text.as_bytes()) };
+            self.parts += parts.max(64);
         }
     }
 

@@ -133,6 +133,12 @@ impl Router {
             if candidates.iter().any(|candidate| Arc::ptr_eq(&candidate.target, target)) {
                 continue;
             }
+            // More than there are attempts are only of use for a context that is too long for all of them.
+            let windows = candidates.iter().map(|candidate| candidate.target.context_window);
+            let is_spare = candidates.len() >= self.config.limits.attempts as usize;
+            if is_spare && wishes.explain == Explain::No && windows.max().flatten() >= target.context_window {
+                continue;
+            }
             match candidate(chat, target, wishes, self.largest_body()) {
                 Ok(mut candidate) => {
                     candidate.written.take_if(|_| !candidates.is_empty());
