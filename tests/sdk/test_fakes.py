@@ -13,6 +13,8 @@ import groq
 import mistralai.client
 import openai
 import pytest
+from google import genai
+from google.oauth2.credentials import Credentials
 
 from conftest import described
 
@@ -236,6 +238,83 @@ class Messages:
         return {"x-api-key": key, "anthropic-version": "2026-10-21"}
 
 
+class GenerateContent:
+    """Google's own SDK, on AI Studio."""
+
+    path = "/v1beta/models/gemini-fake:generateContent"
+    wrong_key = 400
+    tool = {"function_declarations": [{"name": "f", "parameters_json_schema": SCHEMA}]}
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = self.connect(DESCRIBED[name]["provider"], url, key)
+
+    def connect(self, _settings, url, key):
+        return genai.Client(api_key=key, http_options={"base_url": url, "api_version": "v1beta", "timeout": 10_000})
+
+    def create(self, contents, **config):
+        return self.client.models.generate_content(model=self.model, contents=contents, config=config)
+
+    def text(self):
+        answer = self.create("hello")
+        assert answer.candidates[0].finish_reason == "STOP" and answer.usage_metadata.total_token_count > 0
+        return answer.text
+
+    def stream(self):
+        chunks = list(self.client.models.generate_content_stream(model=self.model, contents="hello"))
+        assert chunks[-1].candidates[0].finish_reason == "STOP"
+        return "".join(chunk.text or "" for chunk in chunks if chunk.candidates)
+
+    def call(self):
+        answer = self.create("use a tool", tools=[self.tool])
+        (call,) = answer.function_calls
+        result = {"function_response": {"id": call.id, "name": call.name, "response": {"output": "sunny"}}}
+        history = [
+            {"role": "user", "parts": [{"text": "use a tool"}]},
+            answer.candidates[0].content,
+            {"role": "user", "parts": [result]},
+        ]
+        return call.name, call.args, self.create(history, tools=[self.tool]).text
+
+    def streamed_call(self):
+        stream = self.client.models.generate_content_stream(
+            model=self.model, contents="use a tool", config={"tools": [self.tool]}
+        )
+        (call,) = [call for chunk in stream for call in chunk.function_calls or []]
+        return call.name, call.args
+
+    def error(self):
+        # The SDK takes no question mark in a name.
+        with pytest.raises(genai.errors.ClientError) as raised:
+            self.client.models.generate_content(model=f"{self.model}%3Ferror=context_length_exceeded", contents="hi")
+        return str(raised.value)
+
+    def good(self):
+        return {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
+
+    def headers(self, key):
+        return {"x-goog-api-key": key}
+
+
+class OfVertex(GenerateContent):
+    """The same on Vertex AI."""
+
+    path = "/v1/projects/fake-project-1/locations/europe-west4/publishers/google/models/gemini-fake:generateContent"
+    wrong_key = 401
+
+    def connect(self, settings, url, key):
+        return genai.Client(
+            vertexai=True,
+            project=settings["project"],
+            location=settings["region"],
+            credentials=Credentials(key),
+            http_options={"base_url": url, "api_version": "v1", "timeout": 10_000},
+        )
+
+    def headers(self, key):
+        return {"authorization": f"Bearer {key}"}
+
+
 # By the fake's name, or else by its format: see `dragoman-fakes --describe`.
 SDKS = {
     "openai": ChatCompletions,
@@ -244,6 +323,8 @@ SDKS = {
     "mistral": Mistral,
     "watsonx": Watsonx,
     "anthropic": Messages,
+    "gemini": GenerateContent,
+    "vertex": OfVertex,
 }
 
 
@@ -255,6 +336,24 @@ SEED = {"seed": 1}
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 USER = {"role": "user", "content": "hi"}
 TOOL = ChatCompletions.tool
+
+HI = {"role": "user", "parts": [{"text": "hi"}]}
+MADE = {"role": "model", "parts": [{"functionCall": {"name": "f"}}]}
+DONE = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+GENERATE_CONTENT = [
+    ({"foo": 1}, 400, 'Unknown name \\"foo\\": Cannot find field'),
+    ({"contents": None}, 400, "contents is not specified"),
+    ({"contents": [{"role": "assistant", "parts": [{"text": "hi"}]}]}, 400, "Please use a valid role: user, model."),
+    ({"contents": [HI, MADE, HI]}, 400, "number of function response parts is equal to"),
+    ({"contents": [HI, MADE, DONE]}, 400, "missing a thought_signature in functionCall parts"),
+    ({"generationConfig": {"frequencyPenalty": 1}}, 400, "Penalty is not enabled for this model"),
+    ({"tools": [{"functionDeclarations": [{"name": "a b"}]}]}, 400, "Invalid function name"),
+    (
+        {"tools": [{"functionDeclarations": [{"name": "f", "parameters": SCHEMA | {"additionalProperties": False}}]}]},
+        400,
+        "Cannot find field",
+    ),
+]
 
 # What each vendor refuses, as a change of a good request: the status, and words of the vendor's.
 BAD = {
@@ -314,6 +413,16 @@ BAD = {
         ({"messages": [{"role": "assistant", "content": "hi"}]}, 400, 'must use the \\"user\\" role'),
         ({"messages": [USER, {"role": "assistant", "content": "hi"}]}, 400, "prefill"),
         ({"model": "gpt-fake"}, 404, "not_found_error"),
+    ],
+    "gemini": [
+        *GENERATE_CONTENT,
+        ({"contents": [{"role": "user", "parts": [{"fileData": {"fileUri": "gs://b/o"}}]}]}, 400, "unsupported file uri"),
+        ({"modelArmorConfig": {}}, 400, 'Unknown name \\"model_armor_config\\": Cannot find field'),
+    ],
+    "vertex": [
+        *GENERATE_CONTENT,
+        ({"contents": [{"parts": [{"text": "hi"}]}]}, 400, "Please use a valid role: user, model."),
+        ({"store": False}, 400, 'Unknown name \\"store\\": Cannot find field'),
     ],
 }
 
@@ -393,3 +502,34 @@ def test_anthropic_knows_its_thoughts_again(fakes):
     for changed in ({"thinking": "something else"}, {"signature": thought.signature.replace("+", " ")}):
         with pytest.raises(anthropic.BadRequestError, match="Invalid `signature`"):
             again(**changed)
+
+
+def test_gemini_knows_its_signatures_again(fakes):
+    sdk = GenerateContent("gemini", fakes.addresses["gemini"], fakes.addresses["gemini_key"])
+    config = {"tools": [sdk.tool], "thinking_config": {"include_thoughts": True, "thinking_level": "LOW"}}
+    question = {"role": "user", "parts": [{"text": "think, then use a tool"}]}
+    answer = sdk.create([question], **config)
+    thought, call = answer.candidates[0].content.parts
+    assert thought.thought and call.thought_signature and answer.usage_metadata.thoughts_token_count > 0
+    streamed = sdk.client.models.generate_content_stream(model=sdk.model, contents=[question], config=config)
+    parts = [part for chunk in streamed for one in chunk.candidates or [] for part in one.content.parts]
+    assert parts[0].thought and any(part.function_call and part.thought_signature for part in parts)
+
+    def again(**changes):
+        part = call.model_copy(update=changes)
+        made = call.function_call
+        result = {"function_response": {"id": made.id, "name": made.name, "response": {"output": "sunny"}}}
+        turns = [{"role": "model", "parts": [part]}, {"role": "user", "parts": [result]}]
+        return sdk.create([question, *turns], **config)
+
+    assert again().text == "gemini fake: the tools said sunny"
+    assert again(thought_signature=b"skip_thought_signature_validator").candidates is not None
+    for signature, words in ((b"something else", "signature is not valid"), (None, "missing a thought_signature")):
+        with pytest.raises(genai.errors.ClientError, match=words):
+            again(thought_signature=signature)
+
+
+def test_gemini_blocks_a_prompt(fakes):
+    sdk = GenerateContent("gemini", fakes.addresses["gemini"], fakes.addresses["gemini_key"])
+    answer = sdk.create("refuse")
+    assert not answer.candidates and answer.prompt_feedback.block_reason == "PROHIBITED_CONTENT"

@@ -23,6 +23,7 @@ mod control;
 mod exchange;
 mod faults;
 mod framing;
+mod gemini;
 mod openai;
 mod prompt;
 mod provider;
@@ -56,6 +57,8 @@ use crate::serve::serve;
 const FAKES: &[&dyn Fake] = &[
     &openai::Compatible(&openai::OPENAI),
     &anthropic::Anthropic,
+    &gemini::Gemini(gemini::Surface::Studio),
+    &gemini::Gemini(gemini::Surface::Vertex),
     &openai::Compatible(&openai::MISTRAL),
     &openai::Compatible(&openai::DEEPSEEK),
     &openai::Compatible(&openai::QWEN),
