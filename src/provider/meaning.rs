@@ -170,6 +170,7 @@ const WORDS: &[(Meaning, &[&str])] = &[
     (Meaning::ContentFilter, &["violation of our usage guidelines"]),
     (Meaning::ContentFilter, &["content exists risk"]),
     (Meaning::ContentFilter, &["requires moderation"]),
+    (Meaning::ContentFilter, &["responsible ai practices"]),
     (Meaning::UnknownModel, &["model not exist"]),
     (Meaning::UnknownModel, &["the model", "does not exist"]),
     (Meaning::UnknownModel, &["model", "not found, try pulling it"]),

@@ -230,6 +230,8 @@ mod tests {
         assert_eq!(of(400, "User location is not supported for the API use.", "[]").0, Class::Misconfigured);
         let full = "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).";
         assert_eq!(of(400, full, "[]").2.as_deref(), Some("context_length_exceeded"));
+        let blocked = "This prompt contains sensitive words that violate Google's Responsible AI practices.";
+        assert_eq!(of(400, blocked, "[]").2.as_deref(), Some("content_filter"));
         let large = of(400, "Request payload size exceeds the limit: 20971520 bytes.", "[]");
         assert_eq!((large.0, large.1, large.2.as_deref()), (Class::TooLarge, 413, Some("request_too_large")));
         let file = "You do not have permission to access the File abc or it may not exist.";
