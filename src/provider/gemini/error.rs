@@ -16,7 +16,7 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
     let details = Details::read(body);
     let word = said.kind.as_deref().unwrap_or_default();
     let status = match (status, said.code.as_deref().and_then(|code| code.parse().ok())) {
-        (400.., _) => status,
+        (300.., _) => status,
         (_, Some(code @ 400..=599)) => code,
         // google.rpc.Code, in a stream where the number is lost.
         _ => match word {

@@ -214,6 +214,7 @@ impl Fake for Gemini {
         let alt = request.target.parameter("alt");
         prompt.framing = match alt.as_deref() {
             Some("sse") => Framing::ServerSentEvents,
+            _ if !prompt.stream => Framing::ServerSentEvents,
             _ => Framing::JsonArray,
         };
         Ok(prompt)
