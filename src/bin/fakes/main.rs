@@ -17,6 +17,7 @@
 //! OpenAI's is a row of data (`openai::Dialect`).
 
 mod anthropic;
+mod bedrock;
 mod body;
 mod certificates;
 mod control;
@@ -56,6 +57,7 @@ use crate::serve::serve;
 const FAKES: &[&dyn Fake] = &[
     &openai::Compatible(&openai::OPENAI),
     &anthropic::Anthropic,
+    &bedrock::Bedrock,
     &openai::Compatible(&openai::MISTRAL),
     &openai::Compatible(&openai::DEEPSEEK),
     &openai::Compatible(&openai::QWEN),
