@@ -87,7 +87,10 @@ fn canonical_request(request: &Received<'_>, signed: &[&str]) -> Result<String, 
     let mut text =
         format!("{}\n{}\n{}\n", request.target.method, canonical_path(request.target.path()), request.target.query());
     for name in signed {
-        let values: Vec<_> = request.headers.get_all(*name).iter().filter_map(|value| value.to_str().ok()).collect();
+        let values: Vec<_> = match *name {
+            "host" => request.host().into_iter().collect(),
+            name => request.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect(),
+        };
         if values.is_empty() {
             return Err(incomplete(format!("'{name}' is signed and not there")));
         }
