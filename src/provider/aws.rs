@@ -37,7 +37,8 @@ pub fn read(status: u16, exception: Option<&str>, body: &[u8]) -> UpstreamError 
         "resourcenotfound" => 404,
         "conflict" => 409,
         "throttling" | "toomanyrequests" => 429,
-        "internalserver" | "internalfailure" => 500,
+        // That nobody is there holds, whoever said it.
+        "internalserver" | "internalfailure" if !matches!(status, 502..=504 | 520..=530) => 500,
         "serviceunavailable" => 503,
         "modeltimeout" => 504,
         // What a model said to Bedrock.
@@ -54,7 +55,7 @@ pub fn read(status: u16, exception: Option<&str>, body: &[u8]) -> UpstreamError 
     let (reply_status, code) = match (class, status) {
         (Class::TooLarge, _) => (reply_status, Some("request_too_large")),
         (Class::RateLimited, _) => (reply_status, Some("rate_limit_exceeded")),
-        (Class::Unreachable, 503) => (503, Some("overloaded")),
+        (Class::Unreachable, 503 | 529) => (503, Some("overloaded")),
         (Class::Unreachable, 504) => (504, Some("timeout")),
         (Class::Unreachable, 424) => (502, Some("server_error")),
         (Class::Unreachable | Class::Transient, _) => (reply_status, Some("server_error")),
@@ -115,6 +116,7 @@ mod tests {
             ("ThrottlingException", 429, (Class::RateLimited, 429, Some("rate_limit_exceeded"))),
             ("ModelNotReadyException", 429, (Class::Unreachable, 503, Some("overloaded"))),
             ("InternalServerException", 500, (Class::Transient, 502, Some("server_error"))),
+            ("InternalServerException", 529, (Class::Unreachable, 503, Some("overloaded"))),
             ("ServiceUnavailableException", 503, (Class::Unreachable, 503, Some("overloaded"))),
         ] {
             let plain = r#"{"message":"words"}"#;
@@ -122,6 +124,9 @@ mod tests {
             assert_eq!(told(&read(status, Some(&header), plain.as_bytes())), expected, "{name} in a header");
             let body = format!(r#"{{"__type":"com.amazon.coral.service#{name}","Message":"words"}}"#);
             assert_eq!(told(&read(status, None, body.as_bytes())), expected, "{name} in a body");
+            if status == 529 {
+                continue;
+            }
             let event = format!("{}{}", name[..1].to_lowercase(), &name[1..]);
             assert!(is_exception(&event));
             assert_eq!(told(&read(200, Some(&event), plain.as_bytes())), expected, "{name} in a frame");

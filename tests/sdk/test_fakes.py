@@ -9,6 +9,9 @@ import urllib.error
 import urllib.request
 
 import anthropic
+import botocore.config
+import botocore.exceptions
+import botocore.session
 import groq
 import mistralai.client
 import openai
@@ -310,6 +313,72 @@ class OfVertex(GenerateContent):
             credentials=Credentials(key),
             http_options={"base_url": url, "api_version": "v1", "timeout": 10_000},
         )
+def bedrock_client(url, secret):
+    """botocore's own client, which signs what it sends."""
+    session = botocore.session.Session()
+    session.set_credentials("AKIDFAKE", secret)
+    config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=10)
+    return session.create_client("bedrock-runtime", region_name="us-east-1", endpoint_url=url, config=config)
+
+
+class Converse:
+    """AWS's own SDK."""
+
+    wrong_key = 403
+    tool = {"toolSpec": {"name": "f", "inputSchema": {"json": SCHEMA}}}
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.path = f"/model/{self.model.replace(':', '%3A')}/converse"
+        self.client = bedrock_client(url, key)
+
+    def asked(self, text, **more):
+        return {"modelId": self.model, "messages": [{"role": "user", "content": [{"text": text}]}], **more}
+
+    def create(self, text, **more):
+        return self.client.converse(**self.asked(text, **more))
+
+    def events(self, text, **more):
+        """The events of a stream by their names, each frame checked by botocore."""
+        stream = self.client.converse_stream(**self.asked(text, **more))["stream"]
+        events = [next(iter(event.items())) for event in stream]
+        assert [name for name, _ in events[-2:]] == ["messageStop", "metadata"]
+        return events
+
+    def text(self):
+        answer = self.create("hello")
+        assert answer["stopReason"] == "end_turn" and answer["usage"]["outputTokens"] > 0
+        return answer["output"]["message"]["content"][0]["text"]
+
+    def stream(self):
+        deltas = [event["delta"] for name, event in self.events("hello") if name == "contentBlockDelta"]
+        return "".join(delta["text"] for delta in deltas)
+
+    def call(self):
+        more = {"toolConfig": {"tools": [self.tool]}}
+        message = self.create("use a tool", **more)["output"]["message"]
+        (block,) = message["content"]
+        call = block["toolUse"]
+        result = {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": "sunny"}]}}
+        request = self.asked("use a tool", **more)
+        request["messages"] += [message, {"role": "user", "content": [result]}]
+        answer = self.client.converse(**request)["output"]["message"]
+        return call["name"], call["input"], answer["content"][0]["text"]
+
+    def streamed_call(self):
+        name, arguments = "", ""
+        for kind, event in self.events("use a tool", toolConfig={"tools": [self.tool]}):
+            name += event["start"]["toolUse"]["name"] if kind == "contentBlockStart" else ""
+            arguments += event["delta"]["toolUse"]["input"] if kind == "contentBlockDelta" else ""
+        return name, json.loads(arguments)
+
+    def error(self):
+        with pytest.raises(self.client.exceptions.ValidationException) as raised:
+            self.create("hi", modelId=f"{self.model}?error=context_length_exceeded")
+        return str(raised.value)
+
+    def good(self):
+        return {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
 
     def headers(self, key):
         return {"authorization": f"Bearer {key}"}
@@ -325,6 +394,7 @@ SDKS = {
     "anthropic": Messages,
     "gemini": GenerateContent,
     "vertex": OfVertex,
+    "bedrock": Converse,
 }
 
 
@@ -404,6 +474,14 @@ BAD = {
         ({"foo": 1}, 400, '"invalid_request_entity"'),
         ({"stream": True}, 400, '"invalid_request_entity"'),
         ({"tool_choice": "auto", "tools": [TOOL]}, 400, "tool_choice_option"),
+    ],
+    "bedrock": [
+        ({"foo": 1}, 400, "extraneous key [foo] is not permitted"),
+        ({"inferenceConfig": {"temperature": 1.5}}, 400, "failed to satisfy constraint"),
+        ({"messages": []}, 400, "A conversation must start with a user message"),
+        ({"messages": [{"role": "user", "content": [{"text": " "}]}]}, 400, "messages.0.content.0 is blank"),
+        ({"toolConfig": {"tools": []}}, 400, "failed to satisfy constraint"),
+        ({"additionalModelRequestFields": {"max_tokens": 5}}, 400, "extraneous key"),
     ],
     "anthropic": [
         ({"foo": 1}, 400, "foo: Extra inputs are not permitted"),
@@ -533,3 +611,41 @@ def test_gemini_blocks_a_prompt(fakes):
     sdk = GenerateContent("gemini", fakes.addresses["gemini"], fakes.addresses["gemini_key"])
     answer = sdk.create("refuse")
     assert not answer.candidates and answer.prompt_feedback.block_reason == "PROHIBITED_CONTENT"
+def test_bedrock_checks_signatures(fakes):
+    sdk = Converse("bedrock", fakes.addresses["bedrock"], "wrong")
+    with pytest.raises(botocore.exceptions.ClientError, match="InvalidSignatureException"):
+        sdk.create("hi")
+
+
+def test_bedrock_reports_exceptions_within_a_stream(fakes):
+    sdk = Converse("bedrock", fakes.addresses["bedrock"], fakes.addresses["bedrock_key"])
+    broken = f"{sdk.model}?error_after=1&error=ModelStreamErrorException"
+    with pytest.raises(botocore.exceptions.EventStreamError, match="modelStreamErrorException"):
+        sdk.events("hi there", modelId=broken)
+    with pytest.raises(sdk.client.exceptions.ThrottlingException):
+        sdk.create("hi", modelId=f"{sdk.model}?status=429")
+
+
+def test_bedrock_knows_its_thoughts_again(fakes):
+    sdk = Converse("bedrock", fakes.addresses["bedrock"], fakes.addresses["bedrock_key"])
+    thinks = {
+        "additionalModelRequestFields": {"thinking": {"type": "adaptive", "display": "summarized"}},
+        "toolConfig": {"tools": [sdk.tool]},
+    }
+    message = sdk.create("think, then use a tool", **thinks)["output"]["message"]
+    thought, call = message["content"]
+    assert thought["reasoningContent"]["reasoningText"]["signature"]
+    kinds = [next(iter(event["delta"])) for name, event in sdk.events("think", **thinks) if name == "contentBlockDelta"]
+    assert kinds[0] == "reasoningContent" and kinds[-1] == "text"
+
+    def again(**changes):
+        text = thought["reasoningContent"]["reasoningText"] | changes
+        blocks = [{"reasoningContent": {"reasoningText": text}}, call]
+        result = {"toolResult": {"toolUseId": call["toolUse"]["toolUseId"], "content": [{"text": "sunny"}]}}
+        request = sdk.asked("think, then use a tool", **thinks)
+        request["messages"] += [{"role": "assistant", "content": blocks}, {"role": "user", "content": [result]}]
+        return sdk.client.converse(**request)
+
+    assert again()["stopReason"] == "end_turn"
+    with pytest.raises(sdk.client.exceptions.ValidationException, match="Invalid `signature`"):
+        again(text="something else")

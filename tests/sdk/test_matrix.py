@@ -23,7 +23,7 @@ from conftest import KEY, described, model_entry, provider_entry, serving, unuse
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/reliability.md"
 
 # The wire formats, by the names of fakes that speak them. A new format is one line.
-FORMATS = ["openai", "anthropic", "gemini"]
+FORMATS = ["openai", "anthropic", "gemini", "bedrock"]
 
 DESCRIBED = described()
 
@@ -69,7 +69,11 @@ STATUSES = {
 
 # Where the type within an error says what it is, the statuses that have one. The fake calls any other
 # 4xx an invalid request and any other 5xx an internal error, and that is what counts.
-TYPED = {"anthropic": {400, 401, 402, 403, 404, 409, 413, 429, 500, 504, 529}}
+TYPED = {
+    "anthropic": {400, 401, 402, 403, 404, 409, 413, 429, 500, 504, 529},
+    # That nobody is there holds, whatever the exception's name.
+    "bedrock": {400, 403, 404, 408, 409, 424, 429, 500, 502, 503, 504, 529},
+}
 
 
 class Whole(NamedTuple):
@@ -104,11 +108,12 @@ class Fault(NamedTuple):
     text: str  # behind the model's `?`
     json: Answer
     stream: Answer
-    differs: dict = {}  # formats in which it is another failure
+    differs: dict = {}  # formats in which it is another failure, or pairs of one and whether it is a stream
     address: Optional[str] = None  # where nobody answers
 
     def answer(self, name, stream):
-        return self.differs.get(name) or (self.stream if stream else self.json)
+        own = self.differs.get((name, stream)) or self.differs.get(name)
+        return own or (self.stream if stream else self.json)
 
     @property
     def formats(self):
@@ -143,6 +148,9 @@ def of_status(name, status):
         status = 400 if status < 500 else 500
     if status == 413:
         return Fails("too large", 413, "request_too_large")
+    # The names of Bedrock's exceptions say whose time has run out, and that the model has failed.
+    if name == "bedrock" and status in (408, 424):
+        return Fails("unreachable", {408: 504, 424: 502}[status])
     kind = STATUSES.get(status, "rejected" if 400 <= status < 500 else "transient")
     if kind == "rejected" or status == 504:
         return Fails(kind, status)
@@ -173,8 +181,9 @@ FAULTS = {
         named("a filter refuses the prompt", "content_filter", Fails("rejected", code="content_filter")),
         named("the account is empty", "insufficient_quota", Fails("quota")),
         named("an error of no known name", "brand_new_error", Fails("rejected")),
-        both("an error within a 200", "error_in_200", UNREACHABLE),
-        both("a rate limit within a 200", "error_in_200&status=429", Fails("rate limited")),
+        # AWS says what an error is in a header, which a success does not have.
+        both("an error within a 200", "error_in_200", UNREACHABLE, differs={"bedrock": MALFORMED}),
+        both("a rate limit within a 200", "error_in_200&status=429", Fails("rate limited"), differs={"bedrock": MALFORMED}),
         Fault("an error as the first event", "error_in_stream", MALFORMED, UNREACHABLE),
         Fault("an error before the first token", "error_after=0", FINE, UNREACHABLE),
     ],
@@ -216,7 +225,9 @@ FAULTS = {
         *fine("trailers", "trailers"),
         *fine("the framing of events", "crlf", "cr", "no_space", "bom", "split=1", "split=7"),
         *fine("two finish reasons", "finish_twice"),
-        *fine("the end of the stream", "done=missing", "done=twice", "done=then_data"),
+        # Bedrock's last event says more than that it is the last.
+        *fine("the end of the stream", "done=missing", differs={("bedrock", True): NO_END}),
+        *fine("the end of the stream", "done=twice", "done=then_data"),
         *fine("the end of the stream", "done=nospace", "done=json"),
         *fine("the deltas", "role_every_chunk", "null_delta"),
         *fine("the usage", "usage=missing"),
@@ -464,7 +475,8 @@ def problems_of(case, seen, records):
     if was != is_expected:
         yield f"{was}, not {is_expected}: {seen.error!r}"
         return
-    if was.end == "broken" and not 2 <= len(seen.text.split()) <= 3 and "no_finish" not in case.fault.text:
+    at_the_end = case.fault.text in ("no_finish", "done=missing")
+    if was.end == "broken" and not 2 <= len(seen.text.split()) <= 3 and not at_the_end:
         yield f"{seen.text!r} is not what was said before it broke"
     names = {"first": model(case.format, case.fault), "second": case.other}
     labels = [seen.headers.get(f"x-dragoman-{name}") for name in ("attempts", "model", "route", "version")]

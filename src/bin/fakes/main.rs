@@ -17,6 +17,7 @@
 //! OpenAI's is a row of data (`openai::Dialect`).
 
 mod anthropic;
+mod bedrock;
 mod body;
 mod certificates;
 mod control;
@@ -59,6 +60,7 @@ const FAKES: &[&dyn Fake] = &[
     &anthropic::Anthropic,
     &gemini::Gemini(gemini::Surface::Studio),
     &gemini::Gemini(gemini::Surface::Vertex),
+    &bedrock::Bedrock,
     &openai::Compatible(&openai::MISTRAL),
     &openai::Compatible(&openai::DEEPSEEK),
     &openai::Compatible(&openai::QWEN),

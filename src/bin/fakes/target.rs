@@ -12,6 +12,8 @@ pub struct Target {
     pub method: Method,
     path: String,
     query: String,
+    /// What HTTP/2 has in place of the header `host`.
+    authority: Option<String>,
 }
 
 /// A request as a fake reads it.
@@ -25,13 +27,18 @@ impl Received<'_> {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+
+    pub fn host(&self) -> Option<&str> {
+        self.header("host").or(self.target.authority.as_deref())
+    }
 }
 
 #[allow(dead_code, reason = "the formats that need the rest are being added")]
 impl Target {
     pub fn new(method: &Method, uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default().to_owned();
-        Self { method: method.clone(), path: uri.path().to_owned(), query }
+        let authority = uri.authority().map(|authority| authority.as_str().to_owned());
+        Self { method: method.clone(), path: uri.path().to_owned(), query, authority }
     }
 
     /// As it was sent: what a signature is made of.
