@@ -55,7 +55,9 @@ use crate::serve::serve;
 
 const FAKES: &[&dyn Fake] = &[
     &openai::Compatible(&openai::OPENAI),
-    &anthropic::Anthropic,
+    &anthropic::Anthropic(anthropic::Surface::Anthropic),
+    &anthropic::Anthropic(anthropic::Surface::Vertex),
+    &anthropic::Anthropic(anthropic::Surface::Bedrock),
     &openai::Compatible(&openai::MISTRAL),
     &openai::Compatible(&openai::DEEPSEEK),
     &openai::Compatible(&openai::QWEN),
