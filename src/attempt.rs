@@ -176,7 +176,7 @@ pub enum Output {
 
 impl Answer {
     pub fn head(&mut self, status: u16, headers: &Headers, end: bool) -> Output {
-        self.head = passed_on(headers);
+        self.head = passed_on(headers, self.now);
         self.retry_after = wait::asked(headers, self.now);
         self.limits = limits::of(headers, self.now);
         let content_type = headers.content_type().unwrap_or_default();
@@ -501,7 +501,7 @@ fn in_band(mut error: UpstreamError) -> UpstreamError {
 
 /// The provider's headers that a client is given. The others name our account, set cookies or
 /// describe bytes that are no longer there.
-fn passed_on(headers: &Headers) -> Headers {
+fn passed_on(headers: &Headers, now: Duration) -> Headers {
     let mut passed = Headers::default();
     for (name, value) in headers.iter() {
         match name {
@@ -510,7 +510,11 @@ fn passed_on(headers: &Headers) -> Headers {
             }
             "retry-after" | "retry-after-ms" | "openai-processing-ms" | "openai-version" => passed.push(name, value),
             name if name.starts_with("x-ratelimit-") => passed.push(name, value),
-            _ => {}
+            name => {
+                if let Some((name, value)) = limits::as_openai(name, value, now) {
+                    passed.push(&name, value);
+                }
+            }
         }
     }
     passed

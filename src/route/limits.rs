@@ -71,6 +71,21 @@ pub fn of(headers: &Headers, now: Duration) -> Limits {
     Limits { requests: budget(REQUESTS), tokens: budget(TOKENS) }
 }
 
+/// One of Anthropic's headers in OpenAI's words, for clients that read those. Its resets are times, OpenAI's are
+/// durations.
+pub fn as_openai(name: &str, value: &[u8], now: Duration) -> Option<(String, Vec<u8>)> {
+    let (budget, field) = name.strip_prefix("anthropic-ratelimit-")?.rsplit_once('-')?;
+    let value = match (budget, field) {
+        ("requests" | "tokens", "limit" | "remaining") => value.to_vec(),
+        ("requests" | "tokens", "reset") => {
+            let wait = wait::until(std::str::from_utf8(value).ok()?, now)?;
+            format!("{}s", wait.as_millis().div_ceil(1000)).into_bytes()
+        }
+        _ => return None,
+    };
+    Some((format!("x-ratelimit-{field}-{budget}"), value))
+}
+
 fn budget(headers: &Headers, names: &Names, now: Duration) -> Option<Budget> {
     // Some write counts as floats, and some -1 where there is no limit.
     let count = |name| headers.get(name)?.trim().parse::<f64>().ok().filter(|count| (0.0..1e15).contains(count));
@@ -140,5 +155,22 @@ mod tests {
         ] {
             assert!(limits(&list).is_empty(), "{list:?}");
         }
+    }
+
+    #[test]
+    fn anthropics_headers_are_told_in_openais_words() {
+        let told = |name: &str, value: &str| {
+            let (name, value) = as_openai(name, value.as_bytes(), NOW)?;
+            Some(format!("{name}: {}", String::from_utf8(value).unwrap()))
+        };
+        let limit = told("anthropic-ratelimit-requests-limit", "4000");
+        assert_eq!(limit.as_deref(), Some("x-ratelimit-limit-requests: 4000"));
+        let reset = told("anthropic-ratelimit-tokens-reset", "2026-11-21T10:00:04Z");
+        assert_eq!(reset.as_deref(), Some("x-ratelimit-reset-tokens: 4s"));
+        for name in ["anthropic-ratelimit-input-tokens-limit", "anthropic-ratelimit-unified-reset", "x-ratelimit-limit"]
+        {
+            assert_eq!(told(name, "1"), None, "{name}");
+        }
+        assert_eq!(told("anthropic-ratelimit-tokens-reset", "soon"), None);
     }
 }

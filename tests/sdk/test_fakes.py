@@ -199,7 +199,7 @@ class Messages:
         self.client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=10)
 
     def create(self, text, **more):
-        return self.client.messages.create(**self.good(text), **more)
+        return self.client.messages.create(**self.request(text), **more)
 
     def text(self):
         answer = self.create("hello")
@@ -207,7 +207,7 @@ class Messages:
         return answer.content[0].text
 
     def stream(self):
-        with self.client.messages.stream(**self.good("hello")) as stream:
+        with self.client.messages.stream(**self.request("hello")) as stream:
             text = "".join(stream.text_stream)
             assert stream.get_final_message().stop_reason == "end_turn"
         return text
@@ -221,21 +221,24 @@ class Messages:
             {"role": "assistant", "content": answer.content},
             {"role": "user", "content": [result]},
         ]
-        request = self.good("") | {"messages": history}
+        request = self.request() | {"messages": history}
         return block.name, block.input, self.client.messages.create(**request, tools=[self.tool]).content[0].text
 
     def streamed_call(self):
-        with self.client.messages.stream(**self.good("use a tool"), tools=[self.tool]) as stream:
+        with self.client.messages.stream(**self.request("use a tool"), tools=[self.tool]) as stream:
             (block,) = stream.get_final_message().content
         return block.name, block.input
 
     def error(self):
         with pytest.raises(anthropic.BadRequestError) as raised:
-            self.client.messages.create(**self.good("hi") | {"model": f"{self.model}?error=context_length_exceeded"})
+            self.client.messages.create(**self.request("hi") | {"model": f"{self.model}?error=context_length_exceeded"})
         return str(raised.value)
 
-    def good(self, text="hi"):
+    def request(self, text="hi"):
         return {"model": self.model, "max_tokens": 100, "messages": [{"role": "user", "content": text}]}
+
+    def good(self):
+        return self.request()
 
     def headers(self, key):
         return {"x-api-key": key, "anthropic-version": "2026-10-21"}
@@ -379,9 +382,50 @@ class Converse:
 
     def good(self):
         return {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+class VertexMessages(Messages):
+    """The same SDK's client for Vertex."""
+
+    path = "/v1/projects/fake-project/locations/us-east5/publishers/anthropic/models/claude-fake:rawPredict"
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = anthropic.AnthropicVertex(
+            base_url=f"{url}/v1",
+            access_token=key,
+            region="us-east5",
+            project_id="fake-project",
+            max_retries=0,
+            timeout=10,
+        )
+
+    def good(self):
+        return {"anthropic_version": "vertex-2023-10-16"} | without(self.request(), "model")
 
     def headers(self, key):
         return {"authorization": f"Bearer {key}"}
+
+
+class BedrockMessages(Messages):
+    """The same SDK's client for Bedrock: binary frames, read by botocore."""
+
+    path = "/model/anthropic.claude-fake-v1%3A0/invoke"
+    wrong_key = 403
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = anthropic.AnthropicBedrock(
+            base_url=url, api_key=key, aws_region="us-east-1", max_retries=0, timeout=10
+        )
+
+    def good(self):
+        return {"anthropic_version": "bedrock-2023-05-31"} | without(self.request(), "model")
+
+    def headers(self, key):
+        return {"authorization": f"Bearer {key}"}
+
+
+def without(body, name):
+    return {field: value for field, value in body.items() if field != name}
 
 
 # By the fake's name, or else by its format: see `dragoman-fakes --describe`.
@@ -395,6 +439,8 @@ SDKS = {
     "gemini": GenerateContent,
     "vertex": OfVertex,
     "bedrock": Converse,
+    "anthropic_vertex": VertexMessages,
+    "anthropic_bedrock": BedrockMessages,
 }
 
 
@@ -424,6 +470,11 @@ GENERATE_CONTENT = [
         "Cannot find field",
     ),
 ]
+
+def marked(*ttls):
+    parts = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": ttl}} for ttl in ttls]
+    return {"role": "user", "content": parts}
+
 
 # What each vendor refuses, as a change of a good request: the status, and words of the vendor's.
 BAD = {
@@ -491,6 +542,22 @@ BAD = {
         ({"messages": [{"role": "assistant", "content": "hi"}]}, 400, 'must use the \\"user\\" role'),
         ({"messages": [USER, {"role": "assistant", "content": "hi"}]}, 400, "prefill"),
         ({"model": "gpt-fake"}, 404, "not_found_error"),
+        ({"messages": [marked("5m", "1h")]}, 400, "must not come after"),
+        ({"messages": [marked("5m", "5m", "5m", "5m", "5m")]}, 400, "A maximum of 4 blocks with cache_control"),
+    ],
+    "anthropic_vertex": [
+        ({"foo": 1}, 400, "foo: Extra inputs are not permitted"),
+        ({"model": "claude-fake"}, 400, "model: Extra inputs are not permitted"),
+        ({"anthropic_version": None}, 400, "anthropic_version: Field required"),
+        ({"anthropic_version": "bedrock-2023-05-31"}, 400, "anthropic_version: Input should be"),
+        ({"stream": True}, 400, "stream"),
+    ],
+    "anthropic_bedrock": [
+        ({"foo": 1}, 400, "foo: Extra inputs are not permitted"),
+        ({"model": "claude-fake"}, 400, "model: Extra inputs are not permitted"),
+        ({"stream": False}, 400, "stream: Extra inputs are not permitted"),
+        ({"anthropic_version": None}, 400, "anthropic_version: Field required"),
+        ({"anthropic_beta": "x"}, 400, "anthropic_beta"),
     ],
     "gemini": [
         *GENERATE_CONTENT,
@@ -538,7 +605,7 @@ def test_sdk_reads_a_streamed_call(sdk):
 
 def test_sdk_raises_an_error(sdk):
     text = sdk.error()
-    assert "tokens" in text, text
+    assert "tokens" in text or "too long" in text, text
 
 
 def post(url, headers, body):
@@ -560,20 +627,21 @@ def test_fake_refuses_what_its_vendor_refuses(name, sdk, fakes):
         assert was == status and words in text, f"{change}: {was} {text}"
 
 
-def test_anthropic_knows_its_thoughts_again(fakes):
-    sdk = Messages("anthropic", fakes.addresses["anthropic"], fakes.addresses["anthropic_key"])
+@pytest.mark.parametrize("name", [name for name in SDKS if issubclass(SDKS[name], Messages)])
+def test_anthropic_knows_its_thoughts_again(name, fakes):
+    sdk = SDKS[name](name, fakes.addresses[name], fakes.addresses[f"{name}_key"])
     thinks = {"thinking": {"type": "adaptive", "display": "summarized"}, "tools": [sdk.tool]}
     answer = sdk.create("think, then use a tool", **thinks)
     thought, call = answer.content
     assert thought.type == "thinking" and thought.signature and answer.usage.output_tokens_details.thinking_tokens > 0
-    with sdk.client.messages.stream(**sdk.good("think, then use a tool"), **thinks) as stream:
+    with sdk.client.messages.stream(**sdk.request("think, then use a tool"), **thinks) as stream:
         assert [block.type for block in stream.get_final_message().content] == ["thinking", "tool_use"]
 
     def again(**changes):
         block = thought.model_dump() | changes
         result = {"type": "tool_result", "tool_use_id": call.id, "content": "sunny"}
         turns = [{"role": "assistant", "content": [block, call]}, {"role": "user", "content": [result]}]
-        request = sdk.good("think, then use a tool")
+        request = sdk.request("think, then use a tool")
         return sdk.client.messages.create(**request | {"messages": request["messages"] + turns}, **thinks)
 
     assert again().stop_reason == "end_turn"

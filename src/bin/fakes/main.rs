@@ -57,10 +57,12 @@ use crate::serve::serve;
 
 const FAKES: &[&dyn Fake] = &[
     &openai::Compatible(&openai::OPENAI),
-    &anthropic::Anthropic,
     &gemini::Gemini(gemini::Surface::Studio),
     &gemini::Gemini(gemini::Surface::Vertex),
     &bedrock::Bedrock,
+    &anthropic::Anthropic(anthropic::Surface::Anthropic),
+    &anthropic::Anthropic(anthropic::Surface::Vertex),
+    &anthropic::Anthropic(anthropic::Surface::Bedrock),
     &openai::Compatible(&openai::MISTRAL),
     &openai::Compatible(&openai::DEEPSEEK),
     &openai::Compatible(&openai::QWEN),

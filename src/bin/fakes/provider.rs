@@ -216,10 +216,13 @@ mod tests {
     use hyper::header::{HeaderName, HeaderValue};
 
     use super::*;
-    use crate::anthropic::Anthropic;
+    use crate::anthropic::{Anthropic, Surface};
     use crate::openai::{Compatible, OPENAI};
 
     const OPEN_AI: Compatible = Compatible(&OPENAI);
+    const ANTHROPIC: Anthropic = Anthropic(Surface::Anthropic);
+    const VERTEX: Anthropic = Anthropic(Surface::Vertex);
+    const BEDROCK: Anthropic = Anthropic(Surface::Bedrock);
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -248,13 +251,19 @@ mod tests {
             (&OPEN_AI, vec![BEARER, ("x-envoy-attempt-count", "1")], 400),
             (&OPEN_AI, vec![BEARER, ("x-forwarded-for", "1")], 400),
             (&OPEN_AI, vec![BEARER, ("cookie", "1")], 400),
-            (&Anthropic, vec![BEARER], 200),
-            (&Anthropic, vec![OWN, ("anthropic-beta", "x")], 200),
-            (&Anthropic, vec![], 401),
-            (&Anthropic, vec![("x-api-key", "other")], 401),
-            (&Anthropic, vec![BEARER, OWN], 400),
-            (&Anthropic, vec![OWN, ("openai-organization", "x")], 400),
-            (&Anthropic, vec![OWN, ("x-dragoman-route", "x")], 400),
+            (&ANTHROPIC, vec![BEARER], 200),
+            (&ANTHROPIC, vec![OWN, ("anthropic-beta", "x")], 200),
+            (&ANTHROPIC, vec![], 401),
+            (&ANTHROPIC, vec![("x-api-key", "other")], 401),
+            (&ANTHROPIC, vec![BEARER, OWN], 400),
+            (&ANTHROPIC, vec![OWN, ("openai-organization", "x")], 400),
+            (&ANTHROPIC, vec![OWN, ("x-dragoman-route", "x")], 400),
+            (&VERTEX, vec![BEARER, ("anthropic-beta", "x")], 200),
+            (&VERTEX, vec![OWN], 401),
+            (&VERTEX, vec![BEARER, ("x-goog-api-key", "x")], 400),
+            (&BEDROCK, vec![BEARER], 200),
+            (&BEDROCK, vec![OWN], 403),
+            (&BEDROCK, vec![BEARER, ("anthropic-beta", "x")], 400),
         ];
         for (fake, pairs, expected) in cases {
             assert_eq!(status(fake, &pairs), expected, "{} {pairs:?}", fake.name());
@@ -283,11 +292,16 @@ mod tests {
             (&OPEN_AI, None, Some("insufficient_quota"), (429, "insufficient_quota")),
             (&OPEN_AI, Some(418), None, (418, "invalid_request_error")),
             (&OPEN_AI, None, None, (500, "server_error")),
-            (&Anthropic, Some(429), None, (429, "rate_limit_error")),
-            (&Anthropic, Some(503), None, (503, "api_error")),
-            (&Anthropic, None, Some("context_length_exceeded"), (400, "invalid_request_error")),
-            (&Anthropic, None, Some("new_error"), (400, "new_error")),
-            (&Anthropic, None, None, (529, "overloaded_error")),
+            (&ANTHROPIC, Some(429), None, (429, "rate_limit_error")),
+            (&ANTHROPIC, Some(503), None, (503, "api_error")),
+            (&ANTHROPIC, None, Some("context_length_exceeded"), (400, "invalid_request_error")),
+            (&ANTHROPIC, None, Some("new_error"), (400, "new_error")),
+            (&ANTHROPIC, None, None, (529, "overloaded_error")),
+            (&VERTEX, Some(429), None, (429, "RESOURCE_EXHAUSTED")),
+            (&VERTEX, None, Some("context_length_exceeded"), (400, "invalid_request_error")),
+            (&BEDROCK, Some(429), None, (429, "ThrottlingException")),
+            (&BEDROCK, Some(502), None, (502, "InternalServerException")),
+            (&BEDROCK, None, None, (503, "ServiceUnavailableException")),
         ];
         for (fake, status, error, (own, kind)) in cases {
             let failure = fake.failure(status, error);

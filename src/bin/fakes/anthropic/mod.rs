@@ -1,22 +1,27 @@
-//! The Anthropic fake: `POST /v1/messages` as strict as the vendor, and its words for every no.
+//! The Anthropic fake: `POST /v1/messages` as strict as the vendor, and its words for every no; and the same API
+//! on Vertex and on Bedrock.
 //!
 //! This file holds the parts of the trait that are data: headers and errors. Reading is in `request`,
-//! `messages` and `blocks`, writing in `answer`; nothing here knows the other formats.
+//! `messages` and `blocks`, writing in `answer`, what differs between the places in `surface`; nothing here
+//! knows the other formats.
 
 mod answer;
 mod blocks;
 mod messages;
 mod request;
+mod surface;
 
 use serde_json::{Value, json};
 
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
+use crate::framing::Framing;
 use crate::prompt::{Prompt, Reply};
 use crate::provider::{Event, Events, Fake, Kind, Operation, State, bearer, chat_if, foreign_header, framing_problem};
 use crate::strict::Refusal;
 use crate::target::{Received, Target};
+pub use surface::Surface;
 
-pub struct Anthropic;
+pub struct Anthropic(pub Surface);
 
 const INVALID: &str = "invalid_request_error";
 
@@ -29,6 +34,9 @@ const MOST_BODY: usize = 32 << 20;
 
 /// Headers that are for this vendor and for no other.
 const OWN_HEADERS: &[&str] = &["authorization", "x-api-key", "anthropic-*"];
+/// The SDK sends the version in a header, too, which nobody reads there.
+const VERTEX_HEADERS: &[&str] = &["authorization", "anthropic-*", "x-goog-user-project"];
+const BEDROCK_HEADERS: &[&str] = &["authorization", "anthropic-version", "x-amzn-*"];
 
 const FAULTS: &[Row] =
     &[row("done", Form::OneOf(&["missing", "twice", "then_data"])), row("usage", Form::OneOf(&["missing"]))];
@@ -86,6 +94,22 @@ const ERRORS: &[(&str, u16, &str, &str)] = &[
 
 impl Fake for Anthropic {
     fn name(&self) -> &'static str {
+        match self.0 {
+            Surface::Anthropic => "anthropic",
+            Surface::Vertex => "anthropic_vertex",
+            Surface::Bedrock => "anthropic_bedrock",
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.0 {
+            Surface::Anthropic => "anthropic",
+            Surface::Vertex => "anthropic-vertex",
+            Surface::Bedrock => "anthropic-bedrock",
+        }
+    }
+
+    fn format(&self) -> &'static str {
         "anthropic"
     }
 
@@ -94,7 +118,19 @@ impl Fake for Anthropic {
     }
 
     fn model(&self) -> &'static str {
-        "claude-fake"
+        match self.0 {
+            Surface::Anthropic => "claude-fake",
+            Surface::Vertex => "claude-fake@20260101",
+            Surface::Bedrock => "us.anthropic.claude-fake-v1:0",
+        }
+    }
+
+    fn provider_settings(&self) -> Value {
+        match self.0 {
+            Surface::Anthropic => json!({}),
+            Surface::Vertex => json!({"region": "us-east5", "project": "fake-project"}),
+            Surface::Bedrock => json!({"region": "us-east-1"}),
+        }
     }
 
     /// The format has no answer without a limit.
@@ -107,19 +143,44 @@ impl Fake for Anthropic {
     }
 
     fn default_key(&self) -> &'static str {
-        "sk-ant-fake"
+        match self.0 {
+            Surface::Anthropic => "sk-ant-fake",
+            Surface::Vertex => "ya29.fake-token",
+            Surface::Bedrock => "bedrock-api-key-fake",
+        }
     }
 
     fn faults(&self) -> &'static [&'static [Row]] {
-        &[SERVER_SENT, FAULTS]
+        match self.0 {
+            Surface::Anthropic | Surface::Vertex => &[SERVER_SENT, FAULTS],
+            // Binary frames have no lines.
+            Surface::Bedrock => &[FAULTS],
+        }
     }
 
     fn route(&self, target: &Target) -> Result<Operation, Refusal> {
-        chat_if(target.path() == "/v1/messages", self, target)
+        let found = match self.0 {
+            Surface::Anthropic => target.path() == "/v1/messages",
+            Surface::Vertex | Surface::Bedrock => self.0.place(target).is_some(),
+        };
+        chat_if(found, self, target)
     }
 
     fn check_credentials(&self, request: &Received<'_>, key: &str) -> Result<(), Refusal> {
         let headers = request.headers;
+        if self.0 != Surface::Anthropic {
+            if bearer(headers) != Some(key) {
+                return Err(self.failure(None, Some("authentication_error")));
+            }
+            let own: &[&str] = if self.0 == Surface::Vertex { VERTEX_HEADERS } else { BEDROCK_HEADERS };
+            return match foreign_header(headers, own) {
+                Some(name) => {
+                    let message = format!("{name}: this header does not belong in a request to this provider");
+                    Err(self.0.told(Refusal::new(400, INVALID, message)))
+                }
+                None => Ok(()),
+            };
+        }
         let own = headers.get("x-api-key").and_then(|value| value.to_str().ok());
         let right = match (own, bearer(headers)) {
             (Some(given), None) | (None, Some(given)) => given == key,
@@ -152,7 +213,12 @@ impl Fake for Anthropic {
             return Err(self.failure(None, Some("request_too_large")));
         }
         if let Some((status, message)) = framing_problem(headers, body) {
-            return Err(Refusal::new(status, INVALID, message));
+            return Err(self.0.told(Refusal::new(status, INVALID, message)));
+        }
+        if let Some(place) = self.0.place(request.target) {
+            let prompt = request::read_at(body, self.0, place).map_err(|refusal| self.0.told(refusal))?;
+            let framing = if self.0 == Surface::Bedrock { Framing::EventStream } else { Framing::ServerSentEvents };
+            return Ok(Prompt { framing, ..prompt });
         }
         let version = headers.get("anthropic-version").and_then(|value| value.to_str().ok());
         match version {
@@ -170,20 +236,21 @@ impl Fake for Anthropic {
     }
 
     fn events(&self, prompt: &Prompt, reply: Reply, faults: &Faults) -> Events {
-        answer::events(prompt, reply, faults)
+        let surface = self.0;
+        Box::new(answer::events(prompt, reply, faults).map(move |event| surface.framed(event)))
     }
 
     fn error(&self, refusal: &Refusal, request_id: &str) -> String {
-        let error = json!({"type": refusal.kind, "message": refusal.message});
-        json!({"type": "error", "error": error, "request_id": request_id}).to_string()
+        self.0.error(refusal, request_id).to_string()
     }
 
     fn error_event(&self, refusal: &Refusal, request_id: &str) -> Event {
-        Event::new(Kind::Other, Some("error"), self.error(refusal, request_id))
+        let event = Event::new(Kind::Other, Some("error"), self.error(refusal, request_id));
+        self.0.error_event(event, refusal)
     }
 
     fn ping(&self) -> Event {
-        answer::ping()
+        self.0.framed(answer::ping())
     }
 
     fn failure(&self, status: Option<u16>, error: Option<&str>) -> Refusal {
@@ -195,25 +262,40 @@ impl Fake for Anthropic {
             }),
             (None, None) => ERRORS.iter().find(|row| row.0 == "overloaded_error"),
         };
-        match (found, error) {
+        let refusal = match (found, error) {
             (Some((_, own, kind, message)), _) => Refusal::new(status.unwrap_or(*own), kind, *message),
             (None, name) => {
                 let name = name.unwrap_or("api_error");
                 let refusal = Refusal::new(status.unwrap_or(400), INVALID, format!("The fake was asked for {name}"));
                 Refusal { kind: name.to_owned().into(), ..refusal }
             }
-        }
+        };
+        self.0.told(refusal)
     }
 
     fn request_id(&self, seq: u64) -> String {
-        format!("req_011Fake{seq:014}")
+        match self.0 {
+            Surface::Anthropic => format!("req_011Fake{seq:014}"),
+            Surface::Vertex => format!("req_vrtx_011Fake{seq:014}"),
+            Surface::Bedrock => format!("fa4e0000-0000-4000-8000-{seq:012x}"),
+        }
     }
 
     fn headers(&self) -> &'static [(&'static str, &'static str)] {
-        HEADERS
+        match self.0 {
+            Surface::Anthropic => HEADERS,
+            Surface::Vertex => &[("server", "scaffolding on HTTPServer2"), ("x-frame-options", "SAMEORIGIN")],
+            Surface::Bedrock => &[],
+        }
+    }
+
+    fn error_headers(&self, refusal: &Refusal) -> Vec<(&'static str, String)> {
+        let wait = refusal.retry_after.map(|seconds| ("retry-after", seconds.to_string()));
+        let kind = || ("x-amzn-errortype", format!("{}:http://internal.amazon.com/coral/", refusal.kind));
+        wait.into_iter().chain((self.0 == Surface::Bedrock).then(kind)).collect()
     }
 
     fn request_id_header(&self) -> Option<&'static str> {
-        Some("request-id")
+        Some(if self.0 == Surface::Bedrock { "x-amzn-requestid" } else { "request-id" })
     }
 }

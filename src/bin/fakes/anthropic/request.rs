@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value};
 
+use super::surface::{Place, Surface};
 use super::{INVALID, WITHOUT_SAMPLING, blocks, messages};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
@@ -63,16 +64,55 @@ const UNSUPPORTED_KEYWORDS: &[&str] = &[
 ];
 
 pub fn read(body: &[u8], version: &str) -> Result<Prompt, Refusal> {
+    let fields = top_level(body)?;
+    let prompt = open_object(&fields).and_then(|fields| request(fields, version)).map_err(refusal)?;
+    known(prompt, Surface::Anthropic)
+}
+
+/// The same where the path has the model, and the body the version.
+pub fn read_at(body: &[u8], surface: Surface, place: Place) -> Result<Prompt, Refusal> {
+    let mut fields = top_level(body)?;
+    let prompt = told_by_path(&mut fields, surface, &place).map_err(refusal)?;
+    known(prompt, surface)
+}
+
+fn told_by_path(body: &mut Value, surface: Surface, place: &Place) -> Checked<Prompt> {
+    let version = required(open_object(body)?, "anthropic_version", |version| choice(version, surface.versions()))?;
+    // Those of old begin with the place's name.
+    let version = version.trim_start_matches(|char: char| !char.is_ascii_digit()).to_owned();
+    let Value::Object(fields) = body else { return Err(Problem::new(Wrong::Missing)) };
+    if fields.contains_key("model") {
+        return Err(Problem::new(Wrong::Unknown).under("model"));
+    }
+    present(fields, "anthropic_beta", |betas| each(betas, |beta| string(beta)))?;
+    fields.remove("anthropic_beta");
+    if surface == Surface::Bedrock {
+        if fields.contains_key("stream") {
+            return Err(Problem::new(Wrong::Unknown).under("stream"));
+        }
+        fields.insert("stream".to_owned(), Value::Bool(place.stream));
+    } else if present(fields, "stream", boolean)?.unwrap_or(false) != place.stream {
+        return Err(Problem::rule("must be true with streamRawPredict and false with rawPredict").under("stream"));
+    }
+    fields.remove("anthropic_version");
+    fields.insert("model".to_owned(), Value::String(place.model.clone()));
+    request(fields, &version)
+}
+
+fn top_level(body: &[u8]) -> Result<Value, Refusal> {
     let top: TopLevel = serde_json::from_slice(body)
         .map_err(|error| Refusal::new(400, INVALID, format!("The request body is not valid JSON: {error}")))?;
-    if let Some(key) = top.repeated {
-        return Err(Refusal::new(400, INVALID, format!("{key}: duplicate key in the request body")));
+    match top.repeated {
+        Some(key) => Err(Refusal::new(400, INVALID, format!("{key}: duplicate key in the request body"))),
+        None => Ok(top.fields),
     }
-    let prompt = open_object(&top.fields).and_then(|fields| request(fields, version)).map_err(refusal)?;
-    if !prompt.model.starts_with("claude-") {
-        return Err(Refusal::new(404, "not_found_error", format!("model: {}", prompt.model)));
+}
+
+fn known(prompt: Prompt, surface: Surface) -> Result<Prompt, Refusal> {
+    match surface.model(&prompt.model).map(str::to_owned) {
+        Some(model) => Ok(Prompt { model, ..prompt }),
+        None => Err(Refusal::new(404, "not_found_error", format!("model: {}", prompt.model))),
     }
-    Ok(prompt)
 }
 
 fn refusal(problem: Problem) -> Refusal {
@@ -126,15 +166,25 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
     let thinks = present(fields, "thinking", |value| thinking(value, max_tokens, &mut prompt))?;
     let thinks = thinks.unwrap_or(Thinking::Off);
 
-    let mut breakpoints = 0;
-    let mut counted = |value| {
+    let mut breakpoints = usize::from(nullable(fields, "cache_control", blocks::cache_control)?.is_some());
+    let mut short = false;
+    // In the order in which the vendor looks at them.
+    let mut counted = |value: &Value| {
         breakpoints += 1;
-        blocks::cache_control(value)
+        blocks::cache_control(value)?;
+        let is_long = value.get("ttl").is_some_and(|ttl| ttl == "1h");
+        if is_long && short {
+            return Err(Problem::rule(
+                "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block. Note that blocks are \
+                 processed in the following order: `tools`, `system`, `messages`.",
+            ));
+        }
+        short |= !is_long;
+        Ok(())
     };
-    nullable(fields, "cache_control", &mut counted)?;
-    prompt.system = present(fields, "system", |value| blocks::text(value, &mut counted))?.unwrap_or_default();
     let tools = present(fields, "tools", |value| each(value, |value| tool(value, &mut counted)))?;
     prompt.tools = tools.unwrap_or_default();
+    prompt.system = present(fields, "system", |value| blocks::text(value, &mut counted))?.unwrap_or_default();
     required(fields, "messages", |value| messages::read(value, version, thinks, &mut prompt, &mut counted))?;
     if breakpoints > MOST_BREAKPOINTS {
         let text =
@@ -142,7 +192,7 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
         return Err(Problem::rule(text));
     }
 
-    sampling(fields, model, version)?;
+    sampling(fields, model, version, thinks)?;
     plain_fields(fields)?;
     let stops = present(fields, "stop_sequences", |value| {
         each(value, |stop| match string(stop)? {
@@ -156,7 +206,7 @@ fn request(fields: &Map<String, Value>, version: &str) -> Checked<Prompt> {
     Ok(prompt)
 }
 
-fn sampling(fields: &Map<String, Value>, model: &str, version: &str) -> Checked<()> {
+fn sampling(fields: &Map<String, Value>, model: &str, version: &str, thinks: Thinking) -> Checked<()> {
     for name in ["temperature", "top_p", "top_k"] {
         if fields.contains_key(name) && version == WITHOUT_SAMPLING {
             return Err(Problem::rule(format!("{name} was removed in version {WITHOUT_SAMPLING}")).under(name));
@@ -165,10 +215,21 @@ fn sampling(fields: &Map<String, Value>, model: &str, version: &str) -> Checked<
             return Err(Problem::rule(format!("{name} is deprecated for this model")).under(name));
         }
     }
-    present(fields, "temperature", |value| number_in(value, 0.0, 1.0))?;
-    present(fields, "top_p", |value| number_in(value, 0.0, 1.0))?;
-    present(fields, "top_k", |value| integer_in(value, 0, i64::MAX))?;
-    Ok(())
+    let temperature = present(fields, "temperature", |value| number_in(value, 0.0, 1.0))?;
+    let top_p = present(fields, "top_p", |value| number_in(value, 0.0, 1.0))?;
+    let top_k = present(fields, "top_k", |value| integer_in(value, 0, i64::MAX))?;
+    let barred = [
+        (temperature.is_some_and(|given| given < 1.0), "`temperature` may only be set to 1 when thinking is enabled."),
+        (
+            top_p.is_some_and(|given| given < 0.95),
+            "`top_p` must be greater than or equal to 0.95 or unset when thinking is enabled.",
+        ),
+        (top_k.is_some(), "`top_k` must be unset when thinking is enabled."),
+    ];
+    match barred.into_iter().find(|(is_barred, _)| *is_barred && thinks != Thinking::Off) {
+        Some((_, text)) => Err(Problem::rule(text)),
+        None => Ok(()),
+    }
 }
 
 /// Fields that change nothing in a fake's answer.
@@ -399,6 +460,8 @@ mod tests {
             talked(json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": [call]}]))
         };
         let user = json!({"role": "user", "content": "a"});
+        let marked =
+            |ttl: &str| json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": ttl}});
         let cases = [
             (asked(json!({"foo": 1})), "foo: Extra inputs are not permitted"),
             (json!({"model": "claude-fake", "messages": []}), "max_tokens: Field required"),
@@ -415,6 +478,14 @@ mod tests {
             ),
             (asked(json!({"metadata": {"trace": "x"}})), "metadata.trace: Extra inputs"),
             (asked(json!({"tool_choice": {"type": "auto"}})), "while providing tools"),
+            (
+                asked(json!({"model": "claude-3-x", "temperature": 0.5, "thinking": {"type": "adaptive"}})),
+                "`temperature` may only be set to 1",
+            ),
+            (
+                asked(json!({"system": [marked("5m")], "messages": [{"role": "user", "content": [marked("1h")]}]})),
+                "must not come after",
+            ),
             (asked(json!({"thinking": {"type": "enabled", "budget_tokens": 2000}})), "not supported for this model"),
             (
                 asked(json!({"output_config": {"format": {"type": "json_schema", "schema": open}}})),
@@ -456,6 +527,40 @@ mod tests {
         for (body, message) in cases {
             let refusal = read(body.to_string().as_bytes(), OLD).map(drop).unwrap_err();
             assert!(refusal.message.contains(message), "{body}: {refusal:?}");
+        }
+    }
+
+    #[test]
+    fn place_has_its_own_fields() {
+        let of = |surface: Surface, stream: bool, fields: Value| {
+            let mut body = asked(fields);
+            body.as_object_mut().unwrap().retain(|name, value| name != "model" || value != "claude-fake");
+            let model =
+                if surface == Surface::Bedrock { "us.anthropic.claude-fake-v1:0?status=503" } else { "claude-fake" };
+            let place = Place { model: model.to_owned(), stream };
+            read_at(body.to_string().as_bytes(), surface, place).map_err(|refusal| refusal.message)
+        };
+        let vertex = json!({"anthropic_version": "vertex-2023-10-16"});
+        let bedrock = json!({"anthropic_version": "bedrock-2023-05-31", "anthropic_beta": ["a"]});
+        assert!(of(Surface::Vertex, false, vertex.clone()).is_ok());
+        let prompt = of(Surface::Bedrock, true, bedrock.clone()).unwrap();
+        assert_eq!((prompt.model.as_str(), prompt.stream), ("claude-fake-v1:0", true));
+        assert_eq!(prompt.faults.as_deref(), Some("status=503"));
+        let with = |fields: &Value, name: &str, value: Value| {
+            let mut fields = fields.clone();
+            fields[name] = value;
+            fields
+        };
+        for (surface, stream, fields, message) in [
+            (Surface::Vertex, false, json!({}), "anthropic_version: Field required"),
+            (Surface::Vertex, false, bedrock.clone(), "anthropic_version: Input should be 'vertex-2023-10-16'"),
+            (Surface::Vertex, false, with(&vertex, "model", json!("claude-x")), "model: Extra inputs"),
+            (Surface::Vertex, true, vertex.clone(), "stream: must be true"),
+            (Surface::Bedrock, true, with(&bedrock, "stream", json!(true)), "stream: Extra inputs"),
+            (Surface::Bedrock, false, with(&bedrock, "anthropic_beta", json!("a")), "anthropic_beta: Input should be"),
+        ] {
+            let problem = of(surface, stream, fields.clone()).map(drop).unwrap_err();
+            assert!(problem.contains(message), "{fields}: {problem}");
         }
     }
 
