@@ -12,6 +12,8 @@ import anthropic
 import botocore.config
 import botocore.exceptions
 import botocore.session
+import cohere
+import dashscope
 import groq
 import mistralai.client
 import openai
@@ -400,6 +402,61 @@ class VertexMessages(Messages):
 
     def good(self):
         return {"anthropic_version": "vertex-2023-10-16"} | without(self.request(), "model")
+class ChatV2:
+    """Cohere's own SDK."""
+
+    path = "/v2/chat"
+    wrong_key = 401
+    tool = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+
+    def __init__(self, name, url, key):
+        self.model = DESCRIBED[name]["model"]
+        self.client = cohere.ClientV2(api_key=key, base_url=url, timeout=10)
+
+    def text(self):
+        answer = self.client.chat(**self.good("hello"))
+        assert answer.finish_reason == "COMPLETE" and answer.usage.tokens.output_tokens > 0
+        (block,) = answer.message.content
+        return block.text
+
+    def stream(self):
+        text, events = "", list(self.client.chat_stream(**self.good("hello")))
+        assert [events[0].type, events[-1].type] == ["message-start", "message-end"]
+        assert events[-1].delta.finish_reason == "COMPLETE" and events[-1].delta.usage.tokens.input_tokens > 0
+        for event in events:
+            text += event.delta.message.content.text if event.type == "content-delta" else ""
+        return text
+
+    def call(self):
+        message = self.client.chat(**self.good("use a tool"), tools=[self.tool]).message
+        (call,) = message.tool_calls
+        assert message.tool_plan
+        document = {"type": "document", "document": {"data": {"weather": "sunny"}}}
+        result = {"role": "tool", "tool_call_id": call.id, "content": [document]}
+        request = self.good("use a tool")
+        messages = [*request["messages"], message, result]
+        answer = self.client.chat(**request | {"messages": messages}, tools=[self.tool])
+        return call.function.name, json.loads(call.function.arguments), answer.message.content[0].text
+
+    def streamed_call(self):
+        name, arguments, plan = "", "", ""
+        for event in self.client.chat_stream(**self.good("use a tool"), tools=[self.tool]):
+            if event.type == "tool-plan-delta":
+                plan += event.delta.message.tool_plan
+            if event.type == "tool-call-start":
+                name += event.delta.message.tool_calls.function.name
+            if event.type == "tool-call-delta":
+                arguments += event.delta.message.tool_calls.function.arguments
+        assert plan
+        return name, json.loads(arguments)
+
+    def error(self):
+        with pytest.raises(cohere.BadRequestError) as raised:
+            self.client.chat(**self.good() | {"model": f"{self.model}?error=context_length_exceeded"})
+        return str(raised.value)
+
+    def good(self, text="hi"):
+        return {"model": self.model, "messages": [{"role": "user", "content": text}]}
 
     def headers(self, key):
         return {"authorization": f"Bearer {key}"}
@@ -419,6 +476,67 @@ class BedrockMessages(Messages):
 
     def good(self):
         return {"anthropic_version": "bedrock-2023-05-31"} | without(self.request(), "model")
+class Generation:
+    """DashScope's own SDK, which returns what others raise."""
+
+    path = "/services/aigc/text-generation/generation"
+    wrong_key = 401
+    tool = {"type": "function", "function": {"name": "f", "description": "A tool.", "parameters": SCHEMA}}
+    calls = dashscope.Generation
+
+    def __init__(self, name, url, key):
+        self.model, self.key = DESCRIBED[name]["model"], key
+        dashscope.base_http_api_url = url
+
+    def ask(self, messages, model=None, **more):
+        settings = {"api_key": self.key, "result_format": "message", "request_timeout": 10}
+        return self.calls.call(model=model or self.model, messages=messages, **settings | more)
+
+    def user(self, text):
+        return {"role": "user", "content": self.content(text)}
+
+    def content(self, text):
+        return text
+
+    def said(self, message):
+        return message.content
+
+    def text(self):
+        answer = self.ask([self.user("hello")])
+        assert answer.status_code == 200, answer
+        assert answer.output.choices[0].finish_reason == "stop" and answer.usage.output_tokens > 0
+        return self.said(answer.output.choices[0].message)
+
+    def stream(self):
+        answers = list(self.ask([self.user("hello")], stream=True, incremental_output=True))
+        choices = [answer.output.choices[0] for answer in answers]
+        assert choices[-1].finish_reason == "stop" and {choice.finish_reason for choice in choices[:-1]} == {"null"}
+        assert answers[-1].usage.output_tokens > answers[0].usage.output_tokens > 0
+        return "".join(self.said(choice.message) for choice in choices)
+
+    def call(self):
+        message = self.ask([self.user("use a tool")], tools=[self.tool]).output.choices[0].message
+        (call,) = message["tool_calls"]
+        called = {"role": "assistant", "content": message.content, "tool_calls": message["tool_calls"]}
+        result = {"role": "tool", "tool_call_id": call["id"], "content": self.content("sunny")}
+        answer = self.ask([self.user("use a tool"), called, result], tools=[self.tool])
+        function = call["function"]
+        return function["name"], json.loads(function["arguments"]), self.said(answer.output.choices[0].message)
+
+    def streamed_call(self):
+        # The SDK itself adds up the pieces where it is not told that they are wanted.
+        for answer in self.ask([self.user("use a tool")], tools=[self.tool], stream=True, incremental_output=False):
+            assert answer.status_code == 200, answer
+        (call,) = answer.output.choices[0].message["tool_calls"]
+        return call["function"]["name"], json.loads(call["function"]["arguments"])
+
+    def error(self):
+        answer = self.ask([self.user("hi")], model=f"{self.model}?error=context_length_exceeded")
+        assert answer.status_code == 400 and answer.code == "InvalidParameter"
+        return answer.message
+
+    def good(self):
+        return {"model": self.model, "input": {"messages": [self.user("hi")]}, "parameters": {}}
 
     def headers(self, key):
         return {"authorization": f"Bearer {key}"}
@@ -426,6 +544,17 @@ class BedrockMessages(Messages):
 
 def without(body, name):
     return {field: value for field, value in body.items() if field != name}
+class MultiModalConversation(Generation):
+    """The same for models with eyes."""
+
+    path = "/services/aigc/multimodal-generation/generation"
+    calls = dashscope.MultiModalConversation
+
+    def content(self, text):
+        return [{"text": text}]
+
+    def said(self, message):
+        return "".join(block["text"] for block in message.content)
 
 
 # By the fake's name, or else by its format: see `dragoman-fakes --describe`.
@@ -441,6 +570,9 @@ SDKS = {
     "bedrock": Converse,
     "anthropic_vertex": VertexMessages,
     "anthropic_bedrock": BedrockMessages,
+    "cohere": ChatV2,
+    "dashscope": Generation,
+    "dashscope-multimodal": MultiModalConversation,
 }
 
 
@@ -569,6 +701,31 @@ BAD = {
         ({"contents": [{"parts": [{"text": "hi"}]}]}, 400, "Please use a valid role: user, model."),
         ({"store": False}, 400, 'Unknown name \\"store\\": Cannot find field'),
     ],
+    "cohere": [
+        ({"foo": 1}, 422, "unknown field: parameter foo is not a valid field"),
+        ({"model": None}, 400, "a model parameter is required for this endpoint."),
+        ({"model": "gpt-fake"}, 404, "make sure the correct model ID was used"),
+        ({"temperature": 1.5}, 400, "temperature must be between 0 and 1.0 inclusive."),
+        ({"frequency_penalty": 0.1, "presence_penalty": 0.1}, 400, "cannot specify both"),
+        ({"messages": [USER, {"role": "system", "content": "x"}, USER]}, 400, "system turn must be the first"),
+        ({"messages": [{"role": "user", "content": ""}]}, 400, "message must not be empty in a turn"),
+        ({"messages": [USER, {"role": "tool", "tool_call_id": "a", "content": "x"}]}, 400, "tool call id not found"),
+        ({"tools": [{"type": "function", "function": {"name": "a.b", "parameters": SCHEMA}}]}, 400, "A-Za-z0-9_"),
+    ],
+    "dashscope": [
+        ({"input": None}, 400, "BadRequest.EmptyInput"),
+        ({"model": "gpt-fake"}, 404, "ModelNotFound"),
+        ({"model": "qwen-vl-fake"}, 400, "url error, please check url!"),
+        ({"input": {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}}, 400, "input content must be a string."),
+        ({"parameters": {"temperature": 2}}, 400, "Temperature should be in [0.0, 2.0)"),
+        ({"parameters": {"incremental_output": True}}, 400, "incremental_output only support stream call"),
+        ({"parameters": {"response_format": {"type": "json_object"}}}, 400, "must contain the word 'json'"),
+    ],
+    "dashscope-multimodal": [
+        ({"model": "qwen-fake"}, 400, "url error, please check url!"),
+        ({"input": {"messages": [{"role": "user", "content": [{"type": "text"}]}]}}, 400, "of a certain modal"),
+        ({"parameters": {"top_p": 0}}, 400, "Range of top_p should be (0.0, 1.0]"),
+    ],
 }
 
 
@@ -606,6 +763,7 @@ def test_sdk_reads_a_streamed_call(sdk):
 def test_sdk_raises_an_error(sdk):
     text = sdk.error()
     assert "tokens" in text or "too long" in text, text
+    assert "tokens" in text or "input length" in text, text
 
 
 def post(url, headers, body):

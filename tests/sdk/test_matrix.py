@@ -23,7 +23,7 @@ from conftest import KEY, described, model_entry, provider_entry, serving, unuse
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs/reliability.md"
 
 # The wire formats, by the names of fakes that speak them. A new format is one line.
-FORMATS = ["openai", "anthropic", "gemini", "bedrock"]
+FORMATS = ["openai", "anthropic", "gemini", "bedrock", "cohere", "dashscope"]
 
 DESCRIBED = described()
 

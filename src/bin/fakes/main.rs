@@ -20,7 +20,9 @@ mod anthropic;
 mod bedrock;
 mod body;
 mod certificates;
+mod cohere;
 mod control;
+mod dashscope;
 mod exchange;
 mod faults;
 mod framing;
@@ -71,6 +73,9 @@ const FAKES: &[&dyn Fake] = &[
     &openai::Compatible(&openai::OPENROUTER),
     &openai::Compatible(&openai::AZURE),
     &openai::Compatible(&openai::WATSONX),
+    &cohere::Cohere,
+    &dashscope::DashScope { multimodal: false },
+    &dashscope::DashScope { multimodal: true },
 ];
 
 /// Fake LLM providers on loopback. Prints one line of JSON with their addresses when all of them listen.
