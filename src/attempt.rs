@@ -110,7 +110,7 @@ impl<'a> Attempt<'a> {
             retry_after: None,
             limits: Limits::default(),
             skipped: 0,
-            meter: Meter::default(),
+            meter: Meter::judging(&self.plan.expected),
             state: State::Head,
         }
     }
@@ -289,7 +289,9 @@ impl Answer {
 
     fn relay(&self, frames: Frames) -> Relay {
         let render = self.endpoint.stream(self.include_usage);
-        Relay::new(frames, self.kind.translator.stream_of(&self.id), render, self.identity(), self.names())
+        // Nothing has been read yet: the meter still only knows what to judge by.
+        let (translator, meter) = (self.kind.translator.stream_of(&self.id), self.meter.clone());
+        Relay::new(frames, translator, render, self.identity(), self.names(), meter)
     }
 
     fn names(&self) -> Names {

@@ -67,7 +67,7 @@ impl Rejection {
 }
 
 /// What went wrong at a provider; one row of the table in `docs/failures.md`, one next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
     /// 500, 408, 409: the same request may well succeed.
     Transient,
@@ -90,6 +90,18 @@ pub enum Class {
 }
 
 impl Class {
+    pub const ALL: &'static [Class] = &[
+        Class::Transient,
+        Class::Unreachable,
+        Class::RateLimited,
+        Class::Quota,
+        Class::Silent,
+        Class::Malformed,
+        Class::TooLarge,
+        Class::Rejected,
+        Class::Misconfigured,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             Class::Transient => "transient",

@@ -3,8 +3,9 @@
 //! A meter looks at the normalized answer as it passes. What the provider reports holds; where it reports
 //! nothing, because it does not or because the client has left, the tokens are estimated and marked so.
 
-use crate::chat::{ChatChunk, ChatResponse, FinishReason, Usage};
+use crate::chat::{ChatChunk, ChatResponse, Delta, FinishReason, Message, Usage};
 use crate::json::Str;
+use crate::quality::{Expected, Judge, Quality};
 use crate::tokens::Count;
 
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,7 @@ pub struct Meter {
     finish: Option<FinishReason>,
     /// Whether the whole answer has passed.
     complete: bool,
+    judge: Judge,
 }
 
 /// Tokens, and whether they are counted or estimated.
@@ -24,6 +26,11 @@ pub struct Spent {
 }
 
 impl Meter {
+    /// A meter that also judges the answer, by what the request expects of it.
+    pub fn judging(expected: &Expected) -> Self {
+        Meter { judge: expected.judge(), ..Meter::default() }
+    }
+
     /// A normalized chunk, and the usage that has been reported so far.
     pub fn chunk(&mut self, chunk: &ChatChunk<'_>) {
         for choice in &chunk.choices {
@@ -34,7 +41,25 @@ impl Meter {
                 call.name.into_iter().for_each(|name| self.push(name));
                 call.arguments.into_iter().for_each(|arguments| self.text.push(arguments.raw()));
             }
-            self.finish = choice.finish_reason.or(self.finish);
+            if choice.index == 0 {
+                self.finish = choice.finish_reason.or(self.finish);
+                self.judge_delta(delta);
+            }
+        }
+    }
+
+    fn judge_delta(&mut self, delta: &Delta<'_>) {
+        delta.content.into_iter().for_each(|text| self.judge.content(text));
+        delta.refusal.into_iter().for_each(|text| self.judge.refusal(text));
+        if delta.other {
+            self.judge.other();
+        }
+        for call in &delta.tool_calls {
+            let Some(index) = call.index else { continue };
+            if call.begins {
+                self.judge.call(index as usize, call.name.unwrap_or(Str::EMPTY));
+            }
+            call.arguments.into_iter().for_each(|arguments| self.judge.arguments(index as usize, arguments));
         }
     }
 
@@ -46,14 +71,29 @@ impl Meter {
     pub fn response(&mut self, answer: &ChatResponse<'_>) {
         self.usage = answer.usage;
         for choice in &answer.choices {
-            self.finish = Some(choice.finish_reason);
+            let message = &choice.message;
+            if choice.index == 0 {
+                self.finish = Some(choice.finish_reason);
+                self.judge_message(message);
+            }
             if answer.usage.is_none() {
-                let message = &choice.message;
                 message.content.iter().chain(&message.reasoning).for_each(|text| self.push(*text));
                 message.tool_calls.iter().for_each(|call| self.text.push(call.arguments.raw()));
             }
         }
         self.complete = true;
+    }
+
+    fn judge_message(&mut self, message: &Message<'_>) {
+        message.content.iter().for_each(|text| self.judge.content(*text));
+        message.refusal.into_iter().for_each(|text| self.judge.refusal(text));
+        if message.other {
+            self.judge.other();
+        }
+        for (index, call) in message.tool_calls.iter().enumerate() {
+            self.judge.call(index, call.name);
+            self.judge.arguments(index, call.arguments);
+        }
     }
 
     pub fn completed(&mut self) {
@@ -66,6 +106,11 @@ impl Meter {
 
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.finish
+    }
+
+    /// How good the answer is, if it is whole.
+    pub fn quality(&self, expected: &Expected) -> Option<Quality> {
+        self.complete.then(|| self.judge.quality(self.finish, expected))
     }
 
     /// What the answer has cost so far. Of an answer that did not come to its end the provider has told
@@ -90,7 +135,7 @@ impl Meter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{ChunkChoice, Delta};
+    use crate::chat::ChunkChoice;
     use crate::json::RawValue;
 
     fn pushed(meter: &mut Meter, text: &str, finish_reason: Option<FinishReason>) {

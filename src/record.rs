@@ -3,15 +3,22 @@
 //!
 //! Names are OpenTelemetry's (`gen_ai.*`, semantic conventions for generative AI) where it has one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::attempt::Answer;
+use crate::chat::FinishReason;
+use crate::config::registry::Price;
+use crate::error::Class;
 use crate::json::Writer;
-use crate::route::Plan;
-use crate::route::retry::Progress;
+use crate::meter::Spent;
+use crate::provider::Target;
+use crate::quality::Quality;
+use crate::route::retry::{Failure, Progress};
+use crate::route::{Plan, policy};
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The client has a whole answer.
     Answered,
@@ -38,72 +45,173 @@ impl Outcome {
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
     pub began: Duration,
+    /// When the attempt began that was under way at the end.
+    pub attempt: Option<Duration>,
     /// When the first token, or the whole answer, was passed on.
     pub committed: Option<Duration>,
     pub ended: Duration,
 }
 
-/// The line for a request that was planned.
-pub fn line(
-    plan: &Plan,
-    progress: &Progress,
-    answer: Option<&Answer>,
-    outcome: Outcome,
-    status: u16,
-    times: Times,
-) -> Vec<u8> {
-    let mut w = Writer::with_capacity(768);
-    w.begin_object();
-    w.key("time").string(&rfc3339(times.began));
-    w.key("request_id").string(&plan.request_id);
-    w.key("outcome").string(outcome.name()).key("status").number(status.into());
-    w.key("route").string(&plan.route).key("version").string(&plan.version);
-    w.key("stream").bool(plan.stream);
-    w.key("duration_ms").number(milliseconds(times.ended.saturating_sub(times.began)));
-    if let Some(committed) = times.committed {
-        w.key("first_token_ms").number(milliseconds(committed.saturating_sub(times.began)));
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ended {
+    Answered,
+    Broken,
+    Aborted,
+    Failed(Class),
+}
+
+impl Ended {
+    pub fn name(self) -> &'static str {
+        match self {
+            Ended::Answered => Outcome::Answered.name(),
+            Ended::Broken => Outcome::Broken.name(),
+            Ended::Aborted => Outcome::Aborted.name(),
+            Ended::Failed(class) => class.name(),
+        }
     }
-    w.key("gen_ai.operation.name").string("chat");
-    // The attempt that answers, or would have: whoever is asked pays for it.
-    let target = plan.candidates.get(progress.next).filter(|_| outcome != Outcome::Failed).map(|it| &it.target);
-    if let Some(target) = target {
-        w.key("model").string(&target.model).key("gen_ai.provider.name").string(&target.kind);
-        w.key("gen_ai.request.model").string(&target.id);
+}
+
+/// What a request that was planned has come to. The access log and the metrics are told from this, so
+/// that they agree.
+pub struct Settled<'a> {
+    pub plan: &'a Plan,
+    pub outcome: Outcome,
+    pub status: u16,
+    pub times: Times,
+    /// Of the attempt that was under way at the end, if one was.
+    pub target: Option<&'a Arc<Target>>,
+    pub finish: Option<FinishReason>,
+    /// What that attempt has taken, whatever became of it: whoever is asked is paid.
+    pub spent: Option<Spent>,
+    /// Micro-dollars, where the price is known.
+    pub cost: Option<u64>,
+    /// Of a whole answer.
+    pub quality: Option<Quality>,
+    pub skipped: u64,
+    failures: &'a [Failure],
+}
+
+impl<'a> Settled<'a> {
+    /// `answer`: of the attempt under way. `None` if the request ended between two attempts, or after the
+    /// last of them had failed.
+    pub fn new(
+        plan: &'a Plan,
+        progress: &'a Progress,
+        answer: Option<&Answer>,
+        outcome: Outcome,
+        status: u16,
+        times: Times,
+        price: impl FnOnce(&Arc<Target>) -> Option<&'a Price>,
+    ) -> Self {
+        let target = answer.and_then(|_| plan.candidates.get(progress.next)).map(|candidate| &candidate.target);
+        let told = answer.filter(|_| outcome != Outcome::Failed);
+        let spent = told.map(|answer| answer.meter().spent(plan.input_estimate));
+        let cost = spent.zip(target).and_then(|(spent, target)| Some(policy::settled(price(target)?, &spent.usage)));
+        Settled {
+            plan,
+            outcome,
+            status,
+            times,
+            target,
+            finish: told.and_then(|answer| answer.meter().finish_reason()),
+            spent,
+            cost,
+            quality: told.and_then(|answer| answer.meter().quality(&plan.expected)),
+            skipped: told.map_or(0, |answer| answer.skipped() as u64),
+            failures: &progress.failures,
+        }
     }
-    if let Some(answer) = answer.filter(|_| outcome != Outcome::Failed) {
-        let meter = answer.meter();
-        if let Some(reason) = meter.finish_reason() {
+
+    /// Who is named for the request as a whole: who was asked last, or would have been asked first.
+    pub fn owner(&self) -> Option<&'a Arc<Target>> {
+        let last = || self.plan.candidates.get(self.failures.last().map_or(0, |failure| failure.candidate));
+        self.target.or_else(|| last().map(|candidate| &candidate.target))
+    }
+
+    /// Every attempt that was made, in order, and the status of those that failed.
+    pub fn attempts(&self) -> impl Iterator<Item = (&'a Arc<Target>, Ended, Option<u16>)> {
+        let failed = self.failures.iter().filter_map(|failure| {
+            let candidate = self.plan.candidates.get(failure.candidate)?;
+            Some((&candidate.target, Ended::Failed(failure.class), Some(failure.reply.status)))
+        });
+        let ended = match self.outcome {
+            Outcome::Answered => Ended::Answered,
+            Outcome::Broken => Ended::Broken,
+            Outcome::Aborted => Ended::Aborted,
+            // Envoy has given up on an attempt that was still silent.
+            Outcome::Failed => Ended::Failed(Class::Silent),
+        };
+        failed.chain(self.target.map(|target| (target, ended, None)))
+    }
+
+    /// From the beginning of the request, or of the attempt that has answered, to the first token or the
+    /// whole answer.
+    pub fn committed(&self, since: Option<Duration>) -> Option<Duration> {
+        Some(self.times.committed?.saturating_sub(since?))
+    }
+
+    /// The line for the access log.
+    pub fn line(&self) -> Vec<u8> {
+        let Settled { plan, times, .. } = self;
+        let mut w = Writer::with_capacity(1024);
+        w.begin_object();
+        w.key("time").string(&rfc3339(times.began));
+        w.key("request_id").string(&plan.request_id);
+        w.key("outcome").string(self.outcome.name()).key("status").number(self.status.into());
+        w.key("route").string(&plan.route).key("version").string(&plan.version);
+        w.key("conversation").string(&format!("{:016x}", plan.conversation));
+        w.key("stream").bool(plan.stream);
+        w.key("duration_ms").number(milliseconds(times.ended.saturating_sub(times.began)));
+        if let Some(committed) = self.committed(Some(times.began)) {
+            w.key("first_token_ms").number(milliseconds(committed));
+        }
+        w.key("gen_ai.operation.name").string("chat");
+        if let Some(target) = self.target.filter(|_| self.outcome != Outcome::Failed) {
+            w.key("model").string(&target.model).key("gen_ai.provider.name").string(&target.kind);
+            w.key("gen_ai.request.model").string(&target.id);
+        }
+        if let Some(reason) = self.finish {
             w.key("gen_ai.response.finish_reasons").begin_array().string(reason.as_str()).end_array();
         }
-        let spent = meter.spent(plan.input_estimate);
-        w.key("gen_ai.usage.input_tokens").number(spent.usage.input);
-        w.key("gen_ai.usage.output_tokens").number(spent.usage.output);
-        for (name, count) in [
-            ("gen_ai.usage.cache_read.input_tokens", spent.usage.cached_input),
-            ("gen_ai.usage.cache_creation.input_tokens", spent.usage.cache_write),
-            ("reasoning_tokens", spent.usage.reasoning),
-        ] {
-            if let Some(count) = count {
-                w.key(name).number(count);
+        if let Some(Spent { usage, estimated }) = &self.spent {
+            w.key("gen_ai.usage.input_tokens").number(usage.input);
+            w.key("gen_ai.usage.output_tokens").number(usage.output);
+            for (name, count) in [
+                ("gen_ai.usage.cache_read.input_tokens", usage.cached_input),
+                ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write),
+                ("reasoning_tokens", usage.reasoning),
+                ("cost_micro_usd", self.cost),
+            ] {
+                if let Some(count) = count {
+                    w.key(name).number(count);
+                }
             }
+            w.key("estimated").bool(*estimated);
         }
-        w.key("estimated").bool(spent.estimated);
-        if answer.skipped() > 0 {
-            w.key("skipped_events").number(answer.skipped() as u64);
+        if self.skipped > 0 {
+            w.key("skipped_events").number(self.skipped);
         }
+        w.key("input_estimate").number(plan.input_estimate);
+        let facts: Vec<_> = self.quality.iter().flat_map(Quality::facts).collect();
+        if !facts.is_empty() {
+            w.key("quality").begin_object();
+            for (fact, count) in facts {
+                w.key(fact.name()).number(count);
+            }
+            w.end_object();
+        }
+        w.key("attempts").begin_array();
+        for (target, ended, status) in self.attempts() {
+            w.begin_object().key("model").string(&target.model).key("class").string(ended.name());
+            if let Some(status) = status {
+                w.key("status").number(status.into());
+            }
+            w.end_object();
+        }
+        w.end_array().end_object();
+        w.into_bytes()
     }
-    w.key("input_estimate").number(plan.input_estimate);
-    w.key("attempts").begin_array();
-    for failure in &progress.failures {
-        let Some(candidate) = plan.candidates.get(failure.candidate) else { continue };
-        w.begin_object().key("model").string(&candidate.target.model).key("class").string(failure.class.name());
-        w.key("status").number(failure.reply.status.into()).end_object();
-    }
-    if let Some(target) = target {
-        w.begin_object().key("model").string(&target.model).key("class").string(outcome.name()).end_object();
-    }
-    w.end_array().end_object();
-    w.into_bytes()
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::json::Str;
 
 /// Why a choice ended. OpenAI's SDKs type it as a closed set: nothing else may be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FinishReason {
     Stop,
     Length,
@@ -29,6 +29,14 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    pub const ALL: &'static [FinishReason] = &[
+        FinishReason::Stop,
+        FinishReason::Length,
+        FinishReason::ToolCalls,
+        FinishReason::ContentFilter,
+        FinishReason::FunctionCall,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             FinishReason::Stop => "stop",

@@ -46,7 +46,22 @@ pub enum Service<'a> {
     Models,
     /// `GET /v1/models/{id}`
     Model(std::borrow::Cow<'a, str>),
+    /// What the gateway tells of itself.
+    Page(Page),
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Whether it is alive.
+    Health,
+    /// Whether it can serve.
+    Ready,
+    /// How its targets are.
+    Status,
+}
+
+/// Their paths.
+pub static PAGES: &[(&str, Page)] = &[("/healthz", Page::Health), ("/readyz", Page::Ready), ("/status", Page::Status)];
 
 /// Why a request has no service: the refusal, and the methods that the path does have.
 #[derive(Debug)]
@@ -59,6 +74,11 @@ pub fn find<'a>(method: &str, path_and_query: &'a str) -> Result<Service<'a>, No
     let path = path_and_query.split_once('?').map_or(path_and_query, |(path, _)| path);
     if let Some(endpoint) = ENDPOINTS.iter().find(|endpoint| endpoint.path() == path) {
         return allowed(method, path, "POST", Service::Chat(*endpoint));
+    }
+    if let Some((_, page)) = PAGES.iter().find(|(known, _)| *known == path) {
+        // Some load balancers only ask for the head.
+        let method = if method == "HEAD" { "GET" } else { method };
+        return allowed(method, path, "GET", Service::Page(*page));
     }
     match path.strip_prefix(models::PATH) {
         Some("" | "/") => allowed(method, path, "GET", Service::Models),
@@ -103,9 +123,11 @@ mod tests {
         assert!(matches!(find("POST", "/v1/chat/completions?x=1"), Ok(Service::Chat(_))));
         assert!(matches!(find("GET", "/v1/models"), Ok(Service::Models)));
         assert!(matches!(find("GET", "/v1/models/a%2Fb/c"), Ok(Service::Model(id)) if id == "a/b/c"));
+        assert!(matches!(find("HEAD", "/readyz"), Ok(Service::Page(Page::Ready))));
         let status = |method, path| find(method, path).err().map(|no| (no.reply.status, no.allow));
         assert_eq!(status("GET", "/v1/chat/completions"), Some((405, Some("POST"))));
         assert_eq!(status("DELETE", "/v1/models/x"), Some((405, Some("GET"))));
+        assert_eq!(status("POST", "/status"), Some((405, Some("GET"))));
         assert_eq!(status("POST", "/v1/chat/completions/x"), Some((404, None)));
         assert_eq!(status("GET", "/v1/modelsx"), Some((404, None)));
     }

@@ -8,6 +8,7 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 use crate::headers::Headers;
+use crate::metrics::Kind;
 
 #[derive(Clone, Copy)]
 #[repr(u32)]
@@ -89,6 +90,9 @@ mod sys {
             size: usize,
             version: u32,
         ) -> u32;
+        pub fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+        pub fn proxy_increment_metric(id: u32, amount: i64) -> u32;
+        pub fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
         pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
         pub fn proxy_set_effective_context(context: u32) -> u32;
@@ -183,6 +187,31 @@ pub fn shared(key: &str) -> (Vec<u8>, u32) {
 pub fn set_shared(key: &str, value: &[u8], version: u32) -> bool {
     // SAFETY: the slices outlive the call.
     unsafe { sys::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) == 0 }
+}
+
+/// The id of a metric, which is the same for all workers.
+pub fn define_metric(kind: Kind, name: &str) -> Option<u32> {
+    let kind = match kind {
+        Kind::Counter => 0,
+        Kind::Gauge => 1,
+        Kind::Histogram => 2,
+    };
+    let mut id = 0;
+    // SAFETY: the slice and the pointer are valid during the call.
+    let status = unsafe { sys::proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) };
+    (status == 0).then_some(id)
+}
+
+/// Adds to a counter.
+pub fn increment_metric(id: u32, amount: i64) {
+    // SAFETY: a call by value.
+    unsafe { sys::proxy_increment_metric(id, amount) };
+}
+
+/// Sets a gauge, or notes a value of a histogram.
+pub fn record_metric(id: u32, value: u64) {
+    // SAFETY: a call by value.
+    unsafe { sys::proxy_record_metric(id, value) };
 }
 
 /// By these response code details Envoy's `local_reply_config` knows replies of ours, which it must

@@ -67,6 +67,7 @@ impl Stage {
         self.announce(attempt.target(), live.plan.input_estimate);
         live.answer.replace(Some(attempt.answer(progress.attempts(), self.began)));
         drop(progress);
+        live.running.set(Some(self.began));
         self.live = Some(live);
         Action::Continue
     }
@@ -197,6 +198,7 @@ impl Stage {
     fn note(&mut self, error: UpstreamError) -> Next {
         self.settled = true;
         let Some(live) = &self.live else { return Next::Stop };
+        live.running.set(None);
         let passed = live.answer.borrow().as_ref().map(Answer::passed_headers).unwrap_or_default();
         let mut progress = live.progress.borrow_mut();
         if let Some(candidate) = live.plan.candidates.get(progress.next) {

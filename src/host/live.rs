@@ -21,6 +21,8 @@ pub struct Live {
     pub progress: RefCell<Progress>,
     /// The latest attempt's.
     pub answer: RefCell<Option<Answer>>,
+    /// When the attempt under way began; `None` between two.
+    pub running: Cell<Option<Duration>>,
     /// When the answer began to reach the client.
     pub committed: Cell<Option<Duration>>,
 }
@@ -38,6 +40,7 @@ pub fn insert(context: u32, mut plan: Plan) -> Rc<Live> {
         written: RefCell::new(written),
         progress: RefCell::default(),
         answer: RefCell::default(),
+        running: Cell::default(),
         committed: Cell::default(),
     });
     ALL.with_borrow_mut(|all| all.insert(context, Rc::clone(&live)));

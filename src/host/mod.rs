@@ -8,11 +8,14 @@
 mod abi;
 mod attempt;
 mod live;
+mod metrics;
 mod route;
 mod shared;
 mod watch;
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, LogLevel};
@@ -42,12 +45,17 @@ const RETRY_HEADER: &str = "x-dragoman-retry";
 #[unsafe(no_mangle)]
 pub extern "C" fn _initialize() {
     proxy_wasm::set_log_level(LogLevel::Info);
-    proxy_wasm::set_root_context(|_| Box::new(Root { stage: Stage::None }));
+    proxy_wasm::set_root_context(|_| Box::new(Root { stage: Stage::None, shown: Cell::default() }));
 }
 
 struct Root {
     stage: Stage,
+    /// When the gauges were last set.
+    shown: Cell<Duration>,
 }
+
+/// Prometheus looks no more often.
+const SHOW: Duration = Duration::from_secs(1);
 
 enum Stage {
     /// Not configured, or not for us.
@@ -84,8 +92,12 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        if let Stage::Route(_, watch) = &self.stage {
-            watch.tick();
+        if let Stage::Route(router, watch) = &self.stage {
+            let now = watch.tick();
+            if now.saturating_sub(self.shown.get()) >= SHOW {
+                self.shown.set(now);
+                metrics::health(router.config(), now);
+            }
         }
     }
 

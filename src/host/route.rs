@@ -1,6 +1,7 @@
 //! The route stage: downstream, once per request.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext};
@@ -8,13 +9,14 @@ use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
 use super::watch::Watch;
-use super::{RETRY_HEADER, abi, shared, state};
+use super::{RETRY_HEADER, abi, metrics, shared, state};
 use crate::attempt::{MODEL_HEADER, exhausted};
-use crate::endpoint::{self, Endpoint, Service, models};
+use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
-use crate::record::{self, Outcome, Times};
-use crate::route::{Answered, Moment, Plan, Router, Wishes, policy};
+use crate::provider::Target;
+use crate::record::{Outcome, Settled, Times};
+use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, policy};
 use abi::{Buffer, Map};
 
 pub struct Stage {
@@ -37,8 +39,12 @@ enum Phase {
     Answered,
     /// A reply of ours is on its way out.
     Replied,
+    /// The same, and it is what the client wanted.
+    Served,
     /// What the attempts failed with takes the place of Envoy's words.
     Failed { body: Vec<u8> },
+    /// The request has ended and is counted.
+    Logged,
 }
 
 impl Stage {
@@ -58,6 +64,7 @@ impl Stage {
         })?;
         let config = self.router.config();
         match service {
+            Service::Page(page) => Err(self.page(page)),
             Service::Models => Err(Reply::ok(models::list(config))),
             Service::Model(id) => {
                 let found = models::retrieve(config, &id);
@@ -74,6 +81,18 @@ impl Stage {
                 let request_id = headers.get("x-request-id").unwrap_or_default().to_owned();
                 Ok(Phase::Request { endpoint, wishes, request_id })
             }
+        }
+    }
+
+    fn page(&self, page: Page) -> Reply {
+        let status = || Status::new(&self.router, self.began, |model| shared::health(model, self.began));
+        match page {
+            Page::Health => Reply::ok(br#"{"status":"ok"}"#.to_vec()),
+            Page::Ready => {
+                let (status, body) = status().ready();
+                Reply { status, ..Reply::ok(body) }
+            }
+            Page::Status => Reply::ok(status().to_json()),
         }
     }
 
@@ -115,27 +134,31 @@ impl Stage {
         }
     }
 
-    /// The line for the access log. It is written from here for every ending: the attempt of a client that
-    /// has left hears of it only later.
-    fn record(&self, live: &Live) -> Vec<u8> {
+    /// Counts a request that was planned and gives its line for the access log. It is done from here for every
+    /// ending: the attempt of a client that has left hears of it only later.
+    fn settle(&self, live: &Live) -> Vec<u8> {
         let answer = live.answer.borrow();
-        let status = abi::property("response\0code").and_then(|code| Some(u64::from_le_bytes(code.try_into().ok()?)));
+        let answer = answer.as_ref().filter(|_| live.running.get().is_some());
         let details = abi::property("response\0code_details").unwrap_or_default();
         let client_left = memchr::memmem::find(&details, b"downstream").is_some();
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
-            Phase::Answered if answer.as_ref().is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
+            Phase::Answered if answer.is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
             _ if client_left => Outcome::Aborted,
             Phase::Answered => Outcome::Broken,
             _ => Outcome::Failed,
         };
-        let times = Times { began: self.began, committed: live.committed.get(), ended: abi::now() };
-        let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(0);
-        record::line(&live.plan, &live.progress.borrow(), answer.as_ref(), outcome, status, times)
+        let (attempt, committed) = (live.running.get(), live.committed.get());
+        let times = Times { began: self.began, attempt, committed, ended: abi::now() };
+        let progress = live.progress.borrow();
+        let price = |target: &Arc<Target>| self.router.price(target);
+        let settled = Settled::new(&live.plan, &progress, answer, outcome, response_code(), times, price);
+        metrics::request(&settled);
+        settled.line()
     }
 
     fn reply(&mut self, reply: Reply) -> Action {
-        self.phase = Phase::Replied;
+        self.phase = if reply.refuses { Phase::Replied } else { Phase::Served };
         abi::reply(reply.status, &reply.headers, &reply.body);
         Action::Pause
     }
@@ -189,7 +212,7 @@ impl HttpContext for Stage {
     }
 
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
-        if matches!(self.phase, Phase::Replied) {
+        if matches!(self.phase, Phase::Replied | Phase::Served) {
             return Action::Continue;
         }
         if abi::header(Map::ResponseHeaders, MODEL_HEADER).is_some() {
@@ -223,13 +246,25 @@ impl HttpContext for Stage {
         self.watch.ended(self.context);
         if let Some(live) = self.live.take() {
             live::remove(self.context);
-            abi::set_property(state::RECORD, &self.record(&live));
+            abi::set_property(state::RECORD, &self.settle(&live));
+        } else if !matches!(self.phase, Phase::Logged | Phase::Served) {
+            metrics::refused(response_code());
         }
+        // Envoy may be told to log a request more than once.
+        self.phase = Phase::Logged;
     }
+}
+
+/// 0 where nothing was sent.
+fn response_code() -> u16 {
+    let code = abi::property("response\0code").and_then(|code| Some(u64::from_le_bytes(code.try_into().ok()?)));
+    code.and_then(|code| u16::try_from(code).ok()).unwrap_or(0)
 }
 
 /// What a client is told without a provider's answer.
 struct Reply {
+    /// Whether it is a no.
+    refuses: bool,
     status: u16,
     headers: Headers,
     body: Vec<u8>,
@@ -239,11 +274,11 @@ impl Reply {
     fn ok(body: Vec<u8>) -> Self {
         let mut headers = Headers::default();
         headers.push("content-type", "application/json");
-        Reply { status: 200, headers, body }
+        Reply { refuses: false, status: 200, headers, body }
     }
 
     fn error(error: &ErrorReply) -> Self {
-        Reply { status: error.status, ..Reply::ok(endpoint::named("").error(error, &[])) }
+        Reply { refuses: true, status: error.status, ..Reply::ok(endpoint::named("").error(error, &[])) }
     }
 
     /// An answer whose headers are complete; Envoy sets the length by itself.
@@ -253,7 +288,7 @@ impl Reply {
         for (name, value) in all.iter().filter(|(name, _)| !matches!(*name, ":status" | "content-length")) {
             headers.push(name, value);
         }
-        Reply { status, headers, body }
+        Reply { refuses: true, status, headers, body }
     }
 }
 

@@ -38,7 +38,8 @@ impl Watch {
         self.answers.borrow_mut().remove(&context);
     }
 
-    pub fn tick(&self) {
+    /// Tells what time it is, too.
+    pub fn tick(&self) -> Duration {
         let now = abi::now();
         self.now.set(now);
         let is_still = |last: &Duration| now.saturating_sub(*last) > self.idle;
@@ -50,5 +51,6 @@ impl Watch {
             self.ended(context);
             abi::reset_stream(context);
         }
+        now
     }
 }

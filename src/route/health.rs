@@ -173,6 +173,12 @@ impl Health {
         room(&self.requests).min(room(&self.tokens)).clamp(0.0, 1.0)
     }
 
+    /// What is left of which limit, where that is known and still holds.
+    pub fn budgets(&self, now: Duration) -> impl Iterator<Item = (&'static str, Budget)> {
+        let now = milliseconds(now);
+        [("requests", self.requests), ("tokens", self.tokens)].into_iter().filter(move |(_, budget)| budget.reset > now)
+    }
+
     /// A request is the probe; false if another was quicker.
     pub fn probe(&mut self, now: Duration) -> bool {
         if self.verdict(now, 0) != Verdict::Probe {

@@ -8,6 +8,7 @@ pub mod needs;
 pub mod policy;
 pub mod retry;
 mod router;
+mod status;
 pub mod wait;
 mod wishes;
 
@@ -18,8 +19,10 @@ use serde::Serialize;
 
 use crate::json::Edits;
 use crate::provider::Target;
+use crate::quality::Expected;
 
 pub use router::{Answered, Moment, Router};
+pub use status::Status;
 pub use wishes::{Explain, Wishes};
 
 /// The order of targets for one request, with all that an attempt needs: it has no configuration of its
@@ -48,6 +51,12 @@ pub struct Plan {
     pub retry_after: u64,
     /// The tokens of the prompt, estimated.
     pub input_estimate: u64,
+    /// A hash that all requests of a conversation share.
+    #[serde(skip)]
+    pub conversation: u64,
+    /// By what the answer is judged.
+    #[serde(skip)]
+    pub expected: Expected,
     pub candidates: Vec<Candidate>,
     /// For clients that have asked why: one line.
     #[serde(skip_serializing_if = "Option::is_none")]

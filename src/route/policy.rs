@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::hash::Hasher;
 use std::time::Duration;
 
+use crate::chat::Usage;
 use crate::config::registry::{Capabilities, Capability, Date, Facts, Price, Rank, Variant};
 use crate::route::health::{Health, Verdict};
 
@@ -186,10 +187,31 @@ pub fn has_ended(facts: &Facts, today: Date, running: bool) -> bool {
 
 /// Micro-dollars for so many tokens, of which a share of the input comes from a cache.
 pub fn cost(price: &Price, input: f64, output: f64, cached: f64) -> u64 {
-    let tier = price.above.iter().rev().find(|(above, _)| input > *above as f64).map_or(price, |(_, tier)| tier);
+    let tier = tier(price, input);
     let cached_price = tier.cached_input.unwrap_or(tier.input) as f64;
     let input_price = tier.input as f64 * (1.0 - cached) + cached_price * cached;
     ((input * input_price + output * tier.output as f64) / 1_000_000.0).round() as u64
+}
+
+/// What an answer has cost, in micro-dollars, by the tokens that were counted.
+pub fn settled(price: &Price, usage: &Usage) -> u64 {
+    let tier = tier(price, usage.input as f64);
+    let cached = usage.cached_input.unwrap_or(0).min(usage.input);
+    let written = usage.cache_write.unwrap_or(0).min(usage.input - cached);
+    let parts = [
+        (usage.input - cached - written, tier.input),
+        (cached, tier.cached_input.unwrap_or(tier.input)),
+        (written, tier.cache_write.unwrap_or(tier.input)),
+        (usage.output, tier.output),
+    ];
+    // No provider counts so far, but whoever claims to is not to stop anything here.
+    let total: u128 = parts.iter().map(|(tokens, price)| u128::from(*tokens) * u128::from(*price)).sum();
+    u64::try_from((total + 500_000) / 1_000_000).unwrap_or(u64::MAX)
+}
+
+/// The prices for a prompt of so many tokens.
+fn tier(price: &Price, input: f64) -> &Price {
+    price.above.iter().rev().find(|(above, _)| input > *above as f64).map_or(price, |(_, tier)| tier)
 }
 
 /// Cost, latency and quality against the best and worst of the candidates. What is not known counts as the

@@ -87,6 +87,7 @@ mod tests {
     use super::super::Candidate;
     use super::*;
     use crate::provider::Target;
+    use crate::quality::Expected;
 
     /// A failure, and how long the provider asks to wait, in milliseconds.
     type Step = (Class, Option<u64>);
@@ -114,6 +115,8 @@ mod tests {
             attempts,
             retry_after: 5000,
             input_estimate: 0,
+            conversation: 0,
+            expected: Expected::default(),
             candidates: windows.iter().map(candidate).collect(),
             explanation: None,
         };

@@ -13,12 +13,13 @@ use super::health::Health;
 use super::policy::{self, Considered, Decision, Known};
 use super::{Candidate, Explain, Plan, Wishes, needs};
 use crate::chat::ChatRequest;
-use crate::config::registry::{Capabilities, Date, Rank, RouteTarget, Sticky, Variant};
+use crate::config::registry::{Capabilities, Date, Price, Rank, RouteTarget, Sticky, Variant};
 use crate::config::{BESIDE_BODY, Commit, Config, Model, Scheme};
 use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
 use crate::json::{self, RawValue};
 use crate::provider::{Body, Kind, Target};
+use crate::quality::Expected;
 use crate::tokens;
 
 pub struct Router {
@@ -77,6 +78,12 @@ impl Router {
         &self.config
     }
 
+    /// What a target of a plan of this router costs.
+    pub fn price(&self, target: &Arc<Target>) -> Option<&Price> {
+        let index = self.targets.iter().position(|known| Arc::ptr_eq(known, target))?;
+        self.config.models.get(index)?.facts.price.as_ref()
+    }
+
     /// The names of the headers that some route keeps its choice by.
     pub fn sticky_headers(&self) -> impl Iterator<Item = &str> {
         let variants = self.config.routes.iter().flat_map(|route| &route.variants);
@@ -96,7 +103,9 @@ impl Router {
     ) -> Result<Answered, ErrorReply> {
         let name = chat.model.decode();
         let (route, variants, commit) = self.lookup(&name).ok_or_else(|| models::unknown(&name))?;
-        let variant = chosen(variants, chat, wishes).ok_or_else(|| models::unknown(&name))?;
+        let conversation = conversation(chat);
+        let key = |sticky: &Sticky| key(sticky, chat, wishes, conversation);
+        let variant = chosen(variants, key).ok_or_else(|| models::unknown(&name))?;
         let today = Date::of(moment.now);
         let running = is_running(chat);
         let indices: Vec<usize> =
@@ -116,7 +125,7 @@ impl Router {
             max_cost: wishes.max_cost,
             region: wishes.region.as_deref(),
             task: wishes.task.as_deref(),
-            key: if variant.rank == Rank::Weighted { key(&variant.sticky, chat, wishes) } else { 0 },
+            key: if variant.rank == Rank::Weighted { key(&variant.sticky) } else { 0 },
             seed: moment.seed,
         };
         let Decision { order, is_last_resort, mut considered } = policy::decide(variant, &known, &request, moment.now);
@@ -188,6 +197,8 @@ impl Router {
             attempts: if is_last_resort { 1 } else { self.config.limits.attempts },
             retry_after: milliseconds(self.config.limits.retry_after),
             input_estimate: input,
+            conversation,
+            expected: Expected::of(chat),
             explanation: explanation.map(|explanation| explanation.summary()),
             candidates,
         }))
@@ -258,19 +269,16 @@ fn target(config: &Config, model: &Model) -> Option<Target> {
 }
 
 /// One of a route's variants, by their shares and the same for the same user or conversation.
-fn chosen<'a>(variants: &'a [Variant], chat: &ChatRequest<'_>, wishes: &Wishes) -> Option<&'a Variant> {
+fn chosen(variants: &[Variant], key: impl Fn(&Sticky) -> u64) -> Option<&Variant> {
     match variants {
         [single] => Some(single),
-        [first, ..] => {
-            let key = key(&first.sticky, chat, wishes);
-            policy::pick(key, variants, |variant| variant.weight, |variant| &variant.version)
-        }
+        [first, ..] => policy::pick(key(&first.sticky), variants, |variant| variant.weight, |variant| &variant.version),
         [] => None,
     }
 }
 
 /// What a choice by shares is the same for.
-fn key(sticky: &Sticky, chat: &ChatRequest<'_>, wishes: &Wishes) -> u64 {
+fn key(sticky: &Sticky, chat: &ChatRequest<'_>, wishes: &Wishes, conversation: u64) -> u64 {
     let user = || {
         let id = ["user", "safety_identifier"].into_iter().find_map(|name| chat.string(name).ok().flatten());
         id.filter(|id| !id.is_empty()).map(|id| policy::hash(1, id.escaped().as_bytes()))
@@ -280,7 +288,7 @@ fn key(sticky: &Sticky, chat: &ChatRequest<'_>, wishes: &Wishes) -> u64 {
         Sticky::Conversation => None,
         Sticky::Header(name) => wishes.sticky.iter().find(|(known, _)| known == name).map(|(_, hash)| *hash),
     };
-    own.unwrap_or_else(|| conversation(chat))
+    own.unwrap_or(conversation)
 }
 
 /// A hash of how the messages begin, up to the user's first, so that it is the same in every turn.
@@ -296,9 +304,9 @@ pub fn conversation(chat: &ChatRequest<'_>) -> u64 {
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
             while let Some(message) = list.next_element::<&RawValue>()? {
-                *self.0 = policy::hash(*self.0, message.get().as_bytes());
-                let fields = json::Object::parse(message.get().as_bytes()).unwrap_or_default();
-                if fields.get("role").is_some_and(|role| role.get() == "\"user\"") {
+                let message = message.get().as_bytes();
+                *self.0 = sampled(*self.0, message);
+                if is_users(message) {
                     break;
                 }
             }
@@ -312,6 +320,28 @@ pub fn conversation(chat: &ChatRequest<'_>) -> u64 {
         let _ = serde_json::Deserializer::from_str(messages.get()).deserialize_seq(Beginning(&mut hash));
     }
     hash
+}
+
+/// Of a long message its ends and its length, so that the cost does not grow with it.
+fn sampled(hash: u64, message: &[u8]) -> u64 {
+    const END: usize = 512;
+    match (message.first_chunk::<END>(), message.last_chunk::<END>()) {
+        (Some(first), Some(last)) if message.len() > 2 * END => {
+            let hash = policy::hash(hash, &message.len().to_le_bytes());
+            policy::hash(policy::hash(hash, first), last)
+        }
+        _ => policy::hash(hash, message),
+    }
+}
+
+fn is_users(message: &[u8]) -> bool {
+    // As every SDK writes it.
+    let role = message.strip_prefix(b"{\"role\":").or_else(|| message.strip_prefix(b"{\"role\": "));
+    if let Some(role) = role.map(<[u8]>::trim_ascii_start) {
+        return role.starts_with(b"\"user\"");
+    }
+    let fields = json::Object::parse(message).unwrap_or_default();
+    fields.get("role").is_some_and(|role| role.get() == "\"user\"")
 }
 
 /// Whether a model has spoken before.

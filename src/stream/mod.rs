@@ -149,8 +149,9 @@ impl Relay {
         render: Box<dyn Render>,
         identity: Identity,
         names: Names,
+        meter: Meter,
     ) -> Self {
-        Relay { frames, translator, output: Output::new(render, identity, names) }
+        Relay { frames, translator, output: Output::new(render, identity, names, meter) }
     }
 
     /// Takes the next bytes of the provider's answer. What the client is to read piles up until it is
@@ -224,7 +225,7 @@ impl Relay {
 /// Tells a whole answer as a stream, for clients that asked for one and a provider that did not listen
 /// (quirk A17).
 pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identity) -> Result<Vec<u8>, UpstreamError> {
-    let mut output = Output::new(render, identity, Names::default());
+    let mut output = Output::new(render, identity, Names::default(), Meter::default());
     let chunk = || ChatChunk {
         id: Some(answer.id),
         model: Some(answer.model),
@@ -268,9 +269,9 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
 }
 
 impl Output {
-    fn new(render: Box<dyn Render>, identity: Identity, names: Names) -> Self {
+    fn new(render: Box<dyn Render>, identity: Identity, names: Names, meter: Meter) -> Self {
         let normalizer = Normalizer::new(identity);
-        Output { normalizer, render, names, bytes: Vec::new(), phase: Phase::Open, meter: Meter::default(), skipped: 0 }
+        Output { normalizer, render, names, bytes: Vec::new(), phase: Phase::Open, meter, skipped: 0 }
     }
 
     fn fail(&mut self, error: UpstreamError) -> UpstreamError {
@@ -338,7 +339,8 @@ mod tests {
         let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
         let frames = Frames::Sse(sse::Parser::default());
         let render = ChatCompletions.stream(false);
-        let mut relay = Relay::new(frames, openai::KIND.translator.stream(), render, identity, Names::default());
+        let (translator, names) = (openai::KIND.translator.stream(), Names::default());
+        let mut relay = Relay::new(frames, translator, render, identity, names, Meter::default());
         for (event, skipped) in [
             ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
             ("data: {\"choices\":[{\"delta\":{\"content", 1),

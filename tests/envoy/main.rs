@@ -7,6 +7,7 @@
 
 mod client;
 mod commit;
+mod counting;
 mod failover;
 mod failure;
 mod golden;

@@ -65,6 +65,7 @@ impl Drop for Fakes {
 /// An Envoy with the bootstrap that `dragoman envoy` has generated.
 pub struct Envoy {
     pub address: SocketAddr,
+    pub admin: SocketAddr,
     log: PathBuf,
     /// Open as long as Envoy is to run.
     stdin: Option<ChildStdin>,
@@ -84,11 +85,11 @@ impl Envoy {
     pub fn start(setup: &Setup<'_>, fakes: &Fakes) -> Self {
         // Between the choice of a port and Envoy's use of it somebody else may take it.
         for _ in 0..3 {
-            let (bootstrap, address) = bootstrap(setup);
+            let (bootstrap, address, admin) = bootstrap(setup);
             let log = bootstrap.with_file_name("envoy.log");
             let mut process = command(&bootstrap, &log, setup.workers, fakes);
             let stdin = process.stdin.take();
-            let envoy = Envoy { address, log, stdin, process };
+            let envoy = Envoy { address, admin, log, stdin, process };
             match envoy.wait() {
                 Ok(()) => return envoy,
                 Err(log) if log.contains("Address already in use") => continue,
@@ -178,10 +179,13 @@ pub fn refused(bootstrap: &Path, fakes: &Fakes) -> String {
     read()
 }
 
-/// The generated bootstrap for a gateway at a free port.
-pub fn bootstrap(setup: &Setup<'_>) -> (PathBuf, SocketAddr) {
+/// The generated bootstrap for a gateway at a free port,
+/// and Envoy's own interface at another.
+pub fn bootstrap(setup: &Setup<'_>) -> (PathBuf, SocketAddr, SocketAddr) {
     let directory = scratch(setup.name);
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (listener, admin) = (free(), free());
+    let (address, admin) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
     let mut document = setup.document.clone();
     document["listen"] = address.to_string().into();
     // JSON is YAML.
@@ -190,13 +194,13 @@ pub fn bootstrap(setup: &Setup<'_>) -> (PathBuf, SocketAddr) {
         std::fs::write(directory.join(name), text).unwrap();
     }
     let output = Command::new(env!("CARGO_BIN_EXE_dragoman"))
-        .args(["envoy", "gateway.yaml", "-o", ".", "--module"])
+        .args(["envoy", "gateway.yaml", "-o", ".", "--admin", &admin.to_string(), "--module"])
         .arg(module())
         .current_dir(&directory)
         .output()
         .unwrap();
     assert!(output.status.success(), "dragoman envoy: {}", String::from_utf8_lossy(&output.stderr));
-    (directory.join("envoy.yaml"), address)
+    (directory.join("envoy.yaml"), address, admin)
 }
 
 fn answers(address: SocketAddr) -> bool {

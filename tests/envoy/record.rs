@@ -48,6 +48,7 @@ async fn an_answer_is_told_with_what_its_provider_counted() {
                 [&line["gen_ai.usage.input_tokens"], &line["gen_ai.usage.output_tokens"]],
                 "{line:#}"
             );
+            assert_eq!(told("conversation").as_str().map(str::len), Some(16), "{line:#}");
             assert!(told("first_token_ms").as_u64() <= told("duration_ms").as_u64());
             assert!(!line.to_string().contains("question-"), "a prompt is nobody's: {line}");
         }

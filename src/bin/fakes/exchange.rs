@@ -13,7 +13,7 @@ use hyper::{HeaderMap, Request, Response};
 use crate::body::{Body, Broken};
 use crate::faults::Faults;
 use crate::framing::Framing;
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, Usage};
 use crate::provider::{Fake, Operation};
 use crate::record::{Head, Open, Records};
 use crate::script::{self, Step, Steps};
@@ -51,6 +51,8 @@ struct Answer {
     length: Option<usize>,
     headers: Vec<(&'static str, String)>,
     steps: Steps,
+    /// What a whole answer says that it took; of one that a fault shortens or changes, nothing.
+    usage: Option<Usage>,
 }
 
 /// What was asked, as far as it could be read.
@@ -66,11 +68,18 @@ impl Answer {
         let body = if faults.has("truncate_json") { body.slice(..body.len() / 2) } else { body };
         // Trailers need a body of no announced length in HTTP/1.1.
         let length = (!faults.has("trailers")).then_some(body.len());
-        Self { status, content_type, length, headers: Vec::new(), steps: script::of_bytes(body, faults) }
+        Self { status, content_type, length, headers: Vec::new(), steps: script::of_bytes(body, faults), usage: None }
     }
 
     fn stream(framing: Framing, steps: Steps) -> Self {
-        Self { status: 200, content_type: framing.content_type(), length: None, headers: Vec::new(), steps }
+        Self {
+            status: 200,
+            content_type: framing.content_type(),
+            length: None,
+            headers: Vec::new(),
+            steps,
+            usage: None,
+        }
     }
 }
 
@@ -226,17 +235,21 @@ impl Exchange {
             Question::Fixed(body) => return Answer::whole(status, fake.json_type(), body, faults),
         };
         let reply = prompt.reply(fake.name(), body);
+        let usage = faults.change_nothing().then(|| reply.usage.of(prompt.choices as u64));
         if streams {
             let events = fake.events(&prompt, reply, faults);
             let steps = script::of_stream(events, framing, faults, self.pace, error_event);
-            return Answer { status, ..Answer::stream(framing, steps) };
+            return Answer { status, usage, ..Answer::stream(framing, steps) };
         }
-        Answer::whole(status, fake.json_type(), fake.message(&prompt, reply, faults), faults)
+        let message = fake.message(&prompt, reply, faults);
+        Answer { usage, ..Answer::whole(status, fake.json_type(), message, faults) }
     }
 
     fn respond(&self, answer: Answer, faults: &Faults, request_id: &str, open: Open) -> Response<Body> {
-        let Answer { status, content_type, length, headers: more, steps } = answer;
+        let Answer { status, content_type, length, headers: more, steps, usage } = answer;
         open.status(status);
+        let mut open = open;
+        open.usage = usage.map(|usage| (usage.input, usage.output));
         let mut open = Some(open);
         if length == Some(0) {
             // No body is asked for its frames when there are none.

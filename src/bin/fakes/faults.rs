@@ -143,6 +143,12 @@ impl Faults {
         self.word(name) == Some(value)
     }
 
+    /// Whether the answer is whole and says what it always does: only its timing is another.
+    pub fn change_nothing(&self) -> bool {
+        const TIMING: &[&str] = &["delay_ms", "first_token_ms", "pace_ms", "split", "times"];
+        self.0.iter().all(|(fault, _)| TIMING.contains(fault))
+    }
+
     /// Both, and `closer` wins where they say different things.
     pub fn and(mut self, closer: Self) -> Self {
         self.0.extend(closer.0);

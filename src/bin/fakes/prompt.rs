@@ -129,6 +129,13 @@ pub struct Usage {
     pub cached: bool,
 }
 
+impl Usage {
+    /// Of an answer with so many choices.
+    pub fn of(self, choices: u64) -> Self {
+        Self { output: self.output * choices, ..self }
+    }
+}
+
 impl Prompt {
     /// A prompt for a model of this name, behind whose `?` there may be faults.
     pub fn for_model(name: &str) -> Self {

@@ -42,6 +42,10 @@ struct Counts {
     open: AtomicU64,
     most_open: AtomicU64,
     by_status: Mutex<BTreeMap<u16, u64>>,
+    /// Answers that were written to their end, and the tokens that they say they took.
+    answered: AtomicU64,
+    input: AtomicU64,
+    output: AtomicU64,
 }
 
 /// What is known of a request before its body.
@@ -78,6 +82,8 @@ const BROKEN: u8 = 3;
 /// A request in work. Dropping it without a word means that the client went away.
 pub struct Open {
     pub record: Arc<Record>,
+    /// The tokens, input and output, of an answer that is whole once it is written.
+    pub usage: Option<(u64, u64)>,
     counts: Arc<Counts>,
 }
 
@@ -114,7 +120,7 @@ impl Records {
             ring.records.push_back(Arc::clone(&record));
             ring.shrink();
         }
-        Open { record, counts }
+        Open { record, usage: None, counts }
     }
 
     pub fn body(&self, open: &Open, body: &Bytes) {
@@ -143,6 +149,7 @@ impl Records {
             counts.requests.store(0, Relaxed);
             counts.most_open.store(counts.open.load(Relaxed), Relaxed);
             lock(&counts.by_status).clear();
+            [&counts.answered, &counts.input, &counts.output].into_iter().for_each(|count| count.store(0, Relaxed));
         });
     }
 
@@ -164,6 +171,9 @@ impl Records {
                 "open": counts.open.load(Relaxed),
                 "max_open": counts.most_open.load(Relaxed),
                 "by_status": by_status,
+                "answered": counts.answered.load(Relaxed),
+                "input_tokens": counts.input.load(Relaxed),
+                "output_tokens": counts.output.load(Relaxed),
             });
             ((*provider).to_owned(), counts)
         });
@@ -229,6 +239,11 @@ impl Open {
     }
 
     pub fn finish(self) {
+        if let Some((input, output)) = self.usage {
+            self.counts.answered.fetch_add(1, Relaxed);
+            self.counts.input.fetch_add(input, Relaxed);
+            self.counts.output.fetch_add(output, Relaxed);
+        }
         self.record.end.store(FINISHED, Relaxed);
     }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dragoman::config::{self, BESIDE_BODY};
+use dragoman::endpoint::{self, Page};
 
 use crate::yaml::{Map, Yaml};
 
@@ -11,6 +12,7 @@ use super::{Generator, STOP, extension, log, replies, seconds, socket_address};
 
 const MODE: &str = "wasm.dragoman.mode";
 const CLUSTER: &str = "wasm.dragoman.cluster";
+const API_KEY_AUTH: &str = "envoy.filters.http.api_key_auth";
 
 impl Generator<'_> {
     pub fn listener(&self) -> Map {
@@ -89,7 +91,7 @@ impl Generator<'_> {
             .note("A client's key goes no further than this.")
             .with("forwarding", Map::new().with("hide_credentials", true))
             .with("credentials", credentials);
-        extension("envoy.filters.http.api_key_auth", "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth", config)
+        extension(API_KEY_AUTH, "envoy.extensions.filters.http.api_key_auth.v3.ApiKeyAuth", config)
     }
 
     fn routes(&self) -> Map {
@@ -99,11 +101,31 @@ impl Generator<'_> {
             .with("name", "undecided")
             .with("match", Map::new().with("prefix", "/"))
             .with("route", stop);
-        let host = Map::new()
-            .with("name", "dragoman")
-            .with("domains", ["*"])
-            .with("routes", [self.stream(), self.whole(), undecided]);
+        let host = Map::new().with("name", "dragoman").with("domains", ["*"]).with(
+            "routes",
+            [self.stream(), self.whole()].into_iter().chain(self.open_pages()).chain([undecided]).collect::<Vec<_>>(),
+        );
         Map::new().with("name", "dragoman").with("response_headers_to_remove", ["server"]).with("virtual_hosts", [host])
+    }
+
+    /// What a load balancer asks for, which has no key.
+    fn open_pages(&self) -> Vec<Map> {
+        if self.setting.keys.is_empty() {
+            return Vec::new();
+        }
+        let open = endpoint::PAGES.iter().filter(|(_, page)| *page != Page::Status);
+        let route = |(path, _): &(&str, Page)| {
+            let off = Map::new()
+                .with("@type", "type.googleapis.com/envoy.config.route.v3.FilterConfig")
+                .with("disabled", true);
+            Map::new()
+                .note_if(*path == "/healthz", "Load balancers and orchestrators have no key.")
+                .with("name", path.trim_start_matches('/'))
+                .with("match", Map::new().with("path", *path))
+                .with("route", Map::new().with("cluster", STOP))
+                .with("typed_per_filter_config", Map::new().with(API_KEY_AUTH, off))
+        };
+        open.map(route).collect()
     }
 
     /// Streams that are passed on from their first token.

@@ -7,6 +7,7 @@ mod cluster;
 mod listener;
 mod log;
 mod replies;
+mod stats;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ pub fn bootstrap(config: &Config, setting: &Setting) -> Bootstrap {
         .with("node", Map::new().with("id", "dragoman").with("cluster", "dragoman"))
         .with_some("admin", setting.admin.map(|address| Map::new().with("address", socket_address(&address))))
         .with("static_resources", resources)
+        .note("The module writes the labels of its metrics into their names; from there they become labels again.")
+        .with("stats_config", stats::stats_config())
         .note("Without a limit, connections that do nothing can use up the file descriptors.")
         .with("overload_manager", overload_manager());
     let head = "The Envoy bootstrap of a Dragoman gateway, written by `dragoman envoy`.\n\
