@@ -152,6 +152,8 @@ pub struct Limits {
     pub retry_after: Duration,
     /// Tries for one request, over all targets.
     pub attempts: u32,
+    /// Whether targets that keep failing, or have used up their limits, are left alone for a while.
+    pub breaker: bool,
     /// Bytes of a request's body.
     pub body: u64,
 }

@@ -224,6 +224,7 @@ fn limits(limits: &Limits) -> Node {
         ("idle", duration(limits.idle)),
         ("retry_after", duration(limits.retry_after)),
         ("attempts", Value::Unsigned(limits.attempts.into()).into()),
+        ("breaker", Value::Bool(limits.breaker).into()),
         ("body", body),
     ])
 }

@@ -546,6 +546,7 @@ fn limits(field: Option<&Cursor<'_>>) -> Limits {
         idle: seconds(60),
         retry_after: seconds(5),
         attempts: 4,
+        breaker: true,
         body: 32 << 20,
     };
     let Some(mut fields) = field.and_then(Cursor::fields) else { return limits };
@@ -555,6 +556,7 @@ fn limits(field: Option<&Cursor<'_>>) -> Limits {
     let idle = fields.optional("idle");
     let retry_after = fields.optional("retry_after");
     let attempts = fields.optional("attempts");
+    let breaker = fields.optional("breaker");
     let body = fields.optional("body");
     fields.finish();
     limits.answer = answer.as_ref().and_then(duration).unwrap_or(limits.answer);
@@ -564,6 +566,7 @@ fn limits(field: Option<&Cursor<'_>>) -> Limits {
     limits.retry_after = within(retry_after.as_ref(), limits.retry_after, limits.answer);
     let attempts = attempts.and_then(|field| field.unsigned(1..=10)).and_then(|number| u32::try_from(number).ok());
     limits.attempts = attempts.unwrap_or(limits.attempts);
+    limits.breaker = breaker.and_then(|field| field.bool()).unwrap_or(limits.breaker);
     limits.body = body.as_ref().and_then(size).unwrap_or(limits.body);
     limits
 }

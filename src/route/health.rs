@@ -162,6 +162,11 @@ impl Health {
         self.opened == 0 && self.failures_in_a_row == 0 && self.failed < 0.01
     }
 
+    /// What is learnt of its answers alone.
+    pub fn without_breaker(self) -> Self {
+        Health { learnt: self.learnt, ..Health::default() }
+    }
+
     /// How much of its limits is left, from 0 to 1: a target's share is lowered before it has to refuse.
     pub fn room(&self, now: Duration) -> f64 {
         let now = milliseconds(now);

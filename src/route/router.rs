@@ -236,7 +236,9 @@ impl Router {
 
     fn known(&self, index: usize, health: &dyn Fn(&str) -> Health) -> Option<Known<'_>> {
         let model = self.config.models.get(index)?;
+        // Without breakers nobody's failures are held against it; the speed that is learnt still counts.
         let health = health(&model.name);
+        let health = if self.config.limits.breaker { health } else { health.without_breaker() };
         Some(Known { name: &model.name, facts: &model.facts, context_window: model.context_window, health })
     }
 }

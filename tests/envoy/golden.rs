@@ -74,7 +74,7 @@ fn gateway(group: &Group, upstream: &Upstream) -> Session {
         models.insert(name, entry);
     }
     // One attempt: a conversation is with one provider, and is not repeated.
-    let document = json!({"version": "golden", "providers": providers, "models": models, "limits": {"attempts": 1}});
+    let document = json!({"version": "golden", "providers": providers, "models": models, "limits": {"attempts": 1, "breaker": false}});
     own("golden", |_| document, &[])
 }
 

@@ -194,7 +194,7 @@ pub fn bootstrap(setup: &Setup<'_>) -> (PathBuf, SocketAddr, SocketAddr) {
         std::fs::write(directory.join(name), text).unwrap();
     }
     let output = Command::new(env!("CARGO_BIN_EXE_dragoman"))
-        .args(["envoy", "gateway.yaml", "-o", ".", "--admin", &admin.to_string(), "--module"])
+        .args(["envoy", "gateway.yaml", "--no-catalog", "-o", ".", "--admin", &admin.to_string(), "--module"])
         .arg(module())
         .current_dir(&directory)
         .output()

@@ -106,6 +106,9 @@ Examples:
 struct FileArg {
     /// The gateway.yaml to read; `-` is standard input
     file: PathBuf,
+    /// Take nothing from the built-in catalog of models: only what the file says holds
+    #[arg(long)]
+    no_catalog: bool,
 }
 
 #[derive(Args)]
@@ -216,7 +219,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Envoy(args) => write_bootstrap(&args),
         Command::Check(args) => check(&args),
-        Command::Resolve(args) => load(&args.file).and_then(|loaded| print(&config::to_json(&loaded.config))),
+        Command::Resolve(args) => load(&args).and_then(|loaded| print(&config::to_json(&loaded.config))),
         Command::Explain(args) => explain(&args),
         Command::Models(args) => models(&args),
     };
@@ -230,7 +233,7 @@ fn main() -> ExitCode {
 }
 
 fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let Loaded { config, document, unknown } = load(&args.file.file)?;
+    let Loaded { config, document, unknown } = load(&args.file)?;
     if args.env {
         let problems = check::environment(&config, &base(&args.file.file)?);
         if !problems.is_empty() {
@@ -252,7 +255,7 @@ fn check(args: &CheckArgs) -> Result<(), Failure> {
 }
 
 fn explain(args: &ExplainArgs) -> Result<(), Failure> {
-    let router = Router::new(load(&args.file.file)?.config);
+    let router = Router::new(load(&args.file)?.config);
     let body = read_file(&args.body)?;
     let headers = explain::headers(&args.headers)?;
     print(&explain::explain(&router, body.trim_end().as_bytes(), &headers, args.clock.today())?)
@@ -278,7 +281,7 @@ fn catalog() -> Result<Catalog, Failure> {
 }
 
 fn write_bootstrap(args: &EnvoyArgs) -> Result<(), Failure> {
-    let Loaded { config, .. } = load(&args.file.file)?;
+    let Loaded { config, .. } = load(&args.file)?;
     let base = base(&args.file.file)?;
     let keys = match &config.clients {
         Clients::Keys { file } => keys::load(Path::new(&envoy::absolute(&base, file)))?,
@@ -332,11 +335,12 @@ struct Loaded {
     unknown: Vec<catalog::Unknown>,
 }
 
-fn load(file: &Path) -> Result<Loaded, Failure> {
+fn load(args: &FileArg) -> Result<Loaded, Failure> {
+    let file = args.file.as_path();
     let text = read_file(file)?;
     let problems = |problems: Problems| Failure::File(read::render(&problems, &display(file)));
     let mut document = read::yaml(&text).map_err(problems)?;
-    let unknown = catalog::fill(&catalog()?, &mut document);
+    let unknown = if args.no_catalog { Vec::new() } else { catalog::fill(&catalog()?, &mut document) };
     let config = config::resolve(&document).map_err(problems)?;
     Ok(Loaded { config, document, unknown })
 }
