@@ -300,9 +300,11 @@ impl Answer {
 
     /// What stands in for what the provider does not say.
     fn identity(&self) -> Identity {
+        // An ARN has our account's number in it.
+        let model = if self.id.starts_with("arn:") { &self.labels.model } else { &self.id };
         Identity {
             id: json::escape(&format!("chatcmpl-{:x}", self.now.as_nanos())),
-            model: json::escape(&self.id),
+            model: json::escape(model),
             created: self.now.as_secs(),
         }
     }

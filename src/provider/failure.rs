@@ -137,8 +137,8 @@ fn presentable(message: String) -> Option<String> {
     Some(without_account(cut))
 }
 
-/// Providers name keys, organizations and projects in their messages: those are ours, not the client's
-/// to know.
+/// Providers name keys, organizations and projects in their messages, and AWS's ARNs have account numbers:
+/// those are ours, not the client's to know.
 fn without_account(message: &str) -> String {
     const PREFIXES: &[&str] = &["sk-", "org-", "proj_"];
     let is_part = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_' | '*' | '.');
@@ -149,6 +149,12 @@ fn without_account(message: &str) -> String {
         let end = tail.find(|char| !is_part(char)).unwrap_or(tail.len());
         let (word, tail) = tail.split_at(end);
         out.push_str(between);
+        let is_account = word.len() == 12 && word.bytes().all(|byte| byte.is_ascii_digit());
+        if is_account && between.ends_with(':') && tail.starts_with(':') {
+            out.push('…');
+            rest = tail;
+            continue;
+        }
         match PREFIXES.iter().find(|prefix| word.starts_with(**prefix) && word.len() > prefix.len()) {
             Some(prefix) => {
                 out.push_str(prefix);
@@ -314,6 +320,8 @@ mod tests {
             ("Limit in organization org-A1b2 on requests", "Limit in organization org-… on requests"),
             ("(proj_9, \"sk-proj-1_2\")", "(proj_…, \"sk-…\")"),
             ("an org- or a task-1 for sk", "an org- or a task-1 for sk"),
+            ("at arn:aws:bedrock:us-east-1:123456789012:prompt/A1.", "at arn:aws:bedrock:us-east-1:…:prompt/A1."),
+            ("of 123456789012 tokens: 123456789012", "of 123456789012 tokens: 123456789012"),
             ("wörld … 你好", "wörld … 你好"),
         ] {
             assert_eq!(without_account(message), expected);

@@ -9,7 +9,7 @@ use super::error;
 use super::thoughts::Thoughts;
 use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCall, Usage};
 use crate::error::UpstreamError;
-use crate::json::{self, RawValue, Str, Type};
+use crate::json::{self, Object, RawValue, Str, Type};
 use crate::provider::failure;
 use crate::provider::tolerant::{self, List, Maybe};
 
@@ -52,7 +52,7 @@ pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamEr
     }
     message.extra.extend(citations.into_extra());
     message.extra.extend(field("additionalModelResponseFields", answer.fields.map(RawValue::get)));
-    message.extra.extend(field("trace", answer.trace.map(RawValue::get)));
+    message.extra.extend(answer.trace.and_then(guardrail_trace));
     Ok(ChatResponse {
         source: None,
         exact: false,
@@ -214,6 +214,13 @@ pub fn text(value: Option<&RawValue>) -> Option<Str<'_>> {
 /// A further field of the message, if it says anything.
 pub fn field<'a>(name: &'static str, json: Option<&'a str>) -> Option<(&'static str, Cow<'a, str>)> {
     json.filter(|json| !matches!(*json, "null" | "{}")).map(|json| (name, Cow::Borrowed(json)))
+}
+
+/// What a guardrail has found. What else there is in a trace names our account (a prompt router's choice).
+pub fn guardrail_trace(trace: &RawValue) -> Option<(&'static str, Cow<'static, str>)> {
+    let fields = Object::parse(trace.get().as_bytes()).ok()?;
+    let guardrail = fields.get("guardrail").filter(|found| json::type_of(found) == Type::Object)?;
+    Some(("trace", format!(r#"{{"guardrail":{}}}"#, guardrail.get()).into()))
 }
 
 /// `StopReason`. A model whose output could not be read has failed, whatever it said before.

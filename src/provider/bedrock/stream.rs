@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::citations::{self, Citations};
 use super::error;
-use super::response::{ToolUse, field, finish_reason, text, usage};
+use super::response::{ToolUse, field, finish_reason, guardrail_trace, text, usage};
 use super::thoughts::Thoughts;
 use crate::chat::state::MAX_PAYLOAD;
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta};
@@ -71,7 +71,7 @@ impl StreamTranslator for BedrockStream {
             "metadata" => {
                 let native_usage = event.usage.map(RawValue::get);
                 let usage = event.usage.and_then(usage);
-                self.end_with(event.trace.map(RawValue::get), out);
+                self.end_with(event.trace, out);
                 out.chunk(ChatChunk { usage, native_usage, ..ChatChunk::default() });
                 out.done();
             }
@@ -160,11 +160,11 @@ impl BedrockStream {
         self.thoughts.add_redacted(&redacted);
     }
 
-    fn end_with(&mut self, trace: Option<&str>, out: &mut dyn Sink) {
+    fn end_with(&mut self, trace: Option<&RawValue>, out: &mut dyn Sink) {
         let fields = self.fields.take();
         let mut extra: Vec<_> = mem::take(&mut self.citations).into_extra().collect();
         extra.extend(field("additionalModelResponseFields", fields.as_deref()));
-        extra.extend(field("trace", trace));
+        extra.extend(trace.and_then(guardrail_trace));
         if let Some(reason) = self.finish.take() {
             out.chunk(chunk(Delta { extra, ..Delta::default() }, Some(reason)));
         }
