@@ -68,15 +68,12 @@ STATUSES = {
 }
 
 # Where the type within an error says what it is, the statuses that have one. The fake calls any other
-# 4xx an invalid request and any other 5xx an internal error, and that is what counts.
-TYPED = {
-    "anthropic": {400, 401, 402, 403, 404, 409, 413, 429, 500, 504, 529},
-    # That nobody is there holds, whatever the exception's name.
-    "bedrock": {400, 403, 404, 408, 409, 424, 429, 500, 502, 503, 504, 529},
-}
 # 4xx an invalid request and any other 5xx an internal error, and that is what counts, unless the status says that
 # nobody is there.
-TYPED = {"anthropic": {400, 401, 402, 403, 404, 409, 413, 424, 429, 500, 502, 503, 504, 529}}
+TYPED = {
+    "anthropic": {400, 401, 402, 403, 404, 409, 413, 424, 429, 500, 502, 503, 504, 529},
+    "bedrock": {400, 403, 404, 408, 409, 424, 429, 500, 502, 503, 504, 529},
+}
 
 
 class Whole(NamedTuple):
