@@ -43,7 +43,12 @@ def described():
 
 def provider_entry(name, fake, url):
     """A fake as gateway.yaml has its provider."""
-    return {"kind": fake["kind"], "url": url, "credential": {"env": f"TEST_{name.upper()}_KEY"}} | fake["provider"]
+    return {"kind": fake["kind"], "url": url, "credential": {"env": variable(f"{name}_key")}} | fake["provider"]
+
+
+def variable(name):
+    """Of the environment, for a key."""
+    return f"TEST_{name.upper().replace('-', '_')}"
 
 
 def model_entry(name, fake, faults=""):
@@ -173,7 +178,7 @@ def serving(all_fakes, config, directory):
     envoy = [program("DRAGOMAN_ENVOY", ".cache/envoy/bin/envoy"), "-c", directory / "envoy.yaml"]
     # Two workers, as the tests of what they share need; no shared memory with other Envoys here.
     envoy += ["--concurrency", "2", "--disable-hot-restart", "--log-path", log]
-    keys = {f"TEST_{name.upper()}": key for name, key in addresses.items() if name.endswith("_key")}
+    keys = {variable(name): key for name, key in addresses.items() if name.endswith("_key")}
     # Envoy writes the access log to its standard output.
     access_log = open(directory / "access.log", "wb")
     with access_log, running(envoy, env={**os.environ, **keys}, stdout=access_log) as process:

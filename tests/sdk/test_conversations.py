@@ -303,7 +303,7 @@ def held(talk, conversation):
     """How a conversation went: what the table says of it, or what is wrong with it."""
     try:
         note = conversation.hold(talk)
-    except openai.BadRequestError as refused:
+    except (openai.BadRequestError, openai.NotFoundError) as refused:
         if refused.code in ("unsupported_parameter", "unsupported_value") and refused.param:
             return Cell(f"refused: `{refused.param}`")
         if talk.received() and conversation.needs in talk.fake["lacks"]:

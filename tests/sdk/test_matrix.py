@@ -68,15 +68,12 @@ STATUSES = {
 }
 
 # Where the type within an error says what it is, the statuses that have one. The fake calls any other
-# 4xx an invalid request and any other 5xx an internal error, and that is what counts.
-TYPED = {
-    "anthropic": {400, 401, 402, 403, 404, 409, 413, 429, 500, 504, 529},
-    # That nobody is there holds, whatever the exception's name.
-    "bedrock": {400, 403, 404, 408, 409, 424, 429, 500, 502, 503, 504, 529},
-}
 # 4xx an invalid request and any other 5xx an internal error, and that is what counts, unless the status says that
 # nobody is there.
-TYPED = {"anthropic": {400, 401, 402, 403, 404, 409, 413, 424, 429, 500, 502, 503, 504, 529}}
+TYPED = {
+    "anthropic": {400, 401, 402, 403, 404, 409, 413, 424, 429, 500, 502, 503, 504, 529},
+    "bedrock": {400, 403, 404, 408, 409, 424, 429, 500, 502, 503, 504, 529},
+}
 
 
 class Whole(NamedTuple):
@@ -97,6 +94,14 @@ class Breaks(NamedTuple):
     kind: str
     error: type = openai.APIError
 
+
+# What a vendor means by a status that others have for something else. The names of Bedrock's exceptions say whose
+# time has run out, and that the model has failed.
+OWN = {
+    ("bedrock", 408): Fails("unreachable", 504),
+    ("bedrock", 424): Fails("unreachable", 502),
+    ("cohere", 501): Fails("unreachable", 502),
+}
 
 FINE = Whole()
 MALFORMED, SILENT, UNREACHABLE = Fails("malformed"), Fails("silent"), Fails("unreachable")
@@ -151,9 +156,8 @@ def of_status(name, status):
         status = 400 if status < 500 else 500
     if status == 413:
         return Fails("too large", 413, "request_too_large")
-    # The names of Bedrock's exceptions say whose time has run out, and that the model has failed.
-    if name == "bedrock" and status in (408, 424):
-        return Fails("unreachable", {408: 504, 424: 502}[status])
+    if (name, status) in OWN:
+        return OWN[name, status]
     kind = STATUSES.get(status, "rejected" if 400 <= status < 500 else "transient")
     if kind == "rejected" or status == 504:
         return Fails(kind, status)
@@ -284,8 +288,13 @@ class Case(NamedTuple):
         return FORMATS[(FORMATS.index(self.format) + 1) % len(FORMATS)]
 
     @property
+    def target(self):
+        """Of its own: what others have met would count against it, as it does against a model that fails."""
+        return f"{model(self.format, self.fault)}@{self.number}"
+
+    @property
     def model(self):
-        return model(self.format, self.fault) if self.alone else f"from:{model(self.format, self.fault)}"
+        return self.target if self.alone else f"from:{self.target}"
 
     def __str__(self):
         shape = "stream" if self.stream else "JSON"
@@ -436,14 +445,15 @@ def configuration(addresses):
     for name in FORMATS:
         providers[name] = provider_entry(name, DESCRIBED[name], addresses[name])
         models[name] = model_entry(name, DESCRIBED[name])
-    for number, case in enumerate(case for case in CASES if case.stream and case.complete and case.alone):
+    for case in CASES:
         provider, fault = case.format, case.fault
         if fault.address:
-            provider = f"nobody-{number}"
+            provider = f"nobody-{case.format}-{ROWS.index(fault)}"
             url = fault.address.replace("$NOWHERE", nowhere)
             providers[provider] = providers[case.format] | {"url": url, "credential": "none"}
-        models[case.model] = model_entry(case.format, DESCRIBED[case.format], fault.text) | {"provider": provider}
-        routes[f"from:{case.model}"] = {"targets": [case.model, case.other]}
+        models[case.target] = model_entry(case.format, DESCRIBED[case.format], fault.text) | {"provider": provider}
+        if not case.alone:
+            routes[case.model] = {"targets": [case.target, case.other]}
     seconds = {"first_token": FIRST_TOKEN, "answer": ANSWER, "idle": IDLE, "retry_after": RETRY_AFTER}
     limits = {name: f"{int(value * 1000)}ms" for name, value in seconds.items()}
     document = {"listen": "$LISTEN", "clients": {"keys": {"file": "keys.yaml"}}, "version": "matrix"}
@@ -482,7 +492,7 @@ def problems_of(case, seen, records):
     at_the_end = case.fault.text in ("no_finish", "done=missing")
     if was.end == "broken" and not 2 <= len(seen.text.split()) <= 3 and not at_the_end:
         yield f"{seen.text!r} is not what was said before it broke"
-    names = {"first": model(case.format, case.fault), "second": case.other}
+    names = {"first": case.target, "second": case.other}
     labels = [seen.headers.get(f"x-dragoman-{name}") for name in ("attempts", "model", "route", "version")]
     if labels != [str(len(was.tries)), names[was.tries[-1]], case.model, "matrix"]:
         yield f"the headers say {labels}"

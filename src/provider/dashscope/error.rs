@@ -12,11 +12,18 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
     let meaning = meaning::of(status, &said);
     let status = if status >= 400 { status } else { status_of(code) };
     // The code is OpenAI's from here on; only the message remains the provider's.
-    let said = Said { message: said.message, ..Said::default() };
+    let message = said.message.map(|message| without_status(&message).to_owned());
+    let said = Said { message, ..Said::default() };
     match meaning {
         Some(meaning) => failure::meant(meaning, status, said),
         None => failure::by_status(status, said),
     }
+}
+
+/// What the model's server says has its status in front: `<400> InternalError.Algo.InvalidParameter: …`.
+fn without_status(message: &str) -> &str {
+    let rest = message.strip_prefix('<').and_then(|rest| rest.split_once("> "));
+    rest.filter(|(status, _)| status.bytes().all(|byte| byte.is_ascii_digit())).map_or(message, |(_, words)| words)
 }
 
 /// The data of `id:1`, `event:error`, `:HTTP_STATUS/400`, `data:{…}`.
@@ -111,6 +118,8 @@ mod tests {
             let reply = read(status, body).reply;
             assert!(!reply.message.is_empty() && !reply.message.contains('<'), "{status} {}", reply.message);
         }
+        let said = read(400, br#"{"code":"InvalidParameter","message":"<400> InternalError.Algo: a <b> c"}"#).reply;
+        assert_eq!(said.message, "InternalError.Algo: a <b> c");
         // What gateways of Alibaba's say (compatible mode's shape).
         let model = read(404, br#"{"error":{"message":"model 'x' not found","code":"model_not_found"}}"#);
         assert_eq!((model.class, model.reply.status), (Class::Misconfigured, 404));

@@ -177,7 +177,7 @@ impl Fake for DashScope {
         let found = match (error, status) {
             (Some(name), _) => ERRORS.iter().find(|row| row.0 == name),
             (None, Some(status)) => ERRORS.iter().find(|row| row.1 == status).or_else(|| {
-                let name = if status < 500 { INVALID } else { "InternalError" };
+                let name = if (400..500).contains(&status) { INVALID } else { "InternalError" };
                 ERRORS.iter().find(|row| row.0 == name)
             }),
             (None, None) => ERRORS.iter().find(|row| row.0 == "ModelServingError"),
