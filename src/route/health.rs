@@ -227,7 +227,9 @@ impl Health {
     /// What is left of which limit, where that is known and still holds.
     pub fn budgets(&self, now: Duration) -> impl Iterator<Item = (&'static str, Budget)> {
         let now = milliseconds(now);
-        [("requests", self.requests), ("tokens", self.tokens)].into_iter().filter(move |(_, budget)| budget.reset > now)
+        let budgets = [("requests", self.requests), ("tokens", self.tokens)].into_iter();
+        let there = move |budget: Budget| Budget { remaining: budget.available(now), ..budget };
+        budgets.filter(move |(_, budget)| budget.reset > now).map(move |(name, budget)| (name, there(budget)))
     }
 
     /// A request is the probe; false if another was quicker.
