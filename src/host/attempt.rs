@@ -80,7 +80,7 @@ impl Stage {
         if is_probe || health.room(self.began) < LITTLE_ROOM {
             shared::update(&target.model, self.began, |health| {
                 health.probe(self.began);
-                health.taken(tokens);
+                health.taken(tokens, self.began);
             });
         }
     }

@@ -29,11 +29,22 @@ const PROBE: u64 = 60_000;
 /// What is learnt halves in weight in so long, so that yesterday's speed does not outvote today's.
 const HALF_LIFE: f32 = 600_000.0;
 
+/// And by so much with every answer: the latest twenty decide, so that who has become slow is known for it
+/// after a few.
+const KEEP: f32 = 0.95;
+
+/// Milliseconds; nobody waits longer for a first token.
+const LONGEST_FIRST_TOKEN: f32 = 3_600_000.0;
+
 /// No estimate is trusted further than this factor either way.
 const MOST_FACTOR: f32 = 4.0;
 
+/// An estimate of so many tokens or more tells all that one can of the factor; a shorter one less, since what
+/// providers add to every request weighs more in it.
+const TELLING_INPUT: u64 = 500;
+
 /// Layout of the bytes; a record of another layout is a new one.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// Times are milliseconds since the Unix epoch; 0 is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -55,12 +66,47 @@ pub struct Health {
     learnt: Learnt,
 }
 
-/// What is left of a rate limit until it is whole again.
+/// What is left of a rate limit, and when it is whole again. Until then it fills up evenly: OpenAI's and
+/// Anthropic's limits, and those of all who have learnt from them, are buckets that are filled continuously,
+/// and their `reset` is when they are full. Where it is a window's end instead, this hopes too much, and a
+/// 429 says when to come again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Budget {
     pub limit: u64,
     pub remaining: u64,
     pub reset: u64,
+    /// When it was so.
+    pub at: u64,
+}
+
+impl Budget {
+    /// Since `at`, and what the time has brought back until `now`.
+    fn available(&self, now: u64) -> u64 {
+        let (since, whole) = (now.saturating_sub(self.at), self.reset.saturating_sub(self.at));
+        if since >= whole {
+            return self.limit.max(self.remaining);
+        }
+        let missing = self.limit.saturating_sub(self.remaining);
+        self.remaining.saturating_add((missing as f64 * since as f64 / whole as f64) as u64)
+    }
+
+    /// When it holds so much. More than the limit is never there; one tries when it is full.
+    fn holds(&self, needed: u64) -> u64 {
+        let (more, missing) = (needed.saturating_sub(self.remaining), self.limit.saturating_sub(self.remaining));
+        if more >= missing {
+            return self.reset;
+        }
+        let whole = self.reset.saturating_sub(self.at);
+        self.at.saturating_add((whole as f64 * more as f64 / missing as f64).ceil() as u64)
+    }
+
+    /// Takes from what is there now.
+    fn take(&mut self, amount: u64, now: u64) {
+        if self.limit > 0 || self.remaining > 0 {
+            self.remaining = self.available(now).saturating_sub(amount);
+            self.at = now.min(self.reset);
+        }
+    }
 }
 
 /// Decaying measurements of the answers.
@@ -68,6 +114,8 @@ pub struct Budget {
 pub struct Learnt {
     /// When it was last changed.
     at: u64,
+    /// How many answers there were.
+    answers: f32,
     /// Weighted sums of a straight line: milliseconds to the first token over thousands of input tokens.
     weight: f32,
     x: f32,
@@ -138,8 +186,11 @@ impl Health {
             return Verdict::Exhausted(self.limited_until);
         }
         for (budget, needed) in [(self.requests, 1), (self.tokens, tokens)] {
-            if ahead(budget.reset, LONGEST_RESET) && budget.remaining < needed {
-                return Verdict::Exhausted(budget.reset);
+            if ahead(budget.reset, LONGEST_RESET) && budget.available(now) < needed {
+                let until = budget.holds(needed);
+                if until > now {
+                    return Verdict::Exhausted(until);
+                }
             }
         }
         if self.opened == 0 {
@@ -173,7 +224,7 @@ impl Health {
         let room = |budget: &Budget| match budget.limit {
             0 => 1.0,
             _ if budget.reset <= now => 1.0,
-            limit => budget.remaining as f64 / limit as f64,
+            limit => budget.available(now) as f64 / limit as f64,
         };
         room(&self.requests).min(room(&self.tokens)).clamp(0.0, 1.0)
     }
@@ -181,7 +232,9 @@ impl Health {
     /// What is left of which limit, where that is known and still holds.
     pub fn budgets(&self, now: Duration) -> impl Iterator<Item = (&'static str, Budget)> {
         let now = milliseconds(now);
-        [("requests", self.requests), ("tokens", self.tokens)].into_iter().filter(move |(_, budget)| budget.reset > now)
+        let budgets = [("requests", self.requests), ("tokens", self.tokens)].into_iter();
+        let there = move |budget: Budget| Budget { remaining: budget.available(now), ..budget };
+        budgets.filter(move |(_, budget)| budget.reset > now).map(move |(name, budget)| (name, there(budget)))
     }
 
     /// A request is the probe; false if another was quicker.
@@ -194,15 +247,20 @@ impl Health {
     }
 
     /// What was taken for the request that goes there now, so that many at once do not overdraw it.
-    pub fn taken(&mut self, tokens: u64) {
-        self.requests.remaining = self.requests.remaining.saturating_sub(1);
-        self.tokens.remaining = self.tokens.remaining.saturating_sub(tokens);
+    pub fn taken(&mut self, tokens: u64, now: Duration) {
+        self.requests.take(1, milliseconds(now));
+        self.tokens.take(tokens, milliseconds(now));
     }
 
     /// What the headers of an answer say of the limits.
     pub fn limits(&mut self, requests: Option<Budget>, tokens: Option<Budget>) {
         self.requests = requests.unwrap_or(self.requests);
         self.tokens = tokens.unwrap_or(self.tokens);
+    }
+
+    /// The share of failures among the latest attempts.
+    pub fn failed_share(&self) -> f64 {
+        f64::from(self.failed).clamp(0.0, 1.0)
     }
 
     /// An answer has begun well.
@@ -266,11 +324,15 @@ impl Health {
 
 impl Learnt {
     fn add(&mut self, measured: &Measured, now: u64) {
-        let age = now.saturating_sub(self.at) as f32;
-        let keep = 0.5_f32.powf(age / HALF_LIFE) * 0.98;
-        self.at = now;
-        let x = measured.input.unwrap_or(measured.estimated_input) as f32 / 1_000.0;
-        let y = measured.first_token.as_millis() as f32;
+        let keep = self.faded(now) * KEEP;
+        self.at = now.max(self.at);
+        self.answers = self.answers * keep + 1.0;
+        // What a provider counts is believed as far as an estimate is trusted: one that miscounts would
+        // seem to answer in no time.
+        let estimate = measured.estimated_input as f32;
+        let input = measured.input.map_or(estimate, |input| input as f32);
+        let x = input.clamp(estimate / MOST_FACTOR, estimate * MOST_FACTOR) / 1_000.0;
+        let y = (measured.first_token.as_millis() as f32).min(LONGEST_FIRST_TOKEN);
         // Of a whole answer nobody knows when its first token was written.
         if measured.streamed {
             for (sum, value) in [
@@ -284,8 +346,13 @@ impl Learnt {
             }
         }
         let mix = |known: &mut f32, value: f32| *known = if *known == 0.0 { value } else { *known * 0.9 + value * 0.1 };
-        let writing = measured.whole.saturating_sub(measured.first_token);
-        let writing = if measured.streamed { writing } else { measured.whole };
+        // Of a whole answer the wait for its beginning is known only from streams.
+        let waited = match self.first_token(measured.input.unwrap_or(measured.estimated_input)) {
+            _ if measured.streamed => measured.first_token,
+            Some(known) => Duration::from_millis(known as u64).min(measured.whole / 2),
+            None => Duration::ZERO,
+        };
+        let writing = measured.whole.saturating_sub(waited);
         if measured.output > 0 {
             mix(&mut self.output, measured.output as f32);
             if writing.as_millis() >= 10 {
@@ -293,15 +360,23 @@ impl Learnt {
             }
         }
         if let (Some(input), estimate @ 20..) = (measured.input, measured.estimated_input) {
-            mix(&mut self.factor, (input as f32 / estimate as f32).clamp(1.0 / MOST_FACTOR, MOST_FACTOR));
+            let factor = (input as f32 / estimate as f32).clamp(1.0 / MOST_FACTOR, MOST_FACTOR);
+            let says = 0.2 * estimate.min(TELLING_INPUT) as f32 / TELLING_INPUT as f32;
+            let known = if self.factor > 0.0 { self.factor } else { 1.0 };
+            self.factor = known + (factor - known) * says;
             // A share of nothing is known, too.
             mix(&mut self.cached, (measured.cached_input as f32 / input.max(1) as f32).max(f32::EPSILON));
         }
     }
 
+    /// What is left by now of the weight of what was learnt.
+    fn faded(&self, now: u64) -> f32 {
+        0.5_f32.powf(now.saturating_sub(self.at) as f32 / HALF_LIFE)
+    }
+
     /// How many answers stand behind it, the older the less.
-    pub fn samples(&self) -> f64 {
-        f64::from(self.weight)
+    pub fn samples(&self, now: Duration) -> f64 {
+        f64::from(self.answers * self.faded(milliseconds(now)))
     }
 
     /// Milliseconds to the first token of a request of so many input tokens; `None` if nothing is known.
@@ -314,22 +389,24 @@ impl Learnt {
         // Too little spread tells nothing of a slope; more input never makes an answer faster.
         let slope = if variance > 0.01 { (self.xy / self.weight - mean_x * mean_y) / variance } else { 0.0 };
         let at = mean_y + slope.max(0.0) * (input as f32 / 1_000.0 - mean_x);
-        Some(f64::from(at.max(1.0)))
+        // A line that was drawn over long prompts says little of the shortest.
+        Some(f64::from(at.max(mean_y / 10.0).clamp(1.0, LONGEST_FIRST_TOKEN)))
     }
 
     /// Output tokens a second.
     pub fn rate(&self) -> Option<f64> {
-        (self.rate > 0.0).then_some(f64::from(self.rate))
+        (self.rate > 0.0).then_some(f64::from(self.rate).max(0.01))
     }
 
     /// How long its answers are, in tokens.
     pub fn output(&self) -> Option<f64> {
-        (self.output > 0.0).then_some(f64::from(self.output))
+        (self.output > 0.0).then_some(f64::from(self.output).min(1e9))
     }
 
     /// By what an estimate of input tokens is to be multiplied.
     pub fn factor(&self) -> f64 {
-        if self.factor > 0.0 { f64::from(self.factor) } else { 1.0 }
+        let most = f64::from(MOST_FACTOR);
+        if self.factor > 0.0 { f64::from(self.factor).clamp(1.0 / most, most) } else { 1.0 }
     }
 
     /// The share of the input that comes from the provider's cache.
@@ -364,6 +441,8 @@ impl Health {
             self.tokens.limit,
             self.tokens.remaining,
             self.tokens.reset,
+            self.requests.at,
+            self.tokens.at,
             self.learnt.at,
         ] {
             out.extend(number.to_le_bytes());
@@ -372,6 +451,7 @@ impl Health {
         for number in [
             self.failed,
             self.outcomes,
+            learnt.answers,
             learnt.weight,
             learnt.x,
             learnt.y,
@@ -404,8 +484,9 @@ fn read(bytes: &[u8]) -> Option<Health> {
         Some(u64::from_le_bytes(*number))
     };
     let (open_until, probing, limited_until) = (whole()?, whole()?, whole()?);
-    let requests = Budget { limit: whole()?, remaining: whole()?, reset: whole()? };
-    let tokens = Budget { limit: whole()?, remaining: whole()?, reset: whole()? };
+    let mut requests = Budget { limit: whole()?, remaining: whole()?, reset: whole()?, at: 0 };
+    let mut tokens = Budget { limit: whole()?, remaining: whole()?, reset: whole()?, at: 0 };
+    (requests.at, tokens.at) = (whole()?, whole()?);
     let at = whole()?;
     let mut number = || {
         let (number, left) = rest.split_first_chunk::<4>()?;
@@ -415,6 +496,7 @@ fn read(bytes: &[u8]) -> Option<Health> {
     let (failed, outcomes) = (number()?, number()?);
     let learnt = Learnt {
         at,
+        answers: number()?,
         weight: number()?,
         x: number()?,
         y: number()?,
@@ -513,14 +595,16 @@ mod tests {
     fn what_is_left_of_the_limits_must_hold_the_request() {
         let mut health = Health::default();
         let reset = 1_060_000;
-        let budget = |remaining| Some(Budget { limit: 100, remaining, reset });
-        health.limits(budget(2), Some(Budget { limit: 1000, remaining: 500, reset }));
+        let budget = |limit, remaining| Some(Budget { limit, remaining, reset, at: 1_000_000 });
+        health.limits(budget(100, 2), budget(1000, 500));
         assert_eq!(health.verdict(at(0), 400), Verdict::Well);
-        assert_eq!(health.verdict(at(0), 501), Verdict::Exhausted(reset));
+        assert_eq!(health.verdict(at(0), 600), Verdict::Exhausted(1_012_000), "it fills up evenly");
+        assert_eq!(health.verdict(at(12_000), 600), Verdict::Well);
+        assert_eq!(health.verdict(at(0), 5_000), Verdict::Exhausted(reset), "when it is full, rather than never");
         assert!((health.room(at(0)) - 0.02).abs() < 1e-9);
-        health.taken(100);
-        health.taken(100);
-        assert_eq!(health.verdict(at(0), 1), Verdict::Exhausted(reset));
+        health.taken(100, at(0));
+        health.taken(100, at(0));
+        assert_eq!(health.verdict(at(0), 1), Verdict::Exhausted(1_000_600));
         assert_eq!(health.verdict(at(60_000), 501), Verdict::Well, "whole again");
         health.failed(Class::RateLimited, Some(Duration::from_secs(2)), at(60_000), 20);
         assert_eq!(health.verdict(at(60_001), 1), Verdict::Exhausted(1_062_000));
@@ -558,14 +642,14 @@ mod tests {
         for n in 0..7 {
             fail(&mut health, n);
         }
-        health.limits(Some(Budget { limit: 3, remaining: 2, reset: 9 }), None);
+        health.limits(Some(Budget { limit: 3, remaining: 2, reset: 9, at: 1 }), None);
         let bytes = health.to_bytes();
         assert_eq!(Health::from_bytes(&bytes), health);
         for cut in 0..bytes.len() {
             assert_eq!(Health::from_bytes(&bytes[..cut]), Health::default());
         }
         let now = at(0);
-        let mut odd = Health::from_bytes(&[vec![LAYOUT], vec![0xFF; 83], vec![0; 44]].concat());
+        let mut odd = Health::from_bytes(&[vec![LAYOUT], vec![0xFF; 99], vec![0; 48]].concat());
         assert_eq!(odd.verdict(now, 0), Verdict::Probe, "the end of time is no time to wait for");
         odd.succeeded();
         assert_eq!(odd.verdict(now, 0), Verdict::Well);

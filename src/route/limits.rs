@@ -94,8 +94,10 @@ fn budget(headers: &Headers, names: &Names, now: Duration) -> Option<Budget> {
         Some(text) => wait::until(text, now)?,
         None => MINUTE,
     };
-    let reset = u64::try_from(now.saturating_add(wait).as_millis()).ok()?;
-    Some(Budget { limit: count(names.limit).unwrap_or(0.0) as u64, remaining: remaining as u64, reset })
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
+    let limit = count(names.limit).unwrap_or(0.0) as u64;
+    let reset = milliseconds(now.saturating_add(wait))?;
+    Some(Budget { limit, remaining: remaining as u64, reset, at: milliseconds(now)? })
 }
 
 #[cfg(test)]
@@ -113,7 +115,7 @@ mod tests {
     }
 
     fn budget(limit: u64, remaining: u64, seconds: u64) -> Option<Budget> {
-        Some(Budget { limit, remaining, reset: (NOW.as_secs() + seconds) * 1_000 })
+        Some(Budget { limit, remaining, reset: (NOW.as_secs() + seconds) * 1_000, at: NOW.as_secs() * 1_000 })
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub struct Known<'a> {
     pub name: &'a str,
     pub facts: &'a Facts,
     pub context_window: Option<u64>,
+    pub max_output: Option<u64>,
     pub health: Health,
 }
 
@@ -62,7 +63,7 @@ pub struct Known<'a> {
 pub struct Decision {
     /// Indices into the variant's targets, in the order to try them.
     pub order: Vec<usize>,
-    /// Nobody is well: the first is tried once, rather than nothing.
+    /// Nobody is well: whoever can is tried once, rather than nothing.
     pub is_last_resort: bool,
     /// All targets of the variant, in its order.
     pub considered: Vec<Considered>,
@@ -95,73 +96,95 @@ pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, n
     match variant.rank {
         Rank::Ordered => {}
         Rank::Weighted => {
-            let weight = |index: usize| variant.targets.get(index).map_or(0, |target| target.weight);
-            let room = |index: usize| targets.get(index).map_or(1.0, |target| target.health.room(now));
-            let share =
-                |index: usize| f64::from(weight(index)) * if room(index) < LITTLE_ROOM { room(index) } else { 1.0 };
             let name = |index: usize| targets.get(index).map_or("", |target| target.name);
+            // A model that takes a retired one's place beside its own has both shares.
+            let weight = |index: usize| -> f64 {
+                let same = variant.targets.iter().enumerate().filter(|(other, _)| name(*other) == name(index));
+                same.map(|(_, target)| f64::from(target.weight)).sum()
+            };
+            let room = |index: usize| match targets.get(index).map_or(1.0, |target| target.health.room(now)) {
+                room if room < LITTLE_ROOM => room.max(LEAST_ROOM) / LITTLE_ROOM,
+                _ => 1.0,
+            };
+            let share = |index: usize| weight(index) * room(index);
             // A share of nothing gets nothing, not even in failover.
-            order.retain(|index| weight(*index) > 0);
+            for index in order.iter().filter(|index| weight(**index) <= 0.0) {
+                considered.get_mut(*index).into_iter().for_each(|it| it.left_out = Some("its weight is 0".into()));
+            }
+            order.retain(|index| weight(*index) > 0.0);
             if let Some(first) = drawn(request.key, &order, share, name) {
                 follow(&mut order, first, targets, &considered);
             }
         }
         Rank::Score { cost, latency, quality } => {
             let weights = [cost, latency, quality].map(|weight| f64::from(weight) / 1_000.0);
-            score(variant, &mut considered, &order, weights, request.streamed);
+            score(variant, targets, &mut considered, &order, weights, request.streamed);
             let score = |index: &usize| considered.get(*index).and_then(|it| it.score).unwrap_or(0.0);
             let best = order.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)));
-            let first = explored(request.seed, &order, targets).or(best);
-            if let Some(first) = first {
+            // What is learnt by trying is how fast a target is: only who could win by that is tried.
+            let [_, latency, _] = weights;
+            let could_win = |index: &usize| {
+                let is_well = considered.get(*index).is_some_and(|it| it.verdict == Verdict::Well);
+                is_well && best.is_some_and(|best| best != *index && score(index) + latency > score(&best))
+            };
+            let explores = latency > 0.0 && request.seed.is_multiple_of(EXPLORE);
+            let explored = || least_known(order.iter().copied().filter(could_win), targets, now);
+            let explored = if explores { explored() } else { None };
+            if let Some(first) = explored.or(best) {
                 follow(&mut order, first, targets, &considered);
             }
         }
     }
-    // Who is not well goes behind everybody who is; if nobody is, whoever is back first is tried, once.
+    // Who is not well goes behind everybody who is; if nobody is, whoever is back first is in front.
     let wait = |index: &usize| match considered.get(*index).map(|it| it.verdict) {
         Some(Verdict::Open(until) | Verdict::Exhausted(until)) => until,
         _ => 0,
     };
     order.sort_by_key(wait);
     let is_last_resort = order.first().is_some_and(|first| wait(first) > 0);
-    if is_last_resort {
-        order.truncate(1);
-    }
     Decision { order, is_last_resort, considered }
 }
 
-/// Below this share of its rate limits a target's weight shrinks with what is left.
+/// Below this share of its rate limits a target's weight shrinks with what is left, …
 const LITTLE_ROOM: f64 = 0.1;
+/// … but never to nothing, which would end the draw where all are short of it.
+const LEAST_ROOM: f64 = 0.001;
 
 fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: Duration) -> Considered {
     let facts = target.facts;
     let learnt = target.health.learnt();
     let input = request.input as f64 * learnt.factor();
     let usual = learnt.output().unwrap_or(USUAL_OUTPUT);
-    let output = request.output.map_or(usual, |most| usual.min(most as f64));
+    let most_output = [request.output, target.max_output].into_iter().flatten().min();
+    let output = most_output.map_or(usual, |most| usual.min(most as f64));
     let cost = facts.price.as_ref().map(|price| cost(price, input, output, learnt.cached()));
     let first_token = learnt.first_token(input as u64);
-    let whole = first_token.zip(learnt.rate()).map(|(first_token, rate)| first_token + output / rate * 1_000.0);
+    // Of a target that has only given whole answers the rate is all that is known.
+    let whole = learnt.rate().map(|rate| first_token.unwrap_or(0.0) + output / rate * 1_000.0);
+    // What was asked for has to fit in, too.
+    let wanted = request.output.and(most_output).unwrap_or(0) as f64;
     let lacks = facts.capabilities.map_or(Capabilities::NONE, |has| request.needs.without(has));
     let ended = facts.retires.filter(|_| has_ended(facts, Date::of(now), request.running));
     let regions = [request.region, variant.region.as_deref()];
     let elsewhere = regions.into_iter().flatten().find(|region| facts.region.as_deref() != Some(region));
     let most = [variant.max_cost, request.max_cost].into_iter().flatten().min();
     let slowest = variant.max_first_token.map(|limit| limit.as_millis() as f64);
+    // Who is never asked is never known to be fast again.
+    let explores = request.seed.is_multiple_of(EXPLORE);
     let left_out: Option<Cow<'static, str>> = if let Some(date) = ended {
         Some(format!("it retired on {date}").into())
     } else if !lacks.is_empty() {
         let names: Vec<_> = lacks.iter().map(Capability::name).collect();
         Some(format!("it lacks {}", names.join(", ")).into())
-    } else if let Some(window) = target.context_window.filter(|window| input * SURELY > *window as f64) {
-        Some(format!("about {} tokens do not fit into its {window}", input as u64).into())
+    } else if let Some(window) = target.context_window.filter(|window| input * SURELY + wanted > *window as f64) {
+        Some(format!("about {} tokens do not fit into its {window}", (input + wanted) as u64).into())
     } else if let Some(region) = elsewhere {
         Some(format!("it is not in the region {region}").into())
     } else if let Some(tag) = variant.tags.iter().find(|tag| !facts.tags.contains(tag)) {
         Some(format!("it has no tag {tag}").into())
     } else if let Some((cost, most)) = cost.zip(most).filter(|(cost, most)| cost > most) {
         Some(format!("it would cost about {cost} micro-dollars, more than {most}").into())
-    } else if let Some((slow, limit)) = first_token.zip(slowest).filter(|(slow, limit)| slow > limit) {
+    } else if let Some((slow, limit)) = first_token.zip(slowest).filter(|(slow, limit)| slow > limit && !explores) {
         Some(format!("its first token takes about {slow:.0} ms, more than {limit:.0}").into())
     } else {
         None
@@ -214,40 +237,55 @@ fn tier(price: &Price, input: f64) -> &Price {
     price.above.iter().rev().find(|(above, _)| input > *above as f64).map_or(price, |(_, tier)| tier)
 }
 
-/// Cost, latency and quality against the best and worst of the candidates. What is not known counts as the
-/// middle of what is, so that nobody wins or loses by being unknown.
-fn score(variant: &Variant, considered: &mut [Considered], order: &[usize], weights: [f64; 3], streamed: bool) {
+/// Cost, latency and quality, each against the best of the candidates: the best has 1, who is twice as dear,
+/// twice as slow, or twice as far from a quality of 1, has a half. So a small difference decides little, and a
+/// target far behind changes nothing between those in front. Who is not known counts as half as good as the
+/// best. Of it all goes the share of attempts that failed of late.
+fn score(
+    variant: &Variant,
+    targets: &[Known<'_>],
+    considered: &mut [Considered],
+    order: &[usize],
+    weights: [f64; 3],
+    streamed: bool,
+) {
     let latency = |it: &Considered| match (it.first_token, it.whole) {
         // Readers of a stream wait for its beginning; what follows comes faster than they read.
         (Some(first), Some(whole)) if streamed => Some(first + (whole - first) * 0.1),
         (first, whole) => whole.or(first),
     };
+    // As something of which less is better.
     let parts = |it: &Considered| {
-        [it.cost.map(|cost| -(cost as f64)), latency(it).map(|latency| -latency), it.quality.map(f64::from)]
+        [
+            it.cost.map(|cost| cost as f64 + NO_COST),
+            latency(it).map(|latency| latency + NO_TIME),
+            it.quality.map(|quality| f64::from(1_000_u16.saturating_sub(quality)) + NO_FLAW),
+        ]
     };
-    let mut range = [(f64::INFINITY, f64::NEG_INFINITY); 3];
+    let mut best = [f64::INFINITY; 3];
     for it in order.iter().filter_map(|index| considered.get(*index)) {
-        for ((least, most), value) in range.iter_mut().zip(parts(it)) {
-            if let Some(value) = value {
-                *least = least.min(value);
-                *most = most.max(value);
-            }
+        for (best, value) in best.iter_mut().zip(parts(it)) {
+            *best = best.min(value.unwrap_or(f64::INFINITY));
         }
     }
     for index in order {
         let Some(it) = considered.get_mut(*index) else { continue };
-        let mut total = variant.targets.get(*index).map_or(0.0, |target| f64::from(target.bias) / 1_000.0);
-        for ((weight, (least, most)), value) in weights.iter().zip(range).zip(parts(it)) {
-            let place = match value {
-                Some(value) if most > least => (value - least) / (most - least),
-                Some(_) => 1.0,
-                None => 0.5,
-            };
-            total += weight * place;
+        let bias = variant.targets.get(*index).map_or(0.0, |target| f64::from(target.bias) / 1_000.0);
+        let failed = targets.get(*index).map_or(0.0, |target| target.health.failed_share());
+        let mut total = bias - failed;
+        for ((weight, best), value) in weights.iter().zip(best).zip(parts(it)) {
+            total += weight * value.map_or(UNKNOWN, |value| best / value);
         }
         it.score = Some(total);
     }
 }
+
+/// What nobody cares about: micro-dollars of a request, milliseconds, and thousandths of quality.
+const NO_COST: f64 = 10.0;
+const NO_TIME: f64 = 50.0;
+const NO_FLAW: f64 = 20.0;
+
+const UNKNOWN: f64 = 0.5;
 
 /// A draw by shares that is the same for the same key, by weighted rendezvous hashing: a change of one
 /// share moves only keys to or from that target.
@@ -273,18 +311,10 @@ pub fn pick<T>(key: u64, items: &[T], weight: impl Fn(&T) -> u32, name: impl Fn(
     items.get(drawn(key, &order, share, |index| items.get(index).map_or("", &name))?)
 }
 
-/// The target of which least is known, for a small and bounded part of the requests, so that none is
-/// starved of measurements.
-fn explored(seed: u64, order: &[usize], targets: &[Known<'_>]) -> Option<usize> {
-    if !seed.is_multiple_of(EXPLORE) {
-        return None;
-    }
-    let samples = |index: &usize| targets.get(*index).map_or(f64::MAX, |target| target.health.learnt().samples());
-    order
-        .iter()
-        .copied()
-        .min_by(|a, b| samples(a).total_cmp(&samples(b)))
-        .filter(|least| samples(least) < ENOUGH_SAMPLES)
+/// The target of which least is known, if that is little.
+fn least_known(order: impl Iterator<Item = usize>, targets: &[Known<'_>], now: Duration) -> Option<usize> {
+    let samples = |index: &usize| targets.get(*index).map_or(f64::MAX, |target| target.health.learnt().samples(now));
+    order.min_by(|a, b| samples(a).total_cmp(&samples(b))).filter(|least| samples(least) < ENOUGH_SAMPLES)
 }
 
 /// Puts `first` in front and the others behind it, the likest first: same tier, then near in quality,
@@ -304,8 +334,12 @@ fn follow(order: &mut [usize], first: usize, targets: &[Known<'_>], considered: 
             (Some(a), Some(b)) => f64::from(a.abs_diff(b)) / 100.0,
             _ => 0.5,
         };
-        // A model of another class comes behind all of the same.
-        let tier = if this.facts.tier == other.facts.tier { 0.0 } else { 1_000.0 };
+        // A model of another class comes behind all of the same, and behind those that are in none.
+        let tier = match (&this.facts.tier, &other.facts.tier) {
+            (this, other) if this == other => 0.0,
+            (Some(_), Some(_)) => 1_000.0,
+            _ => 500.0,
+        };
         tier + quality + 0.3 * ratio(this.context_window, other.context_window) + 0.5 * ratio(chosen.cost, it.cost)
     };
     order.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.cmp(b)));
@@ -357,7 +391,7 @@ mod tests {
     }
 
     fn known<'a>(name: &'a str, facts: &'a Facts) -> Known<'a> {
-        Known { name, facts, context_window: Some(100_000), health: Health::default() }
+        Known { name, facts, context_window: Some(100_000), max_output: None, health: Health::default() }
     }
 
     fn broken() -> Health {
@@ -451,7 +485,7 @@ mod tests {
         let later = NOW + Duration::from_secs(8);
         let mut ill_then = Known { health: broken(), ..ill };
         ill_then.health.failed(Class::Unreachable, None, later, 0);
-        assert_eq!(decide(&variant, &[worse, ill_then], &request, later).order, [1], "once, rather than nothing");
+        assert_eq!(decide(&variant, &[worse, ill_then], &request, later).order, [1, 0], "who is back first");
     }
 
     #[test]
@@ -492,8 +526,141 @@ mod tests {
                 streamed: true,
             };
             (0..20).for_each(|_| measured[0].health.learn(&learnt, NOW));
-            tried += usize::from(decide(&variant(Rank::CHEAPEST, &[1, 1]), &measured, &request, NOW).order[0] == 1);
+            let first = |rank| decide(&variant(rank, &[1, 1]), &measured, &request, NOW).order[0];
+            tried += usize::from(first(Rank::FASTEST) == 1);
+            assert_eq!(first(Rank::CHEAPEST), 0, "trying tells nothing of a price");
         }
         assert_eq!(tried, 100);
+    }
+
+    fn measured(first_token: u64, streamed: bool) -> crate::route::health::Measured {
+        let first_token = Duration::from_millis(first_token);
+        let whole = first_token + Duration::from_millis(100);
+        let (estimated_input, input, cached_input, output) = (1_000, Some(1_000), 0, 10);
+        crate::route::health::Measured { first_token, whole, estimated_input, input, cached_input, output, streamed }
+    }
+
+    #[test]
+    fn who_was_slow_is_tried_again_once_that_is_long_ago() {
+        let facts = Facts::default();
+        let mut targets = [known("fast", &facts), known("slow", &facts)];
+        (0..50).for_each(|_| targets[0].health.learn(&measured(300, true), NOW));
+        (0..50).for_each(|_| targets[1].health.learn(&measured(9_000, true), NOW));
+        let tried = |variant: &Variant, now| {
+            let first = |seed| {
+                decide(variant, &targets, &Request { seed, ..Request::default() }, now).order.first() == Some(&1)
+            };
+            (0..1_000).filter(|seed| first(*seed)).count()
+        };
+        let fastest = variant(Rank::FASTEST, &[1, 1]);
+        assert_eq!(tried(&fastest, NOW), 0);
+        assert_eq!(tried(&fastest, NOW + Duration::from_secs(3_600)), 20);
+        // A limit that leaves it out does not leave it out for ever.
+        let limited = Variant { max_first_token: Some(Duration::from_secs(1)), ..fastest };
+        assert_eq!(tried(&limited, NOW + Duration::from_secs(3_600)), 20);
+    }
+
+    #[test]
+    fn whole_answers_teach_how_fast_a_target_is_too() {
+        let facts = Facts::default();
+        let mut targets = [known("slow", &facts), known("fast", &facts)];
+        targets[0].health.learn(&measured(9_000, false), NOW);
+        targets[1].health.learn(&measured(300, false), NOW);
+        let request = Request { seed: 1, ..Request::default() };
+        assert_eq!(decide(&variant(Rank::FASTEST, &[1, 1]), &targets, &request, NOW).order[0], 1);
+    }
+
+    #[test]
+    fn a_small_difference_decides_little_and_a_far_target_nothing() {
+        let quick = |first_token| {
+            let mut health = Health::default();
+            health.learn(&measured(first_token, true), NOW);
+            health
+        };
+        let (good, fair, dear) = (facts(2, 2, 900, "a"), facts(1, 1, 700, "a"), facts(500, 500, 100, "a"));
+        let rank = Rank::Score { cost: 0, latency: 500, quality: 500 };
+        let request = Request { input: 1_000, seed: 1, ..Request::default() };
+        let near = [
+            Known { health: quick(305), ..known("good", &good) },
+            Known { health: quick(300), ..known("fair", &fair) },
+        ];
+        assert_eq!(decide(&variant(rank, &[1, 1]), &near, &request, NOW).order[0], 0, "five milliseconds");
+        let cheap = Rank::Score { cost: 500, latency: 0, quality: 100 };
+        let with_dear = [near[0], near[1], known("dear", &dear)];
+        for (weights, targets) in [(&[1; 2][..], &with_dear[..2]), (&[1; 3], &with_dear)] {
+            assert_eq!(decide(&variant(cheap, weights), targets, &request, NOW).order[0], 1, "half the price");
+        }
+    }
+
+    #[test]
+    fn who_fails_often_loses_by_it_and_unknown_facts_are_in_the_middle() {
+        let (same, unknown) = (facts(1, 1, 500, "a"), Facts::default());
+        let mut failing = known("failing", &same);
+        for n in 0..30 {
+            if n % 3 == 0 { failing.health.failed(Class::Transient, None, NOW, 0) } else { failing.health.succeeded() }
+        }
+        let request = Request { seed: 1, ..Request::default() };
+        let targets = [failing, known("well", &same)];
+        assert_eq!(decide(&variant(Rank::CHEAPEST, &[1, 1]), &targets, &request, NOW).order[0], 1);
+        let (cheap, dear) = (facts(1, 1, 900, "a"), facts(9, 9, 300, "a"));
+        let targets = [known("dear", &dear), known("unknown", &unknown), known("cheap", &cheap)];
+        for rank in [Rank::CHEAPEST, Rank::Score { cost: 0, latency: 0, quality: 1000 }] {
+            let decision = decide(&variant(rank, &[1; 3]), &targets, &request, NOW);
+            let score = |index: usize| decision.considered[index].score.unwrap();
+            assert_eq!(decision.order[0], 2);
+            assert!(score(0) < score(1) && score(1) < score(2), "{rank:?}");
+        }
+        // What has no price is held to no limit of it.
+        let poor = Request { max_cost: Some(0), ..request };
+        assert_eq!(decide(&variant(Rank::Ordered, &[1; 3]), &targets, &poor, NOW).order, [1]);
+    }
+
+    #[test]
+    fn two_shares_of_one_model_are_one_share_and_none_is_said_to_be_none() {
+        let facts = Facts::default();
+        let targets = [known("a", &facts), known("a", &facts), known("b", &facts), known("c", &facts)];
+        let variant = variant(Rank::Weighted, &[30, 30, 40, 0]);
+        let first = |key: u64| {
+            let request = Request { key: hash(0, &key.to_le_bytes()), ..Request::default() };
+            decide(&variant, &targets, &request, NOW).order[0]
+        };
+        let share = (0..10_000).filter(|key| first(*key) < 2).count() as f64 / 10_000.0;
+        assert!((share - 0.6).abs() < 0.02, "{share}");
+        let decision = decide(&variant, &targets, &Request::default(), NOW);
+        assert_eq!(decision.considered[3].left_out.as_deref(), Some("its weight is 0"));
+    }
+
+    #[test]
+    fn the_cost_counts_no_more_output_than_there_can_be() {
+        let priced = facts(0, 10, 500, "a");
+        let cost = |output, max_output| {
+            let target = Known { max_output, ..known("a", &priced) };
+            let request = Request { output, ..Request::default() };
+            decide(&variant(Rank::Ordered, &[1]), &[target], &request, NOW).considered[0].cost.unwrap()
+        };
+        assert_eq!(cost(None, None), 4_000);
+        assert_eq!(cost(Some(100), Some(50)), 500);
+        assert_eq!(cost(Some(100), Some(5_000)), 1_000);
+        // And what is asked for has to fit behind the prompt.
+        let target = [known("a", &priced)];
+        let request = Request { input: 50_000, output: Some(70_000), ..Request::default() };
+        assert!(decide(&variant(Rank::Ordered, &[1]), &target, &request, NOW).order.is_empty());
+    }
+
+    #[test]
+    fn knowledge_that_makes_no_sense_makes_no_decision() {
+        let priced = facts(1, 1, 500, "a");
+        let mut bytes = Health::default().to_bytes();
+        let floats = bytes.len() - 48;
+        for value in [f32::MAX, f32::MIN_POSITIVE, -1.0, f32::MIN] {
+            bytes.get_mut(floats..).unwrap().chunks_mut(4).for_each(|it| it.copy_from_slice(&value.to_le_bytes()));
+            let odd = Known { health: Health::from_bytes(&bytes), ..known("odd", &priced) };
+            for rank in [Rank::CHEAPEST, Rank::FASTEST, Rank::Weighted] {
+                let decision =
+                    decide(&variant(rank, &[1, 1]), &[odd, known("even", &priced)], &Request::default(), NOW);
+                assert_eq!(decision.order.len(), 2);
+                assert!(decision.considered.iter().all(|it| it.score.is_none_or(f64::is_finite)), "{value}");
+            }
+        }
     }
 }

@@ -115,7 +115,7 @@ impl Router {
         let wants_needs = has_capabilities || wishes.explain != Explain::No;
         let needs = if wants_needs { needs::of(chat) } else { Capabilities::NONE };
         let needs = wishes.require.iter().fold(needs, Capabilities::with);
-        let input = tokens::estimate(chat.body);
+        let input = tokens::estimate(chat);
         let request = policy::Request {
             needs,
             input,
@@ -141,6 +141,9 @@ impl Router {
             let Some((target, model)) = self.targets.get(index).zip(self.config.models.get(index)) else { continue };
             if candidates.iter().any(|candidate| Arc::ptr_eq(&candidate.target, target)) {
                 continue;
+            }
+            if is_last_resort && !candidates.is_empty() {
+                break;
             }
             // More than there are attempts are only of use for a context that is too long for all of them.
             let windows = candidates.iter().map(|candidate| candidate.target.context_window);
@@ -239,7 +242,8 @@ impl Router {
         // Without breakers nobody's failures are held against it; the speed that is learnt still counts.
         let health = health(&model.name);
         let health = if self.config.limits.breaker { health } else { health.without_breaker() };
-        Some(Known { name: &model.name, facts: &model.facts, context_window: model.context_window, health })
+        let (context_window, max_output) = (model.context_window, model.max_output);
+        Some(Known { name: &model.name, facts: &model.facts, context_window, max_output, health })
     }
 }
 
