@@ -81,7 +81,7 @@ pub enum End {
 impl End {
     pub fn name(&self) -> &'static str {
         match self {
-            End::Whole { attempts: (1, _), .. } => "answered",
+            End::Whole { attempts: (1, 1), .. } => "answered",
             End::Whole { .. } => "answered by the next target",
             End::Broken { .. } => "broken off visibly",
             End::Told { .. } => "told an error",
