@@ -257,9 +257,10 @@ pub struct Count {
 impl Count {
     pub fn push(&mut self, text: &str) {
         if !text.is_empty() {
-            let long = text.len() > WINDOWS * WINDOW;
-            let parts = if long { sampled(text.as_bytes()) * 64 } else { parts(text.as_bytes()) };
-            self.parts += parts.max(64);
+            // Of a piece that is longer than any token by far, its beginning stands for the rest.
+            let head = text.as_bytes().get(..MOST).unwrap_or(text.as_bytes());
+            let counted = parts(head).saturating_mul(text.len() as u64) / head.len() as u64;
+            self.parts += counted.max(64);
         }
     }
 

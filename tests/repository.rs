@@ -10,7 +10,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dragoman::endpoint::ENDPOINTS;
+use dragoman::endpoint::{ENDPOINTS, PAGES};
+use dragoman::metrics;
 use dragoman::provider::{Auth, KINDS};
 
 fn root() -> &'static Path {
@@ -59,6 +60,56 @@ fn every_kind_of_provider_has_golden_conversations() {
     for kind in KINDS {
         let folder = root().join("tests/golden").join(kind.name);
         assert!(fs::read_dir(&folder).is_ok_and(|mut cases| cases.next().is_some()), "{}", folder.display());
+    }
+}
+
+fn operations() -> String {
+    fs::read_to_string(root().join("docs/operations.md")).unwrap()
+}
+
+fn list(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_operators_guide_lists_every_metric_with_its_labels() {
+    let families = metrics::FAMILIES.iter().map(|family| {
+        let labels: Vec<_> = family.scope.labels().iter().chain(family.labels).copied().collect();
+        vec![format!("`{}`", family.name), family.kind.name().to_owned(), list(&labels), family.help.to_owned()]
+    });
+    assert_eq!(table(&operations(), "| metric"), families.collect::<Vec<_>>());
+    let labels = metrics::labels().into_iter().map(|label| (label, metrics::values(label)));
+    let labels = labels.filter(|(_, values)| !values.is_empty());
+    let labels: Vec<_> = labels.map(|(label, values)| vec![format!("`{label}`"), list(&values)]).collect();
+    assert_eq!(table(&operations(), "| label"), labels);
+}
+
+#[test]
+fn the_operators_guide_lists_every_page() {
+    let pages: Vec<String> = PAGES.iter().map(|(path, _)| format!("`GET {path}`")).collect();
+    let listed: Vec<String> = table(&operations(), "| path").into_iter().map(|mut row| row.remove(0)).collect();
+    assert_eq!(listed, pages);
+}
+
+/// Series of a histogram have endings of their own.
+#[test]
+fn the_dashboard_shows_metrics_that_there_are() {
+    let text = fs::read_to_string(root().join("envoy/grafana.json")).unwrap();
+    let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(dashboard["panels"].as_array().unwrap().len() > 5);
+    let is_name = |char: char| char.is_ascii_alphanumeric() || char == '_';
+    let names =
+        text.split(|char| !is_name(char)).filter(|word| word.starts_with("dragoman_") || word.starts_with("gen_ai_"));
+    let mut shown = Vec::new();
+    for name in names {
+        let family = metrics::FAMILIES.iter().find(|family| match family.kind {
+            metrics::Kind::Histogram => name.strip_suffix("_bucket") == Some(family.name),
+            _ => name == family.name,
+        });
+        shown.push(family.unwrap_or_else(|| panic!("there is no metric {name}")).name);
+    }
+    for family in ["dragoman_requests_total", "dragoman_cost_microdollars_total", "dragoman_breaker_state"] {
+        assert!(shown.contains(&family), "{family} is not shown");
     }
 }
 

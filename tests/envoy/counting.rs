@@ -1,60 +1,32 @@
 //! What the gateway counts is what has happened: the sums of its metrics are those of the fakes and of the
 //! clients, exactly, on two workers and whatever became of the requests.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::{self, Connection, Reply, chat, post, request};
+use crate::support::metrics::Metrics;
 use crate::world::{Document, Session, World, marker, own, shared, shown, together};
 
-/// Envoy's own view: every metric of the module with its labels.
-#[derive(Clone, Debug, Default)]
-struct Metrics(Vec<(String, BTreeMap<String, String>, f64)>);
-
-impl Metrics {
-    async fn read(world: &World) -> Self {
-        let reply = client::send(world.envoy.admin, request("GET", "/stats/prometheus", &[], "")).await;
-        let text = String::from_utf8(reply.body()).unwrap();
-        let ours = text.lines().filter(|line| line.starts_with("dragoman_") || line.starts_with("gen_ai_"));
-        Metrics(ours.map(read).collect())
-    }
-
-    /// The sum of all series of a name that have these labels.
-    fn sum(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
-        let has = |all: &BTreeMap<String, String>| labels.iter().all(|(label, value)| all[*label] == *value);
-        let wanted = self.0.iter().filter(|(known, all, _)| known == name && has(all));
-        wanted.map(|(_, _, value)| *value as u64).sum()
-    }
-
-    /// Waits until as many requests have been counted: clients see the end of an answer before it is.
-    async fn after(world: &World, requests: u64) -> Self {
-        let began = Instant::now();
-        loop {
-            let metrics = Metrics::read(world).await;
-            let counted = metrics.sum("dragoman_requests_total", &[]);
-            if counted >= requests || began.elapsed() > Duration::from_secs(10) {
-                assert_eq!(counted, requests, "requests are counted once: {metrics:#?}");
-                return metrics;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
+async fn metrics(world: &World) -> Metrics {
+    let reply = client::send(world.envoy.admin, request("GET", "/stats/prometheus", &[], "")).await;
+    Metrics::parse(&String::from_utf8(reply.body()).unwrap())
 }
 
-/// `name{label="value",…} number`
-fn read(line: &str) -> (String, BTreeMap<String, String>, f64) {
-    let (series, value) = line.rsplit_once(' ').unwrap();
-    let (name, labels) = series.split_once('{').unwrap_or_else(|| panic!("no labels: {line}"));
-    let labels = labels.trim_end_matches('}').split("\",").filter(|label| !label.is_empty());
-    let labels = labels.map(|label| label.trim_end_matches('"').split_once("=\"").unwrap());
-    (
-        name.to_owned(),
-        labels.map(|(label, value)| (label.to_owned(), value.to_owned())).collect(),
-        value.parse().unwrap(),
-    )
+/// Waits until as many requests have been counted: clients see the end of an answer before it is.
+async fn after(world: &World, requests: u64) -> Metrics {
+    let began = Instant::now();
+    loop {
+        let metrics = metrics(world).await;
+        let counted = metrics.sum("dragoman_requests_total", &[]);
+        if counted >= requests || began.elapsed() > Duration::from_secs(10) {
+            assert_eq!(counted, requests, "requests are counted once: {metrics:#?}");
+            return metrics;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 const GPT: &str = "org.x/gpt-6.1:8b@lane";
@@ -141,7 +113,7 @@ async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
     });
     let replies: Vec<Reply> = together(rounds).await.into_iter().flatten().collect();
     let rounds = ROUNDS as u64;
-    let metrics = Metrics::after(&world, replies.len() as u64 + rounds).await;
+    let metrics = after(&world, replies.len() as u64 + rounds).await;
     let requests = |outcome: &str| metrics.sum("dragoman_requests_total", &[("outcome", outcome)]);
 
     let answered: Vec<&Reply> =
@@ -214,7 +186,7 @@ async fn histograms_and_gauges_are_there_with_their_buckets() {
     let began = Instant::now();
     loop {
         // Envoy merges the histograms of its workers every five seconds.
-        let metrics = Metrics::read(&world).await;
+        let metrics = metrics(&world).await;
         let named = |name: &str| metrics.sum(name, &[("model", GPT)]);
         let first_tokens = named("gen_ai_server_time_to_first_token_milliseconds_count");
         let usage =
@@ -289,7 +261,7 @@ async fn pages_tell_how_the_gateway_is_without_a_key_where_there_are_keys() {
 #[tokio::test]
 async fn quality_is_judged_as_the_answer_passes() {
     let world = shared();
-    let before = Metrics::read(&world).await;
+    let earlier = metrics(&world).await;
     let tool = json!({"type": "function", "function": {"name": "look", "parameters":
         {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}}});
     for stream in [false, true] {
@@ -304,13 +276,13 @@ async fn quality_is_judged_as_the_answer_passes() {
         assert_eq!(world.ask(&object).await.status, 200);
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let after = Metrics::read(&world).await;
+    let later = metrics(&world).await;
     let more = |fact: &str, model: &str| {
         let labels = [("fact", fact), ("model", model)];
-        after.sum("dragoman_quality_total", &labels) - before.sum("dragoman_quality_total", &labels)
+        later.sum("dragoman_quality_total", &labels) - earlier.sum("dragoman_quality_total", &labels)
     };
     for model in ["openai", "anthropic"] {
-        assert!(more("good_call", model) >= 2 && more("refused", model) >= 2, "{model} {after:#?}");
+        assert!(more("good_call", model) >= 2 && more("refused", model) >= 2, "{model} {later:#?}");
     }
-    assert!(more("valid_json", "openai") >= 2, "{after:#?}");
+    assert!(more("valid_json", "openai") >= 2, "{later:#?}");
 }

@@ -29,10 +29,14 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use client::{Connection, Reply, post};
-use load::{Dice, End, PACE_MS, Question};
+use load::{Dice, End, PACE_MS, PROVIDERS, Question};
 use memory::{BOUNDS, Growth, Sample, resident};
+use support::metrics::Metrics;
 
 const STREAMS: u64 = 500;
+/// With outages: short answers, a few hundred a second.
+const SHORT_STREAMS: u64 = 150;
+const SHORT_PACE_MS: u64 = 20;
 /// However fast the answers come.
 const MOST_REQUESTS: u64 = 1_000_000;
 /// The longest that any request may take: a first token that never comes (8 s) twice, and the longest answer.
@@ -49,6 +53,10 @@ struct Tally {
     open: AtomicU64,
     ended: AtomicU64,
     attempts: AtomicU64,
+    /// Of whole answers: how many, and the tokens that clients were told of.
+    answered: AtomicU64,
+    input: AtomicU64,
+    output: AtomicU64,
     hung: AtomicU64,
     by_end: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     wrong: Mutex<Vec<String>>,
@@ -66,31 +74,41 @@ impl Drop for Process {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let seconds = std::env::args().nth(1).map_or(Ok(180), |text| text.parse::<u64>());
-    let Ok(seconds @ 20..=3600) = seconds else {
-        println!("usage: soak [SECONDS], 20 to 3600");
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let named = arguments.len();
+    arguments.retain(|argument| argument != "--outages");
+    let outages = arguments.len() < named;
+    let seconds = arguments.first().map_or(Ok(180), |text| text.parse::<u64>());
+    let (Ok(seconds @ 20..=3600), 0..=1) = (seconds, arguments.len()) else {
+        println!("usage: soak [--outages] [SECONDS], 20 to 3600");
         return ExitCode::from(2);
     };
+    let streams = if outages { SHORT_STREAMS } else { STREAMS };
     let directory = Path::new("target/soak");
     let _ = std::fs::remove_dir_all(directory);
     std::fs::create_dir_all(directory).unwrap();
-    let (fakes, said) = start_fakes();
+    let (fakes, said) = start_fakes(if outages { SHORT_PACE_MS } else { PACE_MS });
     let (mut envoy, address, admin) = start_envoy(directory, &said).await;
 
     let tally = Arc::new(Tally::default());
     let began = Instant::now();
     let until = began + Duration::from_secs(seconds);
-    println!("{STREAMS} streams for {seconds} s at {address}, Envoy is process {}", envoy.0.id());
+    println!("{streams} streams for {seconds} s at {address}, Envoy is process {}", envoy.0.id());
     let workers: Vec<_> =
-        (0..STREAMS).map(|worker| tokio::spawn(work(worker, address, until, Arc::clone(&tally)))).collect();
+        (0..streams).map(|worker| tokio::spawn(work(worker, address, until, outages, Arc::clone(&tally)))).collect();
+    let control: SocketAddr = said["control"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
+    if outages {
+        tokio::spawn(come_and_go(control, until));
+    }
     let (samples, least_open) = watch(envoy.0.id(), admin, began, until, &tally).await;
     for worker in workers {
         if let Err(failed) = worker.await {
             tally.wrong.lock().unwrap().push(format!("the load itself failed: {failed}"));
         }
     }
-    let control = said["control"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
     let (seen, left_open) = providers(control).await;
+    let served = client::send(control, client::request("GET", "/counts", &[], "")).await.json();
+    let metrics = metrics(admin).await;
     let ended = envoy.0.try_wait().unwrap();
     let reloads = reloads(admin).await;
     drop((envoy, fakes));
@@ -98,8 +116,9 @@ async fn main() -> ExitCode {
     let log = std::fs::read_to_string(directory.join("envoy.log")).unwrap_or_default();
     let crashes = log.lines().filter(|line| CRASHES.iter().any(|word| line.contains(word))).count();
     let mut verdict = Verdict::default();
-    verdict.table(&tally, least_open);
+    verdict.table(&tally, least_open, streams);
     verdict.providers(&tally, seen, left_open);
+    verdict.counts(&tally, &metrics, &served);
     verdict.must("Envoy has ended", u64::from(ended.is_some()));
     verdict.must("crashes in Envoy's log", crashes as u64);
     verdict.must("wasm VMs that were made anew", reloads);
@@ -112,7 +131,7 @@ async fn main() -> ExitCode {
 }
 
 /// One client: a request after the other, mostly over the same connection.
-async fn work(worker: u64, address: SocketAddr, until: Instant, tally: Arc<Tally>) {
+async fn work(worker: u64, address: SocketAddr, until: Instant, outages: bool, tally: Arc<Tally>) {
     // Not all in the same instant, which no machine sees.
     sleep(Duration::from_millis(worker * 4)).await;
     let mut connection = None;
@@ -121,7 +140,7 @@ async fn work(worker: u64, address: SocketAddr, until: Instant, tally: Arc<Tally
         if number >= MOST_REQUESTS {
             break;
         }
-        let question = Question::number(number);
+        let question = Question::number(number, outages);
         if Dice(!number).one_in(10) {
             connection = None;
         }
@@ -144,7 +163,9 @@ async fn work(worker: u64, address: SocketAddr, until: Instant, tally: Arc<Tally
                 if reply.broken.is_some() {
                     connection = None;
                 }
-                let problem = question.judge(&reply).err();
+                tally.count(&question, &reply);
+                let judged = if outages { question.judge_loosely(&reply) } else { question.judge(&reply) };
+                let problem = judged.err();
                 problem.map(|problem| format!("{problem}: {} {:?} {:?}", reply.status, reply.headers, reply.broken))
             }
         };
@@ -238,6 +259,41 @@ async fn reloads(admin: SocketAddr) -> u64 {
     counts.iter().sum()
 }
 
+async fn metrics(admin: SocketAddr) -> Metrics {
+    let reply = client::send(admin, client::request("GET", "/stats/prometheus", &[], "")).await;
+    Metrics::parse(&String::from_utf8_lossy(&reply.body()))
+}
+
+/// One provider after the other is away for some seconds, and back for some.
+async fn come_and_go(control: SocketAddr, until: Instant) {
+    const FAULTS: [&str; 4] = ["status=503", "reset", "status=429&retry_after=1", "html"];
+    let mut turn = 0;
+    while Instant::now() < until {
+        sleep(Duration::from_secs(4)).await;
+        let path = format!("/faults/{}", PROVIDERS[turn % PROVIDERS.len()]);
+        let fault = FAULTS[turn % FAULTS.len()];
+        client::send(control, client::request("PUT", &path, &[], fault)).await;
+        sleep(Duration::from_secs(3)).await;
+        client::send(control, client::request("DELETE", &path, &[], "")).await;
+        turn += 1;
+    }
+}
+
+impl Tally {
+    fn count(&self, question: &Question, reply: &Reply) {
+        // A stream that ends with an error is well-formed, too.
+        let is_whole = reply.status == 200 && reply.well_formed().is_ok() && (!question.stream || reply.is_done());
+        if !is_whole || matches!(question.end, End::Leaves { .. }) {
+            return;
+        }
+        let usage = reply.usage();
+        let tokens = |name: &str| usage[name].as_u64().expect("the usage was asked for");
+        self.answered.fetch_add(1, Relaxed);
+        self.input.fetch_add(tokens("prompt_tokens"), Relaxed);
+        self.output.fetch_add(tokens("completion_tokens"), Relaxed);
+    }
+}
+
 #[derive(Default)]
 struct Verdict {
     failed: bool,
@@ -250,7 +306,7 @@ impl Verdict {
         println!("{what:34} {count:>9}   must be 0");
     }
 
-    fn table(&mut self, tally: &Tally, least_open: u64) {
+    fn table(&mut self, tally: &Tally, least_open: u64, streams: u64) {
         let by_end = tally.by_end.lock().unwrap();
         println!("\n{:34} {:>9} {:>9} {:>9}", "requests", "stream", "JSON", "all");
         let mut ends: Vec<_> = by_end.keys().map(|(end, _)| *end).collect();
@@ -263,7 +319,7 @@ impl Verdict {
             println!("{end:34} {streams:>9} {jsons:>9} {:>9}", streams + jsons);
         }
         println!("{:34} {:>9}", "all", tally.ended.load(Relaxed));
-        println!("{:34} {least_open:>9}   of {STREAMS} clients", "fewest streams open at a sample");
+        println!("{:34} {least_open:>9}   of {streams} clients", "fewest streams open at a sample");
         self.must("wrong answers", tally.wrong.lock().unwrap().len() as u64);
         self.must("hung", tally.hung.load(Relaxed));
     }
@@ -277,6 +333,42 @@ impl Verdict {
         println!("{:34} {seen:>9}", "requests that providers have seen");
         self.must("too few or too many of them", told.saturating_sub(seen) + seen.saturating_sub(told + left));
         self.must("still open at the providers", left_open);
+    }
+
+    /// What the gateway has counted is what clients and providers saw. Of those who left only this is known:
+    /// at most one request each.
+    fn counts(&mut self, tally: &Tally, metrics: &Metrics, served: &Value) {
+        let by_end = tally.by_end.lock().unwrap();
+        let left: u64 = by_end.iter().filter(|((end, _), _)| end.starts_with("left")).map(|(_, n)| n).sum();
+        let stayed = |labels: &BTreeMap<String, String>| !labels["route"].starts_with("left:");
+        let has = |labels: &BTreeMap<String, String>, wanted: &[(&str, &str)]| {
+            wanted.iter().all(|(label, value)| labels[*label] == *value)
+        };
+        let of_stayed = |name: &str, wanted: &[(&str, &str)]| metrics.sum_of(name, |it| stayed(it) && has(it, wanted));
+        let sum = |what: &str| served.as_object().unwrap().values().filter_map(|it| it[what].as_u64()).sum::<u64>();
+        let reported = |kind| [("type", kind), ("counted", "reported")];
+        let seen = |count: &AtomicU64| count.load(Relaxed);
+        println!();
+        for (what, counted, truth) in [
+            ("requests", of_stayed("dragoman_requests_total", &[]), seen(&tally.ended) - left),
+            ("answered", of_stayed("dragoman_requests_total", &[("outcome", "answered")]), seen(&tally.answered)),
+            ("input tokens", of_stayed("dragoman_tokens_total", &reported("input")), seen(&tally.input)),
+            ("output tokens", of_stayed("dragoman_tokens_total", &reported("output")), seen(&tally.output)),
+            ("attempts that clients were told of", of_stayed("dragoman_attempts_total", &[]), seen(&tally.attempts)),
+        ] {
+            println!("{:34} {counted:>9}   of {truth}", format!("counted: {what}"));
+            self.must("  too few or too many", counted.abs_diff(truth));
+        }
+        // With those who left: the provider may have written the end of what nobody read, or never have seen
+        // what was about to be sent.
+        let all = |name: &str, wanted: &[(&str, &str)]| metrics.sum(name, wanted);
+        for (what, less, more) in [
+            ("answers served", all("dragoman_requests_total", &[("outcome", "answered")]), sum("answered")),
+            ("attempts made", sum("requests"), all("dragoman_attempts_total", &[])),
+        ] {
+            println!("{:34} {less:>9}   and {more}, with {left} who left", what);
+            self.must("  not between them", less.saturating_sub(more) + more.saturating_sub(less + left));
+        }
     }
 
     fn memory(&mut self, samples: &[Sample]) {
@@ -312,9 +404,9 @@ fn found(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run scripts/soak"))
 }
 
-fn start_fakes() -> (Process, Value) {
+fn start_fakes(pace_ms: u64) -> (Process, Value) {
     let mut process = Command::new(found("DRAGOMAN_FAKES"))
-        .args(["--stop-with-stdin", "--no-record", "--pace", &PACE_MS.to_string()])
+        .args(["--stop-with-stdin", "--no-record", "--pace", &pace_ms.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -5,6 +5,7 @@ pub mod canonical;
 pub mod folders;
 pub mod frames;
 pub mod golden;
+pub mod metrics;
 pub mod reader;
 
 /// Whether expected files are to be rewritten rather than compared.
