@@ -226,7 +226,7 @@ fn strings(piece: &[u8]) -> u64 {
         }
         total += match value {
             Value::Text => parts(text),
-            Value::Address if !text.starts_with(b"data:") => IMAGE * 64,
+            Value::Address if !text.is_empty() && !text.starts_with(b"data:") => IMAGE * 64,
             Value::Address | Value::Nothing => 0,
         };
     }
@@ -257,10 +257,10 @@ pub struct Count {
 impl Count {
     pub fn push(&mut self, text: &str) {
         if !text.is_empty() {
-            // Of a piece that is longer than any token by far, its beginning stands for the rest.
-            let head = text.as_bytes().get(..MOST).unwrap_or(text.as_bytes());
-            let counted = parts(head).saturating_mul(text.len() as u64) / head.len() as u64;
-            self.parts += counted.max(64);
+            // An answer that comes whole may be long, and is sampled as a prompt is.
+            let mut sample = Sample::default();
+            sample.add(text.as_bytes());
+            self.parts += sample.parts.max(64);
         }
     }
 
