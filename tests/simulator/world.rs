@@ -8,6 +8,7 @@ use std::time::Duration;
 use dragoman::config::registry::{Facts, Variant};
 use dragoman::error::{Class, UpstreamError};
 use dragoman::provider::Target;
+use dragoman::quality::Expected;
 use dragoman::route::health::{Budget, Health, Measured, Verdict};
 use dragoman::route::policy::{self, Known, Request};
 use dragoman::route::retry::{Next, Progress};
@@ -346,6 +347,8 @@ fn plan<'a>(order: impl Iterator<Item = &'a usize>, is_last_resort: bool, input_
         attempts: if is_last_resort { 1 } else { 4 },
         retry_after: 5_000,
         input_estimate,
+        conversation: 0,
+        expected: Expected::default(),
         candidates: order.map(candidate).collect(),
         explanation: None,
     }
