@@ -129,7 +129,7 @@ impl Model {
     }
 
     pub fn bucket(&self) -> Option<Bucket> {
-        (self.limit > 0).then(|| Bucket { limit: self.limit, level: self.limit as f64, at: 0 })
+        (self.limit > 0).then_some(Bucket { limit: self.limit, level: self.limit as f64, at: 0 })
     }
 }
 
