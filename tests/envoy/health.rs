@@ -1,8 +1,9 @@
 //! What workers share of a target's health: breakers, probes and rate limits, on two workers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::client::chat;
 use crate::world::{Document, Session, marker, own, shown, together};
