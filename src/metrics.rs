@@ -375,7 +375,7 @@ fn push_label(name: &mut String, label: &str, value: &str) {
 }
 
 /// What a request adds to, each exactly once: `count` is told the target, the metric and the amount.
-pub fn of_request(settled: &Settled<'_>, count: &mut dyn FnMut(&Target, Point, u64)) {
+pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Target, Point, u64)) {
     for (target, ended, _) in settled.attempts() {
         count(target, Point::Attempts(ended), 1);
     }

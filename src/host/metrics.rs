@@ -23,8 +23,10 @@ struct Series {
 
 #[derive(Default)]
 struct All {
-    /// By a hash of the scope; as many as the configuration has routes and targets.
-    series: BTreeMap<u64, Vec<Series>>,
+    /// As many as the configuration has routes and targets.
+    series: Vec<Series>,
+    /// Their places, by a hash of the scope.
+    places: BTreeMap<u64, Vec<usize>>,
 }
 
 thread_local! {
@@ -32,25 +34,29 @@ thread_local! {
 }
 
 impl All {
-    fn series(&mut self, names: &[&str]) -> Option<&mut Series> {
+    /// The place of a scope's series.
+    fn place(&mut self, names: &[&str]) -> usize {
         let hash = names.iter().fold(0, |hash, name| policy::hash(hash, name.as_bytes()));
-        let same = self.series.entry(hash).or_default();
-        let index = match same.iter().position(|series| series.names == names) {
-            Some(index) => index,
-            None => {
-                let names = names.iter().map(|name| (*name).to_owned()).collect();
-                same.push(Series { names, ids: BTreeMap::new() });
-                same.len() - 1
-            }
-        };
-        same.get_mut(index)
+        let places = self.places.entry(hash).or_default();
+        let is_known = |place: &usize| self.series.get(*place).is_some_and(|series| series.names == names);
+        if let Some(place) = places.iter().copied().find(is_known) {
+            return place;
+        }
+        let place = self.series.len();
+        places.push(place);
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        self.series.push(Series { names, ids: BTreeMap::new() });
+        place
     }
 
-    fn count(&mut self, names: &[&str], point: Point, amount: u64) {
-        let Some(series) = self.series(names) else { return };
+    fn count(&mut self, place: usize, point: Point, amount: u64) {
+        let Some(Series { names, ids }) = self.series.get_mut(place) else { return };
         let kind = point.family().kind;
-        let define = || abi::define_metric(kind, &point.name(names));
-        let Some(id) = *series.ids.entry(point).or_insert_with(define) else { return };
+        let define = || {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            abi::define_metric(kind, &point.name(&names))
+        };
+        let Some(id) = *ids.entry(point).or_insert_with(define) else { return };
         match kind {
             Kind::Counter => abi::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX)),
             Kind::Gauge | Kind::Histogram => abi::record_metric(id, amount),
@@ -62,15 +68,25 @@ impl All {
 pub fn request(settled: &Settled<'_>) {
     let Plan { route, version, .. } = settled.plan;
     ALL.with_borrow_mut(|all| {
-        metrics::of_request(settled, &mut |target: &Target, point, amount| {
-            all.count(&[route, version, &target.model, &target.provider], point, amount);
+        // Nearly all that is counted of a request is counted of one target.
+        let mut last: Option<(&Target, usize)> = None;
+        metrics::of_request(settled, &mut |target, point, amount| {
+            let place = match last {
+                Some((known, place)) if std::ptr::eq(known, target) => place,
+                _ => all.place(&[route, version, &target.model, &target.provider]),
+            };
+            last = Some((target, place));
+            all.count(place, point, amount);
         });
     });
 }
 
 /// Counts a request that has ended without a plan.
 pub fn refused(status: u16) {
-    ALL.with_borrow_mut(|all| all.count(&[], Point::Refused(status), 1));
+    ALL.with_borrow_mut(|all| {
+        let place = all.place(&[]);
+        all.count(place, Point::Refused(status), 1);
+    });
 }
 
 /// Shows the health of every model.
@@ -78,8 +94,9 @@ pub fn health(config: &Config, now: Duration) {
     ALL.with_borrow_mut(|all| {
         for model in &config.models {
             let provider = config.providers.get(model.provider).map_or("", |provider| &provider.name);
+            let place = all.place(&[&model.name, provider]);
             for (point, value) in metrics::of_health(&shared::health(&model.name, now), now) {
-                all.count(&[&model.name, provider], point, value);
+                all.count(place, point, value);
             }
         }
     });
