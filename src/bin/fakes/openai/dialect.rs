@@ -46,6 +46,8 @@ pub struct Dialect {
     pub assistant_parts: &'static [&'static str],
     /// Media may be strings where OpenAI has objects.
     pub bare_media: bool,
+    /// The data of an image comes without `data:` in front, and OpenAI's form is refused.
+    pub bare_images: bool,
     pub temperature: (f64, f64),
     pub most_stops: usize,
     pub most_choices: i64,
@@ -183,6 +185,7 @@ pub const OPENAI: Dialect = Dialect {
     user_parts: &["text", "image_url", "input_audio", "file"],
     assistant_parts: &["text", "refusal"],
     bare_media: false,
+    bare_images: false,
     temperature: (0.0, 2.0),
     most_stops: 4,
     // OpenAI answers more, but what a test wants with more choices is a mistake.

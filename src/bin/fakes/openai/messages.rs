@@ -314,7 +314,10 @@ fn user_part(dialect: &Dialect, part: &Value) -> Checked<String> {
         ("image_url", _) => {
             let image = object(media, &["url", "detail"])?;
             nullable(image, "detail", |detail| choice(detail, &["auto", "low", "high", "original"]))?;
-            required(image, "url", image_url)
+            required(image, "url", |url| match string(url)? {
+                data if dialect.bare_images && !data.starts_with("https://") => base64(data),
+                _ => image_url(url),
+            })
         }
         ("input_audio", _) if dialect.bare_media => string(media).map(drop),
         ("input_audio", _) => {

@@ -13,6 +13,7 @@ mod messages;
 mod mistral;
 mod moonshot;
 mod openrouter;
+mod others;
 mod qwen;
 mod request;
 mod watsonx;
@@ -27,6 +28,10 @@ pub use self::groq::GROQ;
 pub use self::mistral::MISTRAL;
 pub use self::moonshot::MOONSHOT;
 pub use self::openrouter::OPENROUTER;
+pub use self::others::{
+    ANY, CEREBRAS, FIREWORKS, LITELLM, LLAMACPP, NVIDIA, OLLAMA, PERPLEXITY, PORTKEY, SGLANG, TOGETHER, TOKENMIX, VLLM,
+    XAI, XIDAO, ZHIPU,
+};
 pub use self::qwen::QWEN;
 pub use self::watsonx::WATSONX;
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
@@ -110,7 +115,12 @@ impl Fake for Compatible {
     }
 
     fn lacks(&self) -> &'static [&'static str] {
-        if self.0.user_parts.contains(&"image_url") { &[] } else { &["images", "image_urls"] }
+        match (self.0.user_parts.contains(&"image_url"), self.0.tool_types.is_empty()) {
+            (true, false) => &[],
+            (true, true) => &["tools"],
+            (false, false) => &["images", "image_urls"],
+            (false, true) => &["images", "image_urls", "tools"],
+        }
     }
 
     fn default_key(&self) -> &'static str {
