@@ -16,6 +16,7 @@ use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::provider::Target;
 use crate::record::{Outcome, Settled, Times};
+use crate::route::health::Verdict;
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, policy};
 use abi::{Buffer, Map};
 
@@ -117,10 +118,12 @@ impl Stage {
         let now = self.began;
         let seed = policy::hash(u64::from(self.context), &now.as_nanos().to_le_bytes());
         let moment = Moment { now, seed, health: &|model| shared::health(model, now) };
-        let plan = endpoint
-            .parse(body)
-            .map_err(|rejection: Rejection| rejection.reply())
-            .and_then(|chat| router.decide(&chat, endpoint.path(), wishes, &moment));
+        let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
+            let decided = router.decide(&chat, endpoint.path(), wishes, &moment)?;
+            // A probe that another request has become meanwhile is none: what is known now decides.
+            let lost = matches!(&decided, Answered::Planned(plan) if !may_begin(plan, now));
+            if lost { router.decide(&chat, endpoint.path(), wishes, &moment) } else { Ok(decided) }
+        });
         match plan {
             Ok(Answered::Explained(explanation)) => self.reply(Reply::ok(explanation.to_json())),
             Ok(Answered::Planned(plan)) => {
@@ -161,6 +164,16 @@ impl Stage {
         self.phase = if reply.refuses { Phase::Replied } else { Phase::Served };
         abi::reply(reply.status, &reply.headers, &reply.body);
         Action::Pause
+    }
+}
+
+/// Whether the first target is well, or this request is the one that may find out.
+fn may_begin(plan: &Plan, now: Duration) -> bool {
+    let Some(first) = plan.candidates.first() else { return true };
+    let model = &first.target.model;
+    match shared::health(model, now).verdict(now, plan.input_estimate) {
+        Verdict::Probe => shared::update(model, now, |health| health.probe(now)),
+        _ => true,
     }
 }
 

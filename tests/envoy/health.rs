@@ -98,9 +98,10 @@ async fn while_a_provider_flaps_every_request_is_answered_and_probes_are_rare() 
             asked += 1;
         }
         if flap % 2 == 0 {
-            // Five to open it the first time, then a probe an interval: 0.5, 1, 2 seconds and longer.
+            // Five to open it the first time, whatever the other worker sends in the 50 ms until it knows, and a
+            // probe an interval: 0.5, 1, 2 seconds and longer.
             let probes = received(&world).await - before;
-            assert!(probes <= 9, "{probes} requests to a provider that was down for two seconds");
+            assert!(probes <= 20, "{probes} requests to a provider that was down for two seconds");
         }
     }
     assert!(asked > 100, "{asked}");
