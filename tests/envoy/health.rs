@@ -43,6 +43,8 @@ async fn a_breaker_opens_for_all_workers_lets_one_probe_through_and_closes() {
     for _ in 0..5 {
         assert_eq!(ask(&world).await, (2, "second".to_owned()));
     }
+    // What one worker finds out, the other knows 50 ms later.
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let before = received(&world).await;
     // Half a second at least, on both workers: many connections reach both.
     let tasks = (0..40).map(|_| {
@@ -112,6 +114,7 @@ async fn a_target_that_is_rate_limited_is_left_alone_until_it_said() {
     let world = world("limited");
     world.control("PUT", "/faults/openai", "status=429&retry_after=60").await;
     assert_eq!(ask(&world).await, (2, "second".to_owned()));
+    tokio::time::sleep(Duration::from_millis(100)).await;
     let before = received(&world).await;
     for _ in 0..10 {
         assert_eq!(ask(&world).await, (1, "second".to_owned()));
@@ -132,6 +135,8 @@ async fn when_everybody_is_down_the_one_that_is_back_first_is_tried() {
         if reply.attempts() == 1 {
             return;
         }
+        // What one worker finds out, the other knows 50 ms later.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("targets that are known to be down are asked one after the other");
 }
