@@ -16,9 +16,12 @@ use crate::route::health::Verdict;
 use crate::route::retry::Next;
 use abi::{Buffer, Map};
 
-/// Envoy's timers count from the time at which its event loop woke up, so that they end some milliseconds
-/// early by our clock.
-const EARLY: Duration = Duration::from_millis(50);
+/// Envoy's timers end early by our clock: they count from the time at which its event loop woke up, and a try
+/// is ours only once its turn has come, on a busy worker some way into its time. What ends as near to its limit
+/// as this has been cut by it.
+fn early(limit: u64) -> Duration {
+    Duration::from_millis(50 + limit / 16)
+}
 
 /// Below this share of its limits, what each request takes of a target's is told to all workers at once;
 /// above it the next answer's headers tell soon enough.
@@ -224,7 +227,7 @@ impl Context for Stage {
     fn on_done(&mut self) -> bool {
         if let Some(live) = self.live.as_ref().filter(|_| !self.settled) {
             let limit = live.plan.try_limit;
-            let elapsed = abi::now().saturating_sub(self.began) + EARLY;
+            let elapsed = abi::now().saturating_sub(self.began) + early(limit);
             self.note(if elapsed.as_millis() >= limit.into() { silent(limit) } else { unreachable() });
         }
         true
