@@ -62,10 +62,30 @@ build_module() {
     find_wasm_toolchain
     "${wasm_cargo[@]}" rustc ${wasm_flags[@]+"${wasm_flags[@]}"} --release --target "$WASM" \
         --target-dir "$wasm_target_dir" --lib --crate-type cdylib --features host
+    shrink "$wasm_target_dir/$WASM/release/dragoman.wasm"
+}
+
+# $MODULE of what the compiler made: a tenth smaller by Binaryen, or, where that cannot be had, as it is.
+shrink() {
+    local built="$1" from optimizer=none
+    command -v wasm-opt >/dev/null || (debian binaryen) || say "building without wasm-opt: the module will be larger"
+    ! command -v wasm-opt >/dev/null || optimizer=$(wasm-opt --version)
+    from="$(cksum <"$built") $optimizer"
+    if [ -e "$MODULE" ] && [ "$(cat "$MODULE.from" 2>/dev/null)" = "$from" ]; then
+        return
+    fi
     mkdir -p target
+    if [ "$optimizer" = none ]; then
+        cp "$built" "$MODULE.new"
+    else
+        # What rustc writes for this target; Envoy's V8 has all of it.
+        wasm-opt -O3 --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
+            --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
+            --strip-debug --strip-producers "$built" -o "$MODULE.new"
+    fi
     # By rename: an Envoy that has mapped the old one keeps it.
-    cp "$wasm_target_dir/$WASM/release/dragoman.wasm" "$MODULE.new"
     mv "$MODULE.new" "$MODULE"
+    echo "$from" >"$MODULE.from"
 }
 
 # target/dragoman and target/dragoman-fakes.

@@ -9,16 +9,200 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-pub use serde_json::value::RawValue;
+use serde::de::{Deserialize, Deserializer, Visitor};
+
+/// A value as it was written: valid JSON, without space around it.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct RawValue(str);
+
+impl RawValue {
+    fn new(json: &str) -> &Self {
+        // SAFETY: it is a `str` and nothing else.
+        unsafe { &*(std::ptr::from_ref(json) as *const RawValue) }
+    }
+
+    pub fn get(&self) -> &str {
+        &self.0
+    }
+
+    /// The first value under this key, if it is an object.
+    pub fn field(&self, key: &str) -> Option<&RawValue> {
+        self.pairs().find(|(name, _)| name.is(key)).map(|(_, value)| value)
+    }
+
+    /// The elements of an array; of anything else none.
+    pub fn elements(&self) -> Elements<'_> {
+        Elements(Walk::inside(self, b'['))
+    }
+
+    /// The pairs of an object, each with its key as it was written; of anything else none.
+    pub fn pairs(&self) -> Pairs<'_> {
+        Pairs(Walk::inside(self, b'{'))
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for &'a RawValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&serde_json::value::RawValue>::deserialize(deserializer).map(|value| RawValue::new(value.get()))
+    }
+}
+
+/// Why a text is not what is wanted.
+#[derive(Debug)]
+pub enum Error {
+    Syntax(serde_json::Error),
+    NotUtf8(std::str::Utf8Error),
+    NotAnObject,
+    /// A key that is read stands there twice. Readers differ in which of the two they believe.
+    Repeated(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Syntax(error) => error.fmt(f),
+            Error::NotUtf8(error) => error.fmt(f),
+            Error::NotAnObject => f.write_str("it is not a JSON object"),
+            Error::Repeated(key) => write!(f, "`{key}` stands there twice"),
+        }
+    }
+}
+
+/// The value of a whole text. All that lies in it is valid with it, and is read without being checked again.
+pub fn parse(text: &[u8]) -> Result<&RawValue, Error> {
+    parse_str(std::str::from_utf8(text).map_err(Error::NotUtf8)?)
+}
+
+pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
+    serde_json::from_str(text).map_err(Error::Syntax)
+}
+
+/// A place in a valid text. On any other it ends early, and does no harm.
+#[derive(Clone)]
+struct Walk<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// Behind the bracket, if the value begins with it, or at its end.
+    fn inside(value: &'a RawValue, bracket: u8) -> Self {
+        let text = value.get();
+        let is_inside = text.as_bytes().first() == Some(&bracket);
+        Walk { text, at: if is_inside { 1 } else { text.len() } }
+    }
+
+    /// To the next value or key, or to the bracket that closes.
+    fn skip_between(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b':') {
+                return Some(byte);
+            }
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self) -> Option<&'a RawValue> {
+        let first = self.skip_between()?;
+        if matches!(first, b'}' | b']') {
+            return None;
+        }
+        let end = value_end(self.text.as_bytes(), self.at);
+        let value = self.text.get(self.at..end).map(RawValue::new);
+        self.at = end;
+        value
+    }
+}
+
+/// Where the value ends that begins at `at`, in valid JSON.
+fn value_end(json: &[u8], mut at: usize) -> usize {
+    let mut depth = 0usize;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at = string_end(json, at),
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+                continue;
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                at += 1;
+            }
+            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
+                at += 1;
+                continue;
+            }
+            _ => {
+                let is_word = |byte: &u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+                at += json.get(at..).unwrap_or_default().iter().take_while(|byte| is_word(byte)).count();
+            }
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// Where the string ends whose first quote is at `at`.
+fn string_end(json: &[u8], at: usize) -> usize {
+    // Keys and words are over before a search for the quote would have begun.
+    const SHORT: usize = 16;
+    let mut at = at + 1;
+    loop {
+        let rest = json.get(at..).unwrap_or_default();
+        let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\');
+        let near = rest.iter().take(SHORT).position(is_mark);
+        let found = near.or_else(|| Some(SHORT + memchr::memchr2(b'"', b'\\', rest.get(SHORT..)?)?));
+        match found {
+            None => return json.len(),
+            Some(mark) if rest.get(mark) == Some(&b'"') => return at + mark + 1,
+            Some(mark) => at += mark + 2,
+        }
+    }
+}
+
+pub struct Elements<'a>(Walk<'a>);
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a RawValue;
+
+    fn next(&mut self) -> Option<&'a RawValue> {
+        self.0.take()
+    }
+}
+
+pub struct Pairs<'a>(Walk<'a>);
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (Str<'a>, &'a RawValue);
+
+    fn next(&mut self) -> Option<(Str<'a>, &'a RawValue)> {
+        let key = self.0.take()?;
+        Some((Str(key.get()), self.0.take()?))
+    }
+}
 
 /// An object as it was written: keys in order, values as slices of the text.
 #[derive(Debug, Default)]
 pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
-    pub fn parse(text: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(text)
+    pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
+        Object::of(parse(text)?).ok_or(Error::NotAnObject)
+    }
+
+    /// The value, if it is an object.
+    pub fn of(value: &'a RawValue) -> Option<Self> {
+        if type_of(value) != Type::Object {
+            return None;
+        }
+        let mut pairs = Vec::with_capacity(16);
+        pairs.extend(value.pairs().map(|(key, value)| (key.decode(), value)));
+        Some(Object(pairs))
     }
 
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
@@ -59,66 +243,9 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                let mut pairs = Vec::with_capacity(16);
-                while let Some(Key(key)) = map.next_key()? {
-                    pairs.push((key, map.next_value()?));
-                }
-                Ok(Object(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(Pairs)
-    }
-}
-
-/// A key, borrowed unless it contains escapes (`Cow` alone always copies in serde).
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(Text)
-    }
-}
-
-/// Keeps a value's text, `null` included, where a plain `Option<&RawValue>` would forget it.
-/// For `#[serde(default, borrow, deserialize_with = "json::present")]`.
-pub fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 /// Whether the whole text is one JSON value.
 pub fn is_valid(text: &[u8]) -> bool {
-    serde_json::from_slice::<IgnoredAny>(text).is_ok()
+    parse(text).is_ok()
 }
 
 /// What a raw value is, told by its first byte (a [`RawValue`] is valid and has no leading space).
@@ -145,7 +272,7 @@ pub fn type_of(value: &RawValue) -> Type {
 
 /// The elements of an array, or nothing if the value is no array.
 pub fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(value.get()).ok()
+    (type_of(value) == Type::Array).then(|| value.elements().collect())
 }
 
 /// A number as a count: providers also write them as floats, now and then negative.
@@ -167,6 +294,11 @@ impl<'a> Str<'a> {
         (type_of(value) == Type::String).then(|| Str(value.get()))
     }
 
+    /// A text that is one JSON string.
+    pub fn parse(json: &'a str) -> Option<Self> {
+        Str::new(parse_str(json).ok()?)
+    }
+
     pub fn is_empty(self) -> bool {
         self.0.len() <= 2
     }
@@ -181,10 +313,22 @@ impl<'a> Str<'a> {
         self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default()
     }
 
+    /// Whether it stands for this text.
+    pub fn is(self, text: &str) -> bool {
+        let escaped = self.escaped();
+        // Escapes only make it longer.
+        escaped == text || (escaped.len() > text.len() && !self.is_plain() && self.decode() == text)
+    }
+
+    /// Whether it has no escapes.
+    pub fn is_plain(self) -> bool {
+        !self.0.contains('\\')
+    }
+
     /// The text it stands for. Lone surrogates, which Rust cannot hold, become U+FFFD.
     pub fn decode(self) -> Cow<'a, str> {
         let escaped = self.escaped();
-        if !escaped.contains('\\') {
+        if self.is_plain() {
             return Cow::Borrowed(escaped);
         }
         match serde_json::from_str::<String>(self.0) {
@@ -221,10 +365,10 @@ fn decode_with_lone_surrogates(raw: &str) -> String {
 }
 
 /// Replacements in a text that otherwise stays as it is, in ascending order of place.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Edits(Vec<Edit>);
 
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 struct Edit {
     start: usize,
     end: usize,
@@ -512,7 +656,7 @@ mod tests {
 
     #[test]
     fn strings_decode_with_and_without_escapes() {
-        let raw = |text: &'static str| serde_json::from_str::<&RawValue>(text).unwrap();
+        let raw = |text: &'static str| parse_str(text).unwrap();
         assert_eq!(Str::new(raw(r#""plain é""#)).unwrap().decode(), "plain é");
         assert_eq!(Str::new(raw(r#""a\nb\ud83d\ude00""#)).unwrap().decode(), "a\nb😀");
         assert!(Str::new(raw(r#""x\ud83dy""#)).unwrap().decode().starts_with('x'));

@@ -4,11 +4,9 @@
 //! It reads along as the answer passes, keeps nothing of it, and costs nothing where there is nothing to
 //! judge: text that is not to be JSON is not looked at. Of several choices the first is judged.
 
-use std::borrow::Cow;
 use std::hash::Hasher;
 
 use fnv::FnvHasher;
-use serde::Deserialize;
 
 use crate::chat::request::ResponseFormat;
 use crate::chat::{Arguments, ChatRequest, FinishReason};
@@ -47,30 +45,16 @@ impl Expected {
 
     /// The hashes of the keys that a tool's arguments must have, as far as that is told.
     fn required(&self, name: u64) -> Vec<u64> {
-        #[derive(Deserialize)]
-        struct Tool<'a> {
-            #[serde(borrow)]
-            function: Function<'a>,
-        }
-        #[derive(Deserialize)]
-        struct Function<'a> {
-            #[serde(borrow)]
-            name: Cow<'a, str>,
-            #[serde(borrow, default)]
-            parameters: Parameters<'a>,
-        }
-        #[derive(Default, Deserialize)]
-        struct Parameters<'a> {
-            #[serde(borrow, default)]
-            required: Vec<Cow<'a, str>>,
-        }
-
-        let list = self.tools.as_deref().and_then(|tools| serde_json::from_str::<&RawValue>(tools).ok());
-        let tools = list.and_then(json::elements).unwrap_or_default();
-        let mut tools = tools.into_iter().filter_map(|tool| serde_json::from_str::<Tool<'_>>(tool.get()).ok());
-        let called = tools.find(|tool| hash(tool.function.name.as_bytes()) == name);
-        let required = called.map(|tool| tool.function.parameters.required).unwrap_or_default();
-        required.iter().map(|key| hash(key.as_bytes())).collect()
+        let hash = |text: &RawValue| Str::new(text).map(|text| hash(text.decode().as_bytes()));
+        let Some(tools) = self.tools.as_deref().and_then(|tools| json::parse_str(tools).ok()) else {
+            return Vec::new();
+        };
+        let called = tools
+            .elements()
+            .filter_map(|tool| tool.field("function"))
+            .find(|function| function.field("name").and_then(hash) == Some(name));
+        let required = called.and_then(|function| function.field("parameters")?.field("required"));
+        required.into_iter().flat_map(RawValue::elements).filter_map(hash).collect()
     }
 }
 
@@ -476,10 +460,6 @@ mod tests {
         Expected::of(&ChatRequest::parse(body.as_bytes()).unwrap())
     }
 
-    fn text(text: &str) -> Box<RawValue> {
-        RawValue::from_string(json::escape(text)).unwrap()
-    }
-
     #[test]
     fn tool_arguments_have_to_parse_and_to_have_what_is_required() {
         let tools = r#","tools":[{"type":"function","function":{"name":"other"}},
@@ -497,9 +477,9 @@ mod tests {
         ] {
             let expected = expected(tools);
             let mut judge = expected.judge();
-            let (name, said) = (text(name), text(arguments));
-            judge.call(0, Str::new(&name).unwrap());
-            judge.arguments(0, Arguments::Text(Str::new(&said).unwrap()));
+            let (name, said) = (json::escape(name), json::escape(arguments));
+            judge.call(0, Str::parse(&name).unwrap());
+            judge.arguments(0, Arguments::Text(Str::parse(&said).unwrap()));
             let quality = judge.quality(Some(FinishReason::ToolCalls), &expected);
             assert_eq!((quality.good_calls, quality.bad_calls), (good.into(), (!good).into()), "{arguments}");
             assert!(!quality.empty && !quality.refused);
@@ -512,9 +492,9 @@ mod tests {
         let json = expected(r#","response_format":{"type":"json_object"}"#);
         let judged = |expected: &Expected, said: &str, refusal: &str| {
             let mut judge = expected.judge();
-            let (said, refusal) = (text(said), text(refusal));
-            judge.content(Str::new(&said).unwrap());
-            judge.refusal(Str::new(&refusal).unwrap());
+            let (said, refusal) = (json::escape(said), json::escape(refusal));
+            judge.content(Str::parse(&said).unwrap());
+            judge.refusal(Str::parse(&refusal).unwrap());
             let quality = judge.quality(Some(FinishReason::Stop), expected);
             (quality.json, quality.refused, quality.empty)
         };

@@ -13,9 +13,7 @@ pub use state::State;
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
-
-use crate::json::Str;
+use crate::json::{RawValue, Str};
 
 /// Why a choice ended. OpenAI's SDKs type it as a closed set: nothing else may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,33 +59,23 @@ impl FinishReason {
 
 /// Tokens, counted as OpenAI counts them: `input` includes `cached_input` and `cache_write`,
 /// `output` includes `reasoning`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     pub input: u64,
     pub output: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cached_input: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<u64>,
 }
 
 impl Usage {
     /// Whether `json` says this as OpenAI would: whole numbers, and their sum (quirk B27).
-    pub fn is_written_as(&self, json: &str) -> bool {
-        #[derive(Deserialize)]
-        struct Plain {
-            prompt_tokens: u64,
-            completion_tokens: u64,
-            total_tokens: u64,
-        }
-
-        serde_json::from_str::<Plain>(json).is_ok_and(|plain| {
-            let sum = plain.prompt_tokens.checked_add(plain.completion_tokens);
-            sum == Some(plain.total_tokens)
-                && (plain.prompt_tokens, plain.completion_tokens) == (self.input, self.output)
-        })
+    pub fn is_written_as(&self, json: &RawValue) -> bool {
+        let count = |name: &str| json.field(name)?.get().parse::<u64>().ok();
+        let sum = self.input.checked_add(self.output);
+        count("prompt_tokens") == Some(self.input)
+            && count("completion_tokens") == Some(self.output)
+            && sum.is_some_and(|sum| count("total_tokens") == Some(sum))
     }
 }
 
@@ -194,7 +182,7 @@ pub struct ChatChunk<'a> {
 pub struct Source<'a> {
     pub text: &'a str,
     /// The value of `usage`, a slice of `text`, where the key is there (often as `null`).
-    pub usage: Option<&'a str>,
+    pub usage: Option<&'a RawValue>,
     /// Whether the typed fields, `usage` apart, still say what `text` says.
     pub exact: bool,
 }

@@ -519,10 +519,7 @@ fn required_string<'a>(fields: &Object<'a>, at: &str, name: &str) -> Result<Str<
 }
 
 fn object_at<'a>(value: &'a RawValue, at: &str) -> Result<Object<'a>, Rejection> {
-    if json::type_of(value) != Type::Object {
-        return Err(wrong_type(at, "an object", value));
-    }
-    Object::parse(value.get().as_bytes()).map_err(|error| Rejection::invalid(at, format!("Invalid '{at}': {error}.")))
+    Object::of(value).ok_or_else(|| wrong_type(at, "an object", value))
 }
 
 fn wrong_type(at: &str, expected: &str, value: &RawValue) -> Rejection {
@@ -542,10 +539,10 @@ fn wrong_type(at: &str, expected: &str, value: &RawValue) -> Rejection {
     }
 }
 
-fn not_an_object(body: &[u8], error: &serde_json::Error) -> Rejection {
+fn not_an_object(body: &[u8], error: &json::Error) -> Rejection {
     let message = match body.trim_ascii().first() {
         None => "The request has no body; a JSON object is expected.".to_owned(),
-        Some(_) if error.is_data() => "The request body is not a JSON object.".to_owned(),
+        Some(_) if matches!(error, json::Error::NotAnObject) => "The request body is not a JSON object.".to_owned(),
         Some(_) => format!("The request body is not valid JSON: {error}."),
     };
     Rejection { status: 400, code: "invalid_json", param: None, message }

@@ -102,10 +102,10 @@ impl ChatStream {
         let mut edits = Edits::default();
         let Some(usage) = source.usage else { return Some(edits) };
         let text = source.text.as_bytes();
-        let value = json::span(text, usage)?;
+        let value = json::span(text, usage.get())?;
         if !self.include_usage {
             edits.replace(json::pair_span(text, "usage", value)?, "");
-        } else if usage != "null" {
+        } else if usage.get() != "null" {
             edits.replace(value, "null");
         }
         Some(edits)
@@ -168,7 +168,7 @@ impl ChatStream {
 }
 
 fn parse(value: &RawValue) -> Object<'_> {
-    Object::parse(value.get().as_bytes()).unwrap_or_default()
+    Object::of(value).unwrap_or_default()
 }
 
 /// What stands at its place in a list of the source.

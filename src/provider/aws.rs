@@ -1,13 +1,11 @@
 //! Errors of Bedrock's Runtime, whichever API is spoken to it: the exception is named by a header, by the body's `__type` or by a frame, and the body is
 //! `{"message":"…"}` (service model; quirk C10).
 
-use serde::Deserialize;
-
 use crate::error::{Class, UpstreamError};
-use crate::json::{self, RawValue};
+use crate::json::RawValue;
 use crate::provider::failure::{self, Said};
 use crate::provider::meaning::{self, Meaning};
-use crate::provider::tolerant;
+use crate::provider::tolerant::{self, wire};
 
 /// Reads an error answer, or an exception within a stream, whose status is 200. `exception`: its name where the body
 /// does not say it, with whatever stands around it.
@@ -77,13 +75,13 @@ fn bare(name: &str) -> String {
 }
 
 fn original_status(body: &[u8]) -> Option<u16> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(borrow, rename = "originalStatusCode")]
-        status: Option<&'a RawValue>,
+    wire! {
+        struct Wire<'a> {
+            status = "originalStatusCode": Option<&'a RawValue>,
+        }
     }
 
-    let wire: Wire<'_> = serde_json::from_slice(body).ok().filter(|_| json::is_valid(body))?;
+    let wire: Wire<'_> = tolerant::read(body).ok()?;
     wire.status.and_then(tolerant::count).and_then(|status| u16::try_from(status).ok())
 }
 

@@ -120,7 +120,6 @@ impl ToolNames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::RawValue;
 
     const RULE: Rule = Rule { punctuation: "_-", any_first: true, longest: usize::MAX };
 
@@ -143,7 +142,7 @@ mod tests {
     #[test]
     fn tools_keep_their_own_names_and_none_takes_anothers() {
         let texts = [r#""a.b""#, r#""a_b""#, r#""a\u002fb""#, r#""a.b""#];
-        let raw = texts.map(|text| serde_json::from_str::<&RawValue>(text).unwrap());
+        let raw = texts.map(|text| json::parse_str(text).unwrap());
         let names = raw.map(|raw| Str::new(raw).unwrap());
         let map = ToolNames::new(RULE, names.into_iter());
         assert_eq!(names.map(|name| map.sent(name)), [r#""a_b_2""#, r#""a_b""#, r#""a_b_3""#, r#""a_b_2""#]);

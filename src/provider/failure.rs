@@ -29,7 +29,7 @@ pub struct Said {
 /// says nothing but its status.
 pub fn said(status: u16, body: &[u8]) -> Said {
     let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body).trim_ascii();
-    let mut said = match serde_json::from_slice::<&RawValue>(body) {
+    let mut said = match json::parse(body) {
         Ok(report) if body.len() <= MAX_REPORT => read(report, MAX_DEPTH),
         _ => Said { message: Some(String::from_utf8_lossy(body).into_owned()), ..Said::default() },
     };
@@ -44,12 +44,12 @@ pub fn said(status: u16, body: &[u8]) -> Said {
 
 /// Whether JSON that is no answer is the report of an error.
 pub fn is_report(text: &[u8]) -> bool {
-    let Ok(value) = serde_json::from_slice::<&RawValue>(text) else { return false };
+    let Ok(value) = json::parse(text) else { return false };
     if text.len() > MAX_REPORT {
         return false;
     }
     let first = json::elements(value).and_then(|list| list.first().copied());
-    let Ok(fields) = Object::parse(first.unwrap_or(value).get().as_bytes()) else { return false };
+    let Some(fields) = Object::of(first.unwrap_or(value)) else { return false };
     let is = |key: &str, text: &str| fields.get(key).is_some_and(|value| value.get() == text);
     let has = |keys: &[&str]| keys.iter().any(|key| fields.get(key).is_some_and(is_something));
     has(&["error", "errors", "detail"])
@@ -74,7 +74,7 @@ fn read(value: &RawValue, depth: usize) -> Said {
         Type::String => Said { message: text(value), ..Said::default() },
         Type::Array => first(value).map(|first| read(first, depth)).unwrap_or_default(),
         Type::Object => {
-            let fields = Object::parse(value.get().as_bytes()).unwrap_or_default();
+            let fields = Object::of(value).unwrap_or_default();
             let get = |keys: &[&str]| keys.iter().find_map(|key| fields.get(key).filter(|value| is_something(value)));
             let inner = get(&["error"]).or_else(|| get(&["errors"])).map(|inner| read(inner, depth));
             let inner = inner.unwrap_or_default();
@@ -103,7 +103,7 @@ fn read(value: &RawValue, depth: usize) -> Said {
 /// FastAPI's list of what is wrong where (quirk C8).
 fn details(list: &RawValue) -> Option<String> {
     let told = json::elements(list)?.into_iter().filter_map(|item| {
-        let Ok(fields) = Object::parse(item.get().as_bytes()) else { return text(item) };
+        let Some(fields) = Object::of(item) else { return text(item) };
         let message = fields.get("msg").or_else(|| fields.get("message")).and_then(text)?;
         let place: Vec<String> = fields.get("loc").and_then(json::elements)?.into_iter().filter_map(word).collect();
         Some(format!("{}: {message}", place.join(".")))

@@ -98,7 +98,7 @@ pub enum FileSource<'a> {
 impl<'a> File<'a> {
     /// Reads a part of the type `file`; `at` is its place in the request.
     pub fn read(part: &'a RawValue, at: &str) -> Result<Self, Rejection> {
-        let object = |value: &'a RawValue| Object::parse(value.get().as_bytes()).ok();
+        let object = |value: &'a RawValue| Object::of(value);
         let file = object(part).and_then(|part| part.get("file")).and_then(object);
         let file = file.ok_or_else(|| Rejection::missing(&format!("{at}.file")))?;
         let text = |name: &str| match file.get(name) {

@@ -60,6 +60,8 @@ pub fn is_common(key: &str, value: &RawValue) -> bool {
 /// limit is 10 levels of objects (structured outputs, supported schemas); arrays and unions count here, too.
 const MAX_DEPTH: usize = 32;
 
+pub const NOT_AN_OBJECT: &str = "it is not an object";
+
 /// The schema as a provider takes it. `at` is its place in the client's request.
 pub fn reduce<'a>(schema: &'a RawValue, dialect: &Dialect, at: &str) -> Result<Cow<'a, str>, Rejection> {
     let mut reduced = Reduction { dialect, out: Writer::with_capacity(schema.get().len() + 64), changed: false };
@@ -86,7 +88,7 @@ impl Reduction<'_> {
         if depth == MAX_DEPTH {
             return Err(format!("the schema is nested more than {MAX_DEPTH} levels deep"));
         }
-        let fields = Object::parse(schema.get().as_bytes()).map_err(|error| error.to_string())?;
+        let fields = Object::of(schema).ok_or(NOT_AN_OBJECT)?;
         // There is room for one of them only.
         let has_any_of = fields.get("anyOf").is_some();
         let takes = self.dialect.takes;
@@ -145,7 +147,7 @@ impl Reduction<'_> {
     }
 
     fn schemas_by_name(&mut self, value: &RawValue, depth: usize) -> Result<(), String> {
-        let Ok(schemas) = Object::parse(value.get().as_bytes()) else {
+        let Some(schemas) = Object::of(value) else {
             self.out.raw(value.get());
             return Ok(());
         };
@@ -175,8 +177,8 @@ impl Reduction<'_> {
 /// A tool's parameters with the root type that some insist on, and otherwise as they are.
 pub fn of_parameters<'a>(parameters: Option<&'a RawValue>, at: &str) -> Result<Cow<'a, str>, Rejection> {
     let Some(parameters) = parameters else { return Ok(r#"{"type":"object","properties":{}}"#.into()) };
-    let fields = Object::parse(parameters.get().as_bytes())
-        .map_err(|error| Rejection::invalid(at, format!("Invalid '{at}': {error}.")))?;
+    let fields =
+        Object::of(parameters).ok_or_else(|| Rejection::invalid(at, format!("Invalid '{at}': {NOT_AN_OBJECT}.")))?;
     match fields.get("type").map(RawValue::get) {
         Some("\"object\"") => Ok(parameters.get().into()),
         Some(_) => Err(Rejection::invalid(format!("{at}.type"), "The parameters of a tool must be an object.")),

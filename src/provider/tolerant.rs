@@ -1,13 +1,10 @@
 //! Readers for JSON whose types cannot be relied on: a field of another type than expected costs that
-//! field, not everything around it. One pass, as with plain structs.
+//! field, not everything around it.
+//!
+//! What an API answers is declared by [`wire!`]: a struct of the fields that are read, each under its key.
+//! All of them are filled by one function, [`read_fields`], from a list of keys.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use crate::json::RawValue;
+use crate::json::{self, Error, RawValue, Type};
 
 /// More choices, calls or blocks than this in one list are no answer; what a provider can make us hold
 /// is bounded by it. The normalizer remembers as many calls.
@@ -15,6 +12,121 @@ const MAX_ITEMS: usize = 1024;
 
 /// Counts beyond this (2^53) are none: it is where JSON's numbers stop being whole.
 const MAX_COUNT: u64 = 1 << 53;
+
+/// Declares the fields of an object that are read: `name: Type`, or `name = "key": Type` where the key is
+/// not the name. Their types are those that have [`Field`].
+macro_rules! wire {
+    ($(
+        $(#[$attribute:meta])*
+        $access:vis struct $name:ident<'a> {
+            $($(#[$note:meta])* $field_access:vis $field:ident $(= $key:literal)?: $type:ty,)*
+        }
+    )*) => {$(
+        $(#[$attribute])*
+        $access struct $name<'a> {
+            $($(#[$note])* $field_access $field: $type,)*
+        }
+
+        impl<'a> $crate::provider::tolerant::Fields<'a> for $name<'a> {
+            const KEYS: &'static [$crate::provider::tolerant::Key] = &[$($crate::provider::tolerant::Key {
+                name: $crate::provider::tolerant::wire!(@key $field $($key)?),
+                keeps_null: <$type as $crate::provider::tolerant::Field<'a>>::KEEPS_NULL,
+            },)*];
+
+            fn of(object: &'a $crate::json::RawValue) -> Result<Self, $crate::json::Error> {
+                let [$($field,)*] = $crate::provider::tolerant::read_fields(object, Self::KEYS)?;
+                Ok($name { $($field: $crate::provider::tolerant::Field::of($field)?,)* })
+            }
+        }
+    )*};
+    (@key $field:ident $key:literal) => { $key };
+    (@key $field:ident) => { stringify!($field) };
+}
+pub(crate) use wire;
+
+/// An object of which some fields are read; see [`wire!`].
+pub trait Fields<'a>: Sized {
+    const KEYS: &'static [Key];
+
+    /// Of a value that is no object it is an error, as it is of one in which a key that is read stands twice.
+    fn of(object: &'a RawValue) -> Result<Self, Error>;
+}
+
+pub struct Key {
+    pub name: &'static str,
+    /// Whether a `null` is told apart from a key that is not there.
+    pub keeps_null: bool,
+}
+
+/// What a field is read as.
+pub trait Field<'a>: Sized {
+    const KEEPS_NULL: bool = false;
+
+    fn of(value: Option<&'a RawValue>) -> Result<Self, Error>;
+}
+
+/// Reads a whole text.
+pub fn read<'a, T: Fields<'a>>(text: &'a [u8]) -> Result<T, Error> {
+    T::of(json::parse(text)?)
+}
+
+pub fn read_str<'a, T: Fields<'a>>(text: &'a str) -> Result<T, Error> {
+    T::of(json::parse_str(text)?)
+}
+
+/// The values of these keys.
+pub fn read_fields<'a, const N: usize>(
+    object: &'a RawValue,
+    keys: &'static [Key],
+) -> Result<[Option<&'a RawValue>; N], Error> {
+    let mut values = [None; N];
+    fill(object, keys, &mut values)?;
+    Ok(values)
+}
+
+fn fill<'a>(object: &'a RawValue, keys: &'static [Key], values: &mut [Option<&'a RawValue>]) -> Result<(), Error> {
+    if json::type_of(object) != Type::Object {
+        return Err(Error::NotAnObject);
+    }
+    // Most write them in the order in which they are declared here.
+    let mut next = 0;
+    for (key, value) in object.pairs() {
+        let (before, behind) = keys.split_at_checked(next).unwrap_or((keys, &[]));
+        let is_named = |known: &Key| key.is(known.name);
+        let place = match behind.iter().position(is_named) {
+            Some(place) => before.len() + place,
+            None => match before.iter().position(is_named) {
+                Some(place) => place,
+                None => continue,
+            },
+        };
+        next = place + 1;
+        let (Some(known), Some(slot)) = (keys.get(place), values.get_mut(place)) else { continue };
+        if slot.is_some() {
+            return Err(Error::Repeated(known.name));
+        }
+        *slot = Some(value).filter(|value| known.keeps_null || value.get() != "null");
+    }
+    Ok(())
+}
+
+impl<'a> Field<'a> for Option<&'a RawValue> {
+    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
+        Ok(value)
+    }
+}
+
+/// A value, `null` included.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Present<'a>(pub Option<&'a RawValue>);
+
+impl<'a> Field<'a> for Present<'a> {
+    const KEEPS_NULL: bool = true;
+
+    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
+        Ok(Present(value))
+    }
+}
 
 /// An object, or nothing where something else stands.
 #[derive(Debug)]
@@ -50,87 +162,35 @@ impl<T> List<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Maybe<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Maybe(match Shape::deserialize(deserializer)? {
-            Shape::Object(object) => Some(object),
-            Shape::List(_) | Shape::Other => None,
+impl<'a, T: Fields<'a>> Field<'a> for Maybe<T> {
+    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
+        Ok(Maybe(match value.filter(|value| json::type_of(value) == Type::Object) {
+            Some(object) => Some(T::of(object)?),
+            None => None,
         }))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Shape::deserialize(deserializer)? {
-            Shape::List(items) => {
-                let is_exact = items.iter().all(Option::is_some);
-                List { items, is_list: true, is_exact, is_given: true }
-            }
-            Shape::Object(object) => List { items: vec![Some(object)], is_given: true, ..List::default() },
-            Shape::Other => List { is_given: true, ..List::default() },
-        })
-    }
-}
+impl<'a, T: Fields<'a>> Field<'a> for List<T> {
+    const KEEPS_NULL: bool = true;
 
-/// Any JSON value, as far as its shape matters.
-enum Shape<T> {
-    Object(T),
-    List(Vec<Option<T>>),
-    Other,
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Shape<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Any<T> {
-            type Value = Shape<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("any JSON value")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Shape<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Shape::Object)
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shape<T>, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = list.next_element::<Shape<T>>()? {
-                    items.push(if let Shape::Object(object) = item { Some(object) } else { None });
-                    if items.len() == MAX_ITEMS {
-                        while list.next_element::<IgnoredAny>()?.is_some() {}
-                    }
+    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
+        let Some(value) = value else { return Ok(List::default()) };
+        let mut list = List { is_given: true, ..List::default() };
+        let object = |value: &'a RawValue| Maybe::of(Some(value)).map(|Maybe(object)| object);
+        match json::type_of(value) {
+            Type::Array => {
+                (list.is_list, list.is_exact) = (true, true);
+                for item in value.elements().take(MAX_ITEMS) {
+                    let item = object(item)?;
+                    list.is_exact &= item.is_some();
+                    list.items.push(item);
                 }
-                Ok(Shape::List(items))
             }
-
-            fn visit_unit<E>(self) -> Result<Shape<T>, E> {
-                Ok(Shape::Other)
-            }
-
-            fn visit_bool<E>(self, _: bool) -> Result<Shape<T>, E> {
-                Ok(Shape::Other)
-            }
-
-            fn visit_i64<E>(self, _: i64) -> Result<Shape<T>, E> {
-                Ok(Shape::Other)
-            }
-
-            fn visit_u64<E>(self, _: u64) -> Result<Shape<T>, E> {
-                Ok(Shape::Other)
-            }
-
-            fn visit_f64<E>(self, _: f64) -> Result<Shape<T>, E> {
-                Ok(Shape::Other)
-            }
-
-            fn visit_str<E>(self, _: &str) -> Result<Shape<T>, E> {
-                Ok(Shape::Other)
-            }
+            Type::Object => list.items.push(object(value)?),
+            _ => {}
         }
-
-        deserializer.deserialize_any(Any(PhantomData))
+        Ok(list)
     }
 }
 
@@ -176,46 +236,72 @@ fn is_digits(value: &RawValue) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
-    #[derive(Deserialize)]
-    struct Outer<'a> {
-        #[serde(default, borrow)]
-        one: Maybe<Inner<'a>>,
-        #[serde(default, borrow)]
-        many: List<Inner<'a>>,
+    wire! {
+        struct Outer<'a> {
+            one: Maybe<Inner<'a>>,
+            many: List<Inner<'a>>,
+            last: Present<'a>,
+        }
+
+        struct Inner<'a> {
+            x: Option<&'a RawValue>,
+            y = "whyNot": Option<&'a RawValue>,
+        }
     }
 
-    #[derive(Deserialize)]
-    struct Inner<'a> {
-        #[serde(borrow)]
-        x: Option<&'a RawValue>,
+    fn outer(text: &str) -> Outer<'_> {
+        read(text.as_bytes()).unwrap()
     }
 
     fn raw(text: &str) -> &RawValue {
-        serde_json::from_str(text).unwrap()
+        json::parse_str(text).unwrap()
     }
 
     #[test]
     fn another_type_costs_the_field_alone() {
         for other in ["null", "1", "-1", "1.5", "true", "\"a\\n\"", "[]", "[[{}]]"] {
             let text = format!(r#"{{"one":{other},"many":[{{"x":1}},{other},{{"x":2}}]}}"#);
-            let outer: Outer<'_> = serde_json::from_str(&text).unwrap();
-            assert!(outer.one.0.is_none() && !outer.many.is_exact, "{other}");
-            let many: Vec<_> = outer.many.into_placed().map(|(at, inner)| (at, inner.x.unwrap().get())).collect();
+            let Outer { one, many, .. } = outer(&text);
+            assert!(one.0.is_none() && !many.is_exact, "{other}");
+            let many: Vec<_> = many.into_placed().map(|(at, inner)| (at, inner.x.unwrap().get())).collect();
             assert_eq!(many, [(0, "1"), (2, "2")]);
 
             let text = format!(r#"{{"one":{{"x":1}},"many":{other}}}"#);
-            let outer: Outer<'_> = serde_json::from_str(&text).unwrap();
-            assert_eq!(outer.one.0.unwrap().x.unwrap().get(), "1");
-            assert!(outer.many.is_given && outer.many.into_placed().next().is_none(), "{other}");
+            let Outer { one, many, .. } = outer(&text);
+            assert_eq!(one.0.unwrap().x.unwrap().get(), "1");
+            assert!(many.is_given && many.into_placed().next().is_none(), "{other}");
         }
-        let outer: Outer<'_> = serde_json::from_str(r#"{"many":{"x":1}}"#).unwrap();
-        assert_eq!(outer.many.items.len(), 1);
+        assert_eq!(outer(r#"{"many":{"x":1}}"#).many.items.len(), 1);
         let many = format!(r#"{{"many":[{}{{}}]}}"#, "{},".repeat(5000));
-        assert_eq!(serde_json::from_str::<Outer<'_>>(&many).unwrap().many.items.len(), MAX_ITEMS);
+        assert_eq!(outer(&many).many.items.len(), MAX_ITEMS);
+    }
+
+    #[test]
+    fn a_key_is_known_in_any_order_and_however_it_is_escaped() {
+        let text = r#"{ "last":null, "\u006dany" :[ {"whyNot" : 2 ,"x":null} ] , "?":[{"one":1}],"one":{"x": "}" }}"#;
+        let outer = outer(text);
+        assert_eq!(outer.last.0.unwrap().get(), "null");
+        assert_eq!(outer.one.0.unwrap().x.unwrap().get(), "\"}\"");
+        let inner = outer.many.items[0].as_ref().unwrap();
+        assert_eq!((inner.x.is_none(), inner.y.unwrap().get()), (true, "2"));
+    }
+
+    #[test]
+    fn a_key_that_is_read_stands_once() {
+        for text in [r#"{"last":1,"last":null}"#, r#"{"one":{"x":1,"\u0078":null}}"#, r#"{"many":[{"x":1,"x":1}]}"#] {
+            assert!(matches!(read::<Outer<'_>>(text.as_bytes()), Err(Error::Repeated("last" | "x"))), "{text}");
+        }
+        assert!(read::<Outer<'_>>(br#"{"?":1,"?":2}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_object_is_an_error() {
+        for text in ["", "[]", "\"a\"", "{", "{}{}", "{\"a\":}", "{\"a\":\"\u{1}\"}", "null"] {
+            assert!(read::<Outer<'_>>(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(read::<Outer<'_>>(b"{\"a\":\"\xff\"}").is_err());
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub fn parts_with<'a>(message: &Message<'a>, name: &str) -> Vec<Object<'a>> {
         return Vec::new();
     }
     let parts = json::elements(list).unwrap_or_default();
-    parts.into_iter().map(|part| Object::parse(part.get().as_bytes()).unwrap_or_default()).collect()
+    parts.into_iter().map(|part| Object::of(part).unwrap_or_default()).collect()
 }
 
 /// Text that is empty, or nothing but white space, is refused.
@@ -226,11 +226,10 @@ pub fn is_error(message: &Message<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::RawValue;
 
     #[test]
     fn a_result_follows_the_last_call_of_its_id() {
-        let id = |text: &'static str| Str::new(serde_json::from_str::<&RawValue>(text).unwrap()).unwrap();
+        let id = |text: &'static str| Str::new(json::parse_str(text).unwrap()).unwrap();
         let mut ids = CallIds::new(Rule { punctuation: "_", any_first: true, longest: usize::MAX });
         let calls = [r#""a""#, r#""b.c""#, r#""a""#, r#""""#].map(id);
         assert_eq!(calls.map(|call| ids.assign(call)), ["a", "b_c", "a_2", "call"]);

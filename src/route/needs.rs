@@ -2,13 +2,10 @@
 //!
 //! Of the messages only the types of their parts are looked at, in one pass; texts are stepped over.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::config::registry::{Capabilities, Capability};
-use crate::json::{self, RawValue};
+use crate::json::RawValue;
 
 /// The capabilities without which an answer would be wrong or refused.
 pub fn of(chat: &ChatRequest<'_>) -> Capabilities {
@@ -69,34 +66,16 @@ enum Part {
     Other,
 }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, default)]
-    content: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WirePart<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    image_url: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    file: Option<&'a RawValue>,
-}
-
 fn parts(messages: &RawValue) -> Vec<Part> {
     let mut parts = Vec::new();
-    let Ok(messages) = serde_json::from_str::<Vec<Message<'_>>>(messages.get()) else { return parts };
-    for content in messages.into_iter().filter_map(|message| message.content) {
-        for part in json::elements(content).unwrap_or_default() {
-            let Ok(part) = serde_json::from_str::<WirePart<'_>>(part.get()) else { continue };
-            let has = |value: Option<&RawValue>, text: &str| value.is_some_and(|value| value.get().contains(text));
-            let part = match part.kind.map_or("", RawValue::get) {
-                "\"image_url\"" if begins_as_data(part.image_url) => Part::ImageData,
+    for content in messages.elements().filter_map(|message| message.field("content")) {
+        for part in content.elements() {
+            let is_pdf = |file: &RawValue| ["application/pdf", ".pdf\""].iter().any(|text| file.get().contains(text));
+            let part = match part.field("type").map_or("", RawValue::get) {
+                "\"image_url\"" if begins_as_data(part.field("image_url")) => Part::ImageData,
                 "\"image_url\"" => Part::ImageUrl,
                 "\"input_audio\"" => Part::Audio,
-                "\"file\"" if has(part.file, "application/pdf") || has(part.file, ".pdf\"") => Part::Pdf,
+                "\"file\"" if part.field("file").is_some_and(is_pdf) => Part::Pdf,
                 "\"file\"" => Part::File,
                 _ => Part::Other,
             };
@@ -110,16 +89,8 @@ fn parts(messages: &RawValue) -> Vec<Part> {
 
 /// `{"url":"data:…"}`, with whatever is beside the address.
 fn begins_as_data(image: Option<&RawValue>) -> bool {
-    #[derive(Deserialize)]
-    struct Image<'a> {
-        #[serde(borrow)]
-        url: &'a RawValue,
-        #[serde(default)]
-        _detail: Option<IgnoredAny>,
-    }
-
-    let url = image.and_then(|image| serde_json::from_str::<Image<'_>>(image.get()).ok());
-    url.is_some_and(|image| image.url.get().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("\"data:")))
+    let url = image.and_then(|image| image.field("url"));
+    url.is_some_and(|url| url.get().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("\"data:")))
 }
 
 #[cfg(test)]

@@ -6,8 +6,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::{Deserializer, SeqAccess, Visitor};
-
 use super::explain::{Explained, Explanation};
 use super::health::Health;
 use super::policy::{self, Considered, Decision, Known};
@@ -17,7 +15,7 @@ use crate::config::registry::{Capabilities, Date, Price, Rank, RouteTarget, Stic
 use crate::config::{BESIDE_BODY, Commit, Config, Model, Scheme};
 use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
-use crate::json::{self, RawValue};
+use crate::json::RawValue;
 use crate::provider::{Body, Kind, Target};
 use crate::quality::Expected;
 use crate::tokens;
@@ -299,31 +297,12 @@ fn key(sticky: &Sticky, chat: &ChatRequest<'_>, wishes: &Wishes, conversation: u
 
 /// A hash of how the messages begin, up to the user's first, so that it is the same in every turn.
 pub fn conversation(chat: &ChatRequest<'_>) -> u64 {
-    struct Beginning<'h>(&'h mut u64);
-
-    impl<'de> Visitor<'de> for Beginning<'_> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("messages")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-            while let Some(message) = list.next_element::<&RawValue>()? {
-                let message = message.get().as_bytes();
-                *self.0 = sampled(*self.0, message);
-                if is_users(message) {
-                    break;
-                }
-            }
-            Ok(())
-        }
-    }
-
     let mut hash = 2;
-    if let Some(messages) = chat.field("messages") {
-        // It is not read to its end, which the reader calls an error.
-        let _ = serde_json::Deserializer::from_str(messages.get()).deserialize_seq(Beginning(&mut hash));
+    for message in chat.field("messages").into_iter().flat_map(RawValue::elements) {
+        hash = sampled(hash, message.get().as_bytes());
+        if message.field("role").is_some_and(|role| role.get() == "\"user\"") {
+            break;
+        }
     }
     hash
 }
@@ -343,16 +322,6 @@ fn sampled(hash: u64, message: &[u8]) -> u64 {
         }
         _ => words(hash, message),
     }
-}
-
-fn is_users(message: &[u8]) -> bool {
-    // As every SDK writes it.
-    let role = message.strip_prefix(b"{\"role\":").or_else(|| message.strip_prefix(b"{\"role\": "));
-    if let Some(role) = role.map(<[u8]>::trim_ascii_start) {
-        return role.starts_with(b"\"user\"");
-    }
-    let fields = json::Object::parse(message).unwrap_or_default();
-    fields.get("role").is_some_and(|role| role.get() == "\"user\"")
 }
 
 /// Whether a model has spoken before.

@@ -11,7 +11,7 @@ pub mod sse;
 use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
-use crate::json::{self, RawValue, Str};
+use crate::json::{self, Str};
 use crate::meter::Meter;
 use crate::provider::{Sink, StreamTranslator};
 use normalize::{Identity, Normalizer, Verdict};
@@ -91,15 +91,14 @@ impl Frames {
     }
 }
 
-/// The client's names of tools that a provider knows by others.
+/// The client's names of tools, as JSON, beside those that a provider knows them by.
 #[derive(Debug, Default)]
-pub struct Names(Vec<(String, Box<RawValue>)>);
+pub struct Names(Vec<(String, String)>);
 
 impl Names {
     /// From pairs of the name that was sent and the client's.
     pub fn new<'a>(renamed: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let pair = |(sent, own): (&str, &str)| Some((sent.to_owned(), RawValue::from_string(json::escape(own)).ok()?));
-        Names(renamed.into_iter().filter_map(pair).collect())
+        Names(renamed.into_iter().map(|(sent, own)| (sent.to_owned(), json::escape(own))).collect())
     }
 
     /// Puts the client's name in the place of the one that was sent. Tells whether it did.
@@ -108,7 +107,7 @@ impl Names {
             return false;
         }
         let said = name.decode();
-        let own = self.0.iter().find(|(sent, _)| *sent == said).and_then(|(_, own)| Str::new(own));
+        let own = self.0.iter().find(|(sent, _)| *sent == said).and_then(|(_, own)| Str::parse(own));
         match own {
             Some(own) => *name = own,
             None => return false,

@@ -168,7 +168,7 @@ impl Normalizer {
             Some(value) if chunk.choices.is_empty() && source.exact && usage.is_written_as(value) => {
                 Some(UsageSource::Chunk(source.text.to_owned()))
             }
-            Some(value) => Some(UsageSource::Value(value.to_owned())),
+            Some(value) => Some(UsageSource::Value(value.get().to_owned())),
             None => None,
         });
         let native = chunk.native_usage.take().filter(|native| native.len() <= MAX_NATIVE_USAGE);

@@ -65,7 +65,7 @@ impl Marks {
             if matches!(message.content, Content::Parts(_)) {
                 let parts = message.fields.get("content").and_then(json::elements).unwrap_or_default();
                 for (part, value) in parts.into_iter().enumerate() {
-                    let fields = Object::parse(value.get().as_bytes()).unwrap_or_default();
+                    let fields = Object::of(value).unwrap_or_default();
                     let at = format!("messages[{index}].content[{part}]");
                     marks.add((order, Place::Part(index, part)), &fields, &at, dropped)?;
                 }
@@ -139,7 +139,7 @@ impl Marks {
 
 /// How long a mark is to live, and whether that is just what was asked for.
 fn ttl(name: &str, value: &RawValue) -> Option<(Ttl, bool)> {
-    let fields = Object::parse(value.get().as_bytes()).ok().filter(|_| json::type_of(value) == Type::Object)?;
+    let fields = Object::of(value).filter(|_| json::type_of(value) == Type::Object)?;
     let word = |key: &str| fields.get(key).and_then(Str::new).map(Str::decode);
     if word("type").is_some_and(|kind| kind != "ephemeral") {
         return None;

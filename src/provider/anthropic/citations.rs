@@ -42,7 +42,7 @@ impl Citations {
 
     /// A citation for the whole of the text block that is being read.
     pub fn add(&mut self, citation: &RawValue) {
-        let Ok(fields) = Object::parse(citation.get().as_bytes()) else { return };
+        let Some(fields) = Object::of(citation) else { return };
         if self.citations.len().saturating_add(citation.get().len()) > MOST {
             return;
         }

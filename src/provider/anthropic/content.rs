@@ -161,7 +161,7 @@ fn write_file(w: &mut Writer, part: &RawValue, at: &str, mark: Option<Ttl>) -> R
         }
     }
     w.end_object();
-    let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
+    let fields = Object::of(part).unwrap_or_default();
     match (fields.get("title"), name) {
         (Some(title), _) => {
             w.key("title").raw(title.get());
@@ -188,7 +188,7 @@ fn is_text(media_type: &str) -> bool {
 
 fn write_native(w: &mut Writer, block: &RawValue, mark: Option<Ttl>) {
     w.begin_object();
-    for (key, value) in Object::parse(block.get().as_bytes()).unwrap_or_default().iter() {
+    for (key, value) in Object::of(block).unwrap_or_default().iter() {
         if !matches!(key, "cache_control" | "prompt_cache_breakpoint") {
             w.key(key).raw(value.get());
         }

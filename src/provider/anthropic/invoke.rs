@@ -3,22 +3,22 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use serde::Deserialize;
 
 use super::stream::AnthropicStream;
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
+use crate::provider::tolerant::{self, wire};
 use crate::provider::{Sink, StreamTranslator, aws};
 use crate::stream::Frame;
 
 #[derive(Default)]
 pub struct InvokeStream(AnthropicStream);
 
-/// Further fields are padding and the like.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow)]
-    bytes: Option<&'a RawValue>,
+wire! {
+    /// Further fields are padding and the like.
+    struct Chunk<'a> {
+        bytes: Option<&'a RawValue>,
+    }
 }
 
 impl StreamTranslator for InvokeStream {
@@ -29,7 +29,7 @@ impl StreamTranslator for InvokeStream {
         if frame.event != "chunk" {
             return self.0.frame(frame, out);
         }
-        let event = serde_json::from_str::<Chunk<'_>>(frame.data).ok().and_then(|chunk| {
+        let event = tolerant::read_str::<Chunk<'_>>(frame.data).ok().and_then(|chunk| {
             let text = Str::new(chunk.bytes?)?.decode();
             String::from_utf8(STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()?).ok()
         });

@@ -145,7 +145,7 @@ fn write_output_config(
         Some(value) if json::type_of(value) != Type::Object => {
             return Err(Rejection::invalid(NAME, format!("'{NAME}' must be an object.")));
         }
-        Some(value) => Object::parse(value.get().as_bytes()).unwrap_or_default(),
+        Some(value) => Object::of(value).unwrap_or_default(),
         None => Object::default(),
     };
     let has = |name: &str| given.get(name).is_some_and(|value| json::type_of(value) != Type::Null);
@@ -240,7 +240,7 @@ fn write_sampling(
 /// `metadata.user_id` is all the metadata there is, and for opaque ids: what looks like an address is refused.
 fn write_user(w: &mut Writer, chat: &ChatRequest<'_>, dropped: &mut Vec<Cow<'static, str>>) -> Result<(), Rejection> {
     let metadata = chat.field("metadata");
-    let metadata = metadata.map(|metadata| Object::parse(metadata.get().as_bytes()).unwrap_or_default());
+    let metadata = metadata.map(|metadata| Object::of(metadata).unwrap_or_default());
     let own = metadata.as_ref().and_then(|metadata| metadata.get("user_id")).and_then(Str::new);
     if metadata.is_some_and(|metadata| own.is_none() || metadata.iter().any(|(name, _)| name != "user_id")) {
         dropped.push("metadata".into());

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::citations::Citations;
 use super::error;
 use super::thinking::Collected;
@@ -11,11 +9,11 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCa
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
+    let answer: Answer<'_> = match tolerant::read(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
         Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
@@ -66,51 +64,32 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     })
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    content: List<Block<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stop_sequence: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stop_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    container: Option<&'a RawValue>,
-    #[serde(borrow)]
-    context_management: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
+wire! {
+    struct Answer<'a> {
+        id: Option<&'a RawValue>,
+        model: Option<&'a RawValue>,
+        content: List<Block<'a>>,
+        stop_reason: Option<&'a RawValue>,
+        stop_sequence: Option<&'a RawValue>,
+        stop_details: Option<&'a RawValue>,
+        container: Option<&'a RawValue>,
+        context_management: Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 
-/// A content block, of whatever type.
-#[derive(Deserialize)]
-pub struct Block<'a> {
-    #[serde(borrow, rename = "type")]
-    pub kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub citations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub signature: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub input: Option<&'a RawValue>,
+    /// A content block, of whatever type.
+    pub struct Block<'a> {
+        pub kind = "type": Option<&'a RawValue>,
+        pub text: Option<&'a RawValue>,
+        pub citations: Option<&'a RawValue>,
+        pub thinking: Option<&'a RawValue>,
+        pub signature: Option<&'a RawValue>,
+        pub data: Option<&'a RawValue>,
+        pub id: Option<&'a RawValue>,
+        pub name: Option<&'a RawValue>,
+        pub input: Option<&'a RawValue>,
+    }
 }
 
 /// What an answer says beside its text and its calls.
@@ -207,30 +186,24 @@ pub struct Tokens {
 impl Tokens {
     /// Takes a `usage` object; false if it is none.
     pub fn update(&mut self, usage: &RawValue) -> bool {
-        #[derive(Deserialize)]
-        struct Wire<'a> {
-            #[serde(borrow)]
-            input_tokens: Option<&'a RawValue>,
-            #[serde(borrow)]
-            cache_read_input_tokens: Option<&'a RawValue>,
-            #[serde(borrow)]
-            cache_creation_input_tokens: Option<&'a RawValue>,
-            #[serde(borrow)]
-            output_tokens: Option<&'a RawValue>,
-            #[serde(default, borrow)]
-            output_tokens_details: Maybe<Details<'a>>,
-        }
+        wire! {
+            struct Wire<'a> {
+                input_tokens: Option<&'a RawValue>,
+                cache_read_input_tokens: Option<&'a RawValue>,
+                cache_creation_input_tokens: Option<&'a RawValue>,
+                output_tokens: Option<&'a RawValue>,
+                output_tokens_details: Maybe<Details<'a>>,
+            }
 
-        #[derive(Deserialize)]
-        struct Details<'a> {
-            #[serde(borrow)]
-            thinking_tokens: Option<&'a RawValue>,
+            struct Details<'a> {
+                thinking_tokens: Option<&'a RawValue>,
+            }
         }
 
         if json::type_of(usage) != Type::Object {
             return false;
         }
-        let Ok(wire) = serde_json::from_str::<Wire<'_>>(usage.get()) else { return false };
+        let Ok(wire) = Wire::of(usage) else { return false };
         let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
         self.input = self.input.max(count(wire.input_tokens).unwrap_or(0));
         self.output = self.output.max(count(wire.output_tokens).unwrap_or(0));

@@ -1,13 +1,11 @@
 //! Streamed answers: named events, a content block at a time.
 
-use serde::Deserialize;
-
 use super::error;
 use super::response::{Block, Tokens, Told, finish_reason, finish_with, further, object_or_empty, text};
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, state};
 use crate::error::UpstreamError;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
-use crate::provider::tolerant::{self, Maybe};
+use crate::provider::tolerant::{self, Maybe, wire};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
@@ -44,7 +42,7 @@ struct OpenCall {
 
 impl StreamTranslator for AnthropicStream {
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
-        let Ok(event) = serde_json::from_str::<Event<'_>>(frame.data) else {
+        let Ok(event) = tolerant::read_str::<Event<'_>>(frame.data) else {
             let data = frame.data.trim();
             if frame.event == "error" || failure::is_report(data.as_bytes()) {
                 return Err(error::read(200, data.as_bytes()));
@@ -270,7 +268,7 @@ impl Counts {
         // A dozen names, a few hundred bytes; what is longer is nobody's count.
         const MOST_NAMES: usize = 64;
         const MOST: usize = 8 << 10;
-        let fields = Object::parse(usage.get().as_bytes()).ok().filter(|_| usage.get().len() <= MOST)?;
+        let fields = Object::of(usage).filter(|_| usage.get().len() <= MOST)?;
         for (name, value) in fields.iter().filter(|(_, value)| json::type_of(value) != Type::Null) {
             let has_room = self.0.len() < MOST_NAMES;
             match self.0.iter_mut().find(|(known, _)| *known == name) {
@@ -289,59 +287,39 @@ impl Counts {
     }
 }
 
-/// Any event: the fields of all of them.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    delta: Maybe<WireDelta<'a>>,
-    #[serde(default, borrow)]
-    content_block: Maybe<Block<'a>>,
-    #[serde(default, borrow)]
-    message: Maybe<WireMessage<'a>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    context_management: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
+wire! {
+    /// Any event: the fields of all of them.
+    struct Event<'a> {
+        kind = "type": Option<&'a RawValue>,
+        index: Option<&'a RawValue>,
+        delta: Maybe<WireDelta<'a>>,
+        content_block: Maybe<Block<'a>>,
+        message: Maybe<WireMessage<'a>>,
+        usage: Option<&'a RawValue>,
+        context_management: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize, Default)]
-struct WireDelta<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signature: Option<&'a RawValue>,
-    #[serde(borrow)]
-    citation: Option<&'a RawValue>,
-    #[serde(borrow)]
-    partial_json: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stop_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stop_sequence: Option<&'a RawValue>,
-    #[serde(borrow)]
-    stop_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    container: Option<&'a RawValue>,
-}
+    #[derive(Default)]
+    struct WireDelta<'a> {
+        kind = "type": Option<&'a RawValue>,
+        text: Option<&'a RawValue>,
+        thinking: Option<&'a RawValue>,
+        signature: Option<&'a RawValue>,
+        citation: Option<&'a RawValue>,
+        partial_json: Option<&'a RawValue>,
+        stop_reason: Option<&'a RawValue>,
+        stop_sequence: Option<&'a RawValue>,
+        stop_details: Option<&'a RawValue>,
+        container: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize, Default)]
-struct WireMessage<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
+    #[derive(Default)]
+    struct WireMessage<'a> {
+        id: Option<&'a RawValue>,
+        model: Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl<'a> Thinking<'a> {
         target: &Target,
         dropped: &mut Vec<Cow<'static, str>>,
     ) -> Result<(Self, &'static str, bool), Rejection> {
-        let fields = Object::parse(config.get().as_bytes()).ok().filter(|_| json::type_of(config) == Type::Object);
+        let fields = Object::of(config).filter(|_| json::type_of(config) == Type::Object);
         let kind = fields.as_ref().and_then(|fields| fields.get("type")).and_then(Str::new).map(Str::decode);
         let Some(kind) = kind else {
             return Err(Rejection::invalid("thinking", "'thinking' must be an object with a 'type'."));
@@ -221,7 +221,7 @@ pub fn before_call(call: &ToolCall<'_>, target: &Target) -> Option<String> {
 
 /// The blocks in a call's state, if they are this model's: a list of the model's name and the blocks.
 fn carried(state: &str, target: &Target) -> Option<String> {
-    let list: Vec<&RawValue> = serde_json::from_str(state).ok()?;
+    let list = json::elements(json::parse_str(state).ok()?)?;
     let (model, blocks) = list.split_first()?;
     if !is_same_model(&Str::new(model)?.decode(), &target.id) {
         return None;
@@ -245,7 +245,7 @@ fn joined(blocks: impl Iterator<Item = Option<String>>) -> Option<String> {
 }
 
 fn own_block(block: &RawValue, target: &Target) -> Option<String> {
-    let fields = Object::parse(block.get().as_bytes()).ok()?;
+    let fields = Object::of(block)?;
     let text = |name: &str| fields.get(name).and_then(Str::new);
     if text("model").is_some_and(|model| !is_same_model(&model.decode(), &target.id)) {
         return None;
@@ -258,7 +258,7 @@ fn own_block(block: &RawValue, target: &Target) -> Option<String> {
 }
 
 fn detail(detail: &RawValue) -> Option<String> {
-    let fields = Object::parse(detail.get().as_bytes()).ok()?;
+    let fields = Object::of(detail)?;
     let text = |name: &str| fields.get(name).and_then(Str::new);
     if text("format").is_some_and(|format| !format.decode().starts_with("anthropic")) {
         return None;

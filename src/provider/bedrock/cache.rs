@@ -61,7 +61,7 @@ impl CachePoints {
 
 /// OpenAI's 30 minutes and 12 hours become an hour, which is the longest there is.
 fn ttl(marker: &RawValue) -> Option<&'static str> {
-    let fields = Object::parse(marker.get().as_bytes()).ok()?;
+    let fields = Object::of(marker)?;
     match fields.get("ttl")?.get() {
         "\"5m\"" => Some("5m"),
         "\"1h\"" | "\"30m\"" | "\"12h\"" => Some("1h"),
@@ -86,7 +86,7 @@ pub fn parts<'a>(message: &Message<'a>) -> Vec<Object<'a>> {
         return Vec::new();
     }
     let parts = json::elements(list).unwrap_or_default();
-    parts.into_iter().map(|part| Object::parse(part.get().as_bytes()).unwrap_or_default()).collect()
+    parts.into_iter().map(|part| Object::of(part).unwrap_or_default()).collect()
 }
 
 fn markers<'a>(message: &Message<'a>) -> impl Iterator<Item = &'a RawValue> {

@@ -5,10 +5,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use crate::json::{RawValue, Str, Writer};
-use crate::provider::tolerant::Maybe;
+use crate::provider::tolerant::{Fields, Maybe, wire};
 
 /// An answer rests on dozens of sources at most; what a stream can make us hold is bounded by this.
 const MOST_BYTES: usize = 256 << 10;
@@ -21,30 +19,25 @@ pub struct Citations {
     others: Vec<u8>,
 }
 
-#[derive(Deserialize)]
-struct Wire<'a> {
-    #[serde(borrow)]
-    title: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    location: Maybe<Location<'a>>,
-}
+wire! {
+    struct Wire<'a> {
+        title: Option<&'a RawValue>,
+        location: Maybe<Location<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Location<'a> {
-    #[serde(default, borrow)]
-    web: Maybe<Web<'a>>,
-}
+    struct Location<'a> {
+        web: Maybe<Web<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Web<'a> {
-    #[serde(borrow)]
-    url: Option<&'a RawValue>,
+    struct Web<'a> {
+        url: Option<&'a RawValue>,
+    }
 }
 
 impl Citations {
     /// Takes a citation of the text between two places of the answer, which are counted in characters.
     pub fn add(&mut self, citation: &RawValue, from: usize, to: usize) {
-        let Ok(wire) = serde_json::from_str::<Wire<'_>>(citation.get()) else { return };
+        let Ok(wire) = Wire::of(citation) else { return };
         let held = self.annotations.len() + self.others.len();
         if held + citation.get().len() > MOST_BYTES {
             return;

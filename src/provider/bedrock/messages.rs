@@ -289,7 +289,7 @@ impl<'w, 'c> Conversation<'w, 'c> {
             Err(url) => self.w.key("s3Location").begin_object().key("uri").str(url).end_object(),
         };
         self.w.end_object();
-        let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
+        let fields = Object::of(part).unwrap_or_default();
         for key in ["citations", "context"] {
             if let Some(value) = fields.get(key) {
                 self.w.key(key).raw(value.get());
@@ -302,7 +302,7 @@ impl<'w, 'c> Conversation<'w, 'c> {
 
     /// A block of Bedrock's own, in a part of its type.
     fn native(&mut self, kind: &str, part: &RawValue, at: &str, turn: &mut Turn) -> Result<(), Rejection> {
-        let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
+        let fields = Object::of(part).unwrap_or_default();
         let block = NATIVE.iter().find(|native| **native == kind).and_then(|native| fields.get(native));
         let Some(block) = block.filter(|block| json::type_of(block) == Type::Object) else {
             let text = format!("Content of the type '{kind}' is not supported by this model.");
@@ -371,8 +371,8 @@ fn format_of(name: &str, formats: &'static [&'static str]) -> Option<&'static st
 }
 
 fn inner<'a>(part: &'a RawValue, key: &str) -> Option<Object<'a>> {
-    let part = Object::parse(part.get().as_bytes()).ok()?;
-    part.get(key).and_then(|value| Object::parse(value.get().as_bytes()).ok())
+    let part = Object::of(part)?;
+    part.get(key).and_then(|value| Object::of(value))
 }
 
 fn says_result(message: &Message<'_>) -> bool {

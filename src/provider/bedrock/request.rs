@@ -156,8 +156,8 @@ impl Additional {
     fn write(&self, w: &mut Writer, own: Option<&RawValue>) -> Result<(), Rejection> {
         let name = "additionalModelRequestFields";
         let own = match own {
-            Some(own) => Object::parse(own.get().as_bytes())
-                .map_err(|error| Rejection::invalid(name, format!("Invalid '{name}': {error}.")))?,
+            Some(own) => Object::of(own)
+                .ok_or_else(|| Rejection::invalid(name, format!("Invalid '{name}': it is not an object.")))?,
             None => Object::default(),
         };
         if self.0.is_empty() && own.is_empty() {
@@ -338,8 +338,7 @@ fn write_metadata(
             None => {}
         }
     }
-    let metadata = chat.field("metadata").map(|metadata| metadata.get().as_bytes());
-    let metadata = metadata.map(|metadata| Object::parse(metadata).unwrap_or_default()).unwrap_or_default();
+    let metadata = chat.field("metadata").and_then(Object::of).unwrap_or_default();
     let mut is_whole = true;
     for (key, value) in metadata.iter() {
         let is_new = !pairs.iter().any(|(known, _)| *known == key);

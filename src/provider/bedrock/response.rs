@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::citations::{self, Citations};
 use super::error;
 use super::thoughts::Thoughts;
@@ -11,11 +9,11 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCa
 use crate::error::UpstreamError;
 use crate::json::{self, Object, RawValue, Str, Type};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed, of a model with this id.
 pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
+    let answer: Answer<'_> = match tolerant::read(body) {
         Ok(answer) => answer,
         Err(_) if failure::is_report(body) => return Err(error::read(200, None, body)),
         Err(error) => {
@@ -65,59 +63,38 @@ pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamEr
     })
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(default, borrow)]
-    output: Maybe<Output<'a>>,
-    #[serde(borrow, rename = "stopReason")]
-    stop_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, rename = "additionalModelResponseFields")]
-    fields: Option<&'a RawValue>,
-    #[serde(borrow)]
-    trace: Option<&'a RawValue>,
-    #[serde(borrow, rename = "__type")]
-    exception: Option<&'a RawValue>,
-}
+wire! {
+    struct Answer<'a> {
+        output: Maybe<Output<'a>>,
+        stop_reason = "stopReason": Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+        fields = "additionalModelResponseFields": Option<&'a RawValue>,
+        trace: Option<&'a RawValue>,
+        exception = "__type": Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Output<'a> {
-    #[serde(default, borrow)]
-    message: Maybe<WireMessage<'a>>,
-}
+    struct Output<'a> {
+        message: Maybe<WireMessage<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    #[serde(default, borrow)]
-    content: List<Block<'a>>,
-}
+    struct WireMessage<'a> {
+        content: List<Block<'a>>,
+    }
 
-/// A content block: a union, of which one member is there.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Block<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    tool_use: Maybe<ToolUse<'a>>,
-    #[serde(default, borrow)]
-    reasoning_content: Maybe<Reasoning<'a>>,
-    #[serde(default, borrow)]
-    citations_content: Maybe<Cited<'a>>,
-}
+    /// A content block: a union, of which one member is there.
+    struct Block<'a> {
+        text: Option<&'a RawValue>,
+        tool_use = "toolUse": Maybe<ToolUse<'a>>,
+        reasoning_content = "reasoningContent": Maybe<Reasoning<'a>>,
+        citations_content = "citationsContent": Maybe<Cited<'a>>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolUse<'a> {
-    #[serde(borrow)]
-    pub tool_use_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub input: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type")]
-    pub kind: Option<&'a RawValue>,
+    pub struct ToolUse<'a> {
+        pub tool_use_id = "toolUseId": Option<&'a RawValue>,
+        pub name: Option<&'a RawValue>,
+        pub input: Option<&'a RawValue>,
+        pub kind = "type": Option<&'a RawValue>,
+    }
 }
 
 impl ToolUse<'_> {
@@ -127,35 +104,25 @@ impl ToolUse<'_> {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Reasoning<'a> {
-    #[serde(default, borrow)]
-    reasoning_text: Maybe<ReasoningText<'a>>,
-    #[serde(borrow)]
-    redacted_content: Option<&'a RawValue>,
-}
+wire! {
+    struct Reasoning<'a> {
+        reasoning_text = "reasoningText": Maybe<ReasoningText<'a>>,
+        redacted_content = "redactedContent": Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct ReasoningText<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signature: Option<&'a RawValue>,
-}
+    struct ReasoningText<'a> {
+        text: Option<&'a RawValue>,
+        signature: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Cited<'a> {
-    #[serde(default, borrow)]
-    content: List<Plain<'a>>,
-    #[serde(borrow)]
-    citations: Option<&'a RawValue>,
-}
+    struct Cited<'a> {
+        content: List<Plain<'a>>,
+        citations: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Plain<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
+    struct Plain<'a> {
+        text: Option<&'a RawValue>,
+    }
 }
 
 impl<'a> Block<'a> {
@@ -218,7 +185,7 @@ pub fn field<'a>(name: &'static str, json: Option<&'a str>) -> Option<(&'static 
 
 /// What a guardrail has found. What else there is in a trace names our account (a prompt router's choice).
 pub fn guardrail_trace(trace: &RawValue) -> Option<(&'static str, Cow<'static, str>)> {
-    let fields = Object::parse(trace.get().as_bytes()).ok()?;
+    let fields = Object::of(trace)?;
     let guardrail = fields.get("guardrail").filter(|found| json::type_of(found) == Type::Object)?;
     Some(("trace", format!(r#"{{"guardrail":{}}}"#, guardrail.get()).into()))
 }
@@ -238,20 +205,16 @@ pub fn finish_reason(stop_reason: &str) -> Result<FinishReason, UpstreamError> {
 
 /// Tokens as Bedrock counts them, input without what was read from or written to the cache.
 pub fn usage(usage: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Wire<'a> {
-        #[serde(borrow)]
-        input_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        output_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        cache_read_input_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        cache_write_input_tokens: Option<&'a RawValue>,
+    wire! {
+        struct Wire<'a> {
+            input_tokens = "inputTokens": Option<&'a RawValue>,
+            output_tokens = "outputTokens": Option<&'a RawValue>,
+            cache_read_input_tokens = "cacheReadInputTokens": Option<&'a RawValue>,
+            cache_write_input_tokens = "cacheWriteInputTokens": Option<&'a RawValue>,
+        }
     }
 
-    let wire: Wire<'_> = serde_json::from_str(usage.get()).ok()?;
+    let wire: Wire<'_> = Wire::of(usage).ok()?;
     let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
     let (read, written) = (count(wire.cache_read_input_tokens), count(wire.cache_write_input_tokens));
     let cache = read.unwrap_or(0).saturating_add(written.unwrap_or(0));

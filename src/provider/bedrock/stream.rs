@@ -2,8 +2,6 @@
 
 use std::mem;
 
-use serde::Deserialize;
-
 use super::citations::{self, Citations};
 use super::error;
 use super::response::{ToolUse, field, finish_reason, guardrail_trace, text, usage};
@@ -12,7 +10,7 @@ use crate::chat::state::MAX_PAYLOAD;
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta};
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
-use crate::provider::tolerant::{self, Maybe};
+use crate::provider::tolerant::{self, Maybe, wire};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
@@ -49,7 +47,7 @@ impl StreamTranslator for BedrockStream {
         if error::is_exception(frame.event) {
             return Err(error::read(200, Some(frame.event), frame.data.as_bytes()));
         }
-        let Ok(event) = serde_json::from_str::<Event<'_>>(frame.data) else {
+        let Ok(event) = tolerant::read_str::<Event<'_>>(frame.data) else {
             if failure::is_report(frame.data.as_bytes()) {
                 return Err(error::read(200, None, frame.data.as_bytes()));
             }
@@ -191,55 +189,34 @@ fn chunk<'a>(delta: Delta<'a>, finish_reason: Option<FinishReason>) -> ChatChunk
     ChatChunk { choices: vec![ChunkChoice { index: 0, place: None, delta, finish_reason }], ..ChatChunk::default() }
 }
 
-/// Any event: the fields of all of them.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Event<'a> {
-    #[serde(borrow, rename = "contentBlockIndex")]
-    index: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    start: Maybe<Start<'a>>,
-    #[serde(default, borrow)]
-    delta: Maybe<WireDelta<'a>>,
-    #[serde(borrow)]
-    stop_reason: Option<&'a RawValue>,
-    #[serde(borrow, rename = "additionalModelResponseFields")]
-    fields: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    trace: Option<&'a RawValue>,
-}
+wire! {
+    /// Any event: the fields of all of them.
+    struct Event<'a> {
+        index = "contentBlockIndex": Option<&'a RawValue>,
+        start: Maybe<Start<'a>>,
+        delta: Maybe<WireDelta<'a>>,
+        stop_reason = "stopReason": Option<&'a RawValue>,
+        fields = "additionalModelResponseFields": Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+        trace: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Start<'a> {
-    #[serde(default, borrow)]
-    tool_use: Maybe<ToolUse<'a>>,
-}
+    struct Start<'a> {
+        tool_use = "toolUse": Maybe<ToolUse<'a>>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireDelta<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    tool_use: Maybe<ToolUse<'a>>,
-    #[serde(default, borrow)]
-    reasoning_content: Maybe<ReasoningDelta<'a>>,
-    #[serde(borrow)]
-    citation: Option<&'a RawValue>,
-}
+    struct WireDelta<'a> {
+        text: Option<&'a RawValue>,
+        tool_use = "toolUse": Maybe<ToolUse<'a>>,
+        reasoning_content = "reasoningContent": Maybe<ReasoningDelta<'a>>,
+        citation: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ReasoningDelta<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    signature: Option<&'a RawValue>,
-    #[serde(borrow)]
-    redacted_content: Option<&'a RawValue>,
+    struct ReasoningDelta<'a> {
+        text: Option<&'a RawValue>,
+        signature: Option<&'a RawValue>,
+        redacted_content = "redactedContent": Option<&'a RawValue>,
+    }
 }
 
 #[cfg(test)]

@@ -22,10 +22,10 @@ fn name(id: &str) -> &str {
 /// The blocks that a call carries for a model of this id, as Bedrock gave them.
 pub fn carried(call: Str<'_>, id: &str) -> Option<Vec<String>> {
     let payload = state::carried(call, TAG)?;
-    let list: Vec<&RawValue> = serde_json::from_str(&payload).ok()?;
+    let list = json::elements(json::parse_str(&payload).ok()?)?;
     let (model, blocks) = list.split_first()?;
     let is_thought = |block: &&&RawValue| {
-        let fields = Object::parse(block.get().as_bytes()).unwrap_or_default();
+        let fields = Object::of(block).unwrap_or_default();
         let content = fields.get("reasoningContent").filter(|content| json::type_of(content) == Type::Object);
         content.is_some() && fields.iter().count() == 1
     };

@@ -165,7 +165,7 @@ fn write_image(w: &mut Writer, url: Str<'_>, detail: Option<&str>) {
 /// How closely each image is to be looked at, where Cohere has a word for it.
 fn details<'a>(message: &Message<'a>) -> Vec<Option<&'a str>> {
     let detail = |part: &Object<'a>| {
-        let detail = Object::parse(part.get("image_url")?.get().as_bytes()).ok()?.get("detail")?.get();
+        let detail = Object::of(part.get("image_url")?)?.get("detail")?.get();
         matches!(detail, "\"auto\"" | "\"low\"" | "\"high\"").then_some(detail)
     };
     turns::parts_with(message, "detail").iter().map(detail).collect()
@@ -324,11 +324,10 @@ fn write_output(w: &mut Writer, text: Str<'_>) {
 
 /// The object that a text is, or the objects of a list of nothing else. An empty one is no document.
 fn documents(text: &str) -> Vec<&RawValue> {
-    let Ok(value) = serde_json::from_str::<&RawValue>(text.trim()) else { return Vec::new() };
+    let Ok(value) = json::parse_str(text.trim()) else { return Vec::new() };
     let list = json::elements(value).unwrap_or_else(|| vec![value]);
     let is_document = |value: &&RawValue| {
-        json::type_of(value) == Type::Object
-            && Object::parse(value.get().as_bytes()).is_ok_and(|fields| !fields.is_empty())
+        json::type_of(value) == Type::Object && Object::of(value).is_some_and(|fields| !fields.is_empty())
     };
     if list.iter().all(is_document) { list } else { Vec::new() }
 }

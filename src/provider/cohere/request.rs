@@ -163,7 +163,7 @@ fn write_tools(
 }
 
 fn has_required(parameters: Option<&RawValue>) -> bool {
-    let fields = parameters.and_then(|parameters| Object::parse(parameters.get().as_bytes()).ok());
+    let fields = parameters.and_then(|parameters| Object::of(parameters));
     let required = fields.as_ref().and_then(|fields| fields.get("required")).and_then(json::elements);
     required.is_some_and(|required| !required.is_empty())
 }

@@ -2,19 +2,17 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::{TAG, error};
 use crate::chat::state::Collected;
 use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State, ToolCall, Usage};
 use crate::error::{Class, UpstreamError};
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
+    let answer: Answer<'_> = match tolerant::read(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
         Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
@@ -27,7 +25,7 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     if is_text || answer.error.is_some_and(failure::is_something) {
         return Err(error::read(200, body));
     }
-    let wire = answer.message.and_then(|message| serde_json::from_str::<WireMessage<'_>>(message.get()).ok());
+    let wire = answer.message.and_then(|message| WireMessage::of(message).ok());
     let Some(wire) = wire else {
         let malformed = || UpstreamError::malformed("The provider's answer has no message.");
         return Err(if failure::is_report(body) { error::read(200, body) } else { malformed() });
@@ -54,58 +52,42 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     })
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    logprobs: List<WireLogprobs<'a>>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
+wire! {
+    struct Answer<'a> {
+        id: Option<&'a RawValue>,
+        message: Option<&'a RawValue>,
+        finish_reason: Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+        logprobs: List<WireLogprobs<'a>>,
+        error: Option<&'a RawValue>,
+    }
 
-/// A message, or a piece of one: in streams the lists are single objects.
-#[derive(Deserialize, Default)]
-pub struct WireMessage<'a> {
-    #[serde(borrow)]
-    pub content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub tool_plan: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub tool_calls: List<WireCall<'a>>,
-    #[serde(borrow)]
-    pub citations: Option<&'a RawValue>,
-}
+    /// A message, or a piece of one: in streams the lists are single objects.
+    #[derive(Default)]
+    pub struct WireMessage<'a> {
+        pub content: Option<&'a RawValue>,
+        pub tool_plan: Option<&'a RawValue>,
+        pub tool_calls: List<WireCall<'a>>,
+        pub citations: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-pub struct WireCall<'a> {
-    #[serde(borrow)]
-    pub id: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub function: Maybe<WireFunction<'a>>,
-}
+    pub struct WireCall<'a> {
+        pub id: Option<&'a RawValue>,
+        pub function: Maybe<WireFunction<'a>>,
+    }
 
-#[derive(Deserialize, Default)]
-pub struct WireFunction<'a> {
-    #[serde(borrow)]
-    pub name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub arguments: Option<&'a RawValue>,
-}
+    #[derive(Default)]
+    pub struct WireFunction<'a> {
+        pub name: Option<&'a RawValue>,
+        pub arguments: Option<&'a RawValue>,
+    }
 
-/// A block of content, or a piece of one.
-#[derive(Deserialize, Default)]
-pub struct Block<'a> {
-    #[serde(borrow)]
-    pub text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub thinking: Option<&'a RawValue>,
+    /// A block of content, or a piece of one.
+    #[derive(Default)]
+    pub struct Block<'a> {
+        pub text: Option<&'a RawValue>,
+        pub thinking: Option<&'a RawValue>,
+    }
 }
 
 impl<'a> WireMessage<'a> {
@@ -113,7 +95,7 @@ impl<'a> WireMessage<'a> {
     pub fn blocks(&self) -> Vec<Block<'a>> {
         let block = |value: &'a RawValue| match json::type_of(value) {
             Type::String => Block { text: Some(value), thinking: None },
-            _ => serde_json::from_str(value.get()).unwrap_or_default(),
+            _ => Block::of(value).unwrap_or_default(),
         };
         let Some(content) = self.content else { return Vec::new() };
         match json::elements(content) {
@@ -225,22 +207,17 @@ pub fn finish_with(reason: FinishReason, calls: bool) -> FinishReason {
 /// What went through the model (`tokens`), which is more than what is billed: Cohere's own prompt is in it.
 /// `cached_tokens` are a part of the input.
 pub fn usage(value: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(default, borrow)]
-        tokens: Maybe<Counts<'a>>,
-        #[serde(default, borrow)]
-        billed_units: Maybe<Counts<'a>>,
-        #[serde(borrow)]
-        cached_tokens: Option<&'a RawValue>,
-    }
+    wire! {
+        struct Wire<'a> {
+            tokens: Maybe<Counts<'a>>,
+            billed_units: Maybe<Counts<'a>>,
+            cached_tokens: Option<&'a RawValue>,
+        }
 
-    #[derive(Deserialize)]
-    struct Counts<'a> {
-        #[serde(borrow)]
-        input_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        output_tokens: Option<&'a RawValue>,
+        struct Counts<'a> {
+            input_tokens: Option<&'a RawValue>,
+            output_tokens: Option<&'a RawValue>,
+        }
     }
 
     let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
@@ -248,17 +225,16 @@ pub fn usage(value: &RawValue) -> Option<Usage> {
         let counts = (count(counts.input_tokens), count(counts.output_tokens));
         (counts != (None, None)).then(|| (counts.0.unwrap_or(0), counts.1.unwrap_or(0)))
     };
-    let wire: Wire<'_> = serde_json::from_str(value.get()).ok()?;
+    let wire: Wire<'_> = Wire::of(value).ok()?;
     let (input, output) = wire.tokens.0.and_then(counted).or_else(|| wire.billed_units.0.and_then(counted))?;
     Some(Usage { input, output, cached_input: count(wire.cached_tokens), ..Usage::default() })
 }
 
-#[derive(Deserialize)]
-pub struct WireLogprobs<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    logprobs: Option<&'a RawValue>,
+wire! {
+    pub struct WireLogprobs<'a> {
+        text: Option<&'a RawValue>,
+        logprobs: Option<&'a RawValue>,
+    }
 }
 
 /// Log probabilities in OpenAI's shape. Cohere tells the text of a chunk and the numbers of its tokens: a

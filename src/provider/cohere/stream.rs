@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::error;
 use super::response::{
     Carried, WireLogprobs, WireMessage, arguments, finish_reason, finish_with, logprobs, text, usage,
@@ -11,7 +9,7 @@ use super::response::{
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
-use crate::provider::tolerant::{self, Maybe};
+use crate::provider::tolerant::{self, Maybe, wire};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
@@ -31,7 +29,7 @@ pub struct CohereStream {
 impl StreamTranslator for CohereStream {
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
         let data = frame.data.trim();
-        let Ok(event) = serde_json::from_str::<Event<'_>>(data) else {
+        let Ok(event) = tolerant::read_str::<Event<'_>>(data) else {
             if frame.event == "error" || failure::is_report(data.as_bytes()) {
                 return Err(error::read(200, data.as_bytes()));
             }
@@ -159,36 +157,26 @@ fn chunk(delta: Delta<'_>, finish_reason: Option<FinishReason>) -> ChatChunk<'_>
     ChatChunk { choices: vec![ChunkChoice { index: 0, place: None, delta, finish_reason }], ..ChatChunk::default() }
 }
 
-/// Any event: the fields of all of them.
-#[derive(Deserialize)]
-struct Event<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    delta: Maybe<WireDelta<'a>>,
-    #[serde(default, borrow)]
-    logprobs: Maybe<WireLogprobs<'a>>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    /// Of an error.
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-}
+wire! {
+    /// Any event: the fields of all of them.
+    struct Event<'a> {
+        kind = "type": Option<&'a RawValue>,
+        id: Option<&'a RawValue>,
+        index: Option<&'a RawValue>,
+        delta: Maybe<WireDelta<'a>>,
+        logprobs: Maybe<WireLogprobs<'a>>,
+        error: Option<&'a RawValue>,
+        /// Of an error.
+        message: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize, Default)]
-struct WireDelta<'a> {
-    #[serde(default, borrow)]
-    message: Maybe<WireMessage<'a>>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    #[derive(Default)]
+    struct WireDelta<'a> {
+        message: Maybe<WireMessage<'a>>,
+        finish_reason: Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 }
 
 impl<'a> Event<'a> {

@@ -172,10 +172,10 @@ fn write_blocks<'a>(w: &mut Writer, message: &Message<'a>, images: &mut Vec<Str<
 
 /// Sound, video and files: DashScope's name for it, and its address or its data as JSON.
 fn media(kind: &str, part: &RawValue, at: &str) -> Result<(&'static str, String), Rejection> {
-    let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
+    let fields = Object::of(part).unwrap_or_default();
     let of = |name: &str, field: &str| {
         let inner = fields.get(name)?;
-        Object::parse(inner.get().as_bytes()).ok()?.get(field).and_then(Str::new)
+        Object::of(inner)?.get(field).and_then(Str::new)
     };
     match kind {
         "input_audio" => {

@@ -2,19 +2,17 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::{TAG, error};
 use crate::chat::state::Collected;
 use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State, ToolCall, Usage};
 use crate::error::UpstreamError;
 use crate::json::{self, Object, RawValue, Str, Type};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
+    let answer: Answer<'_> = match tolerant::read(body) {
         Ok(answer) => answer,
         Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
         Err(error) => {
@@ -59,20 +57,16 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     })
 }
 
-/// An answer, or an event of a streamed one: they have the same shape.
-#[derive(Deserialize)]
-pub struct Answer<'a> {
-    #[serde(default, borrow)]
-    pub output: Maybe<Output<'a>>,
-    #[serde(borrow)]
-    pub usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub request_id: Option<&'a RawValue>,
-    /// Of an error; empty in what is none.
-    #[serde(borrow)]
-    code: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+wire! {
+    /// An answer, or an event of a streamed one: they have the same shape.
+    pub struct Answer<'a> {
+        pub output: Maybe<Output<'a>>,
+        pub usage: Option<&'a RawValue>,
+        pub request_id: Option<&'a RawValue>,
+        /// Of an error; empty in what is none.
+        code: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 }
 
 impl Answer<'_> {
@@ -82,17 +76,14 @@ impl Answer<'_> {
     }
 }
 
-#[derive(Deserialize)]
-pub struct Output<'a> {
-    #[serde(default, borrow)]
-    choices: List<WireChoice<'a>>,
-    /// In place of choices, where `result_format` is not listened to.
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    search_info: Option<&'a RawValue>,
+wire! {
+    pub struct Output<'a> {
+        choices: List<WireChoice<'a>>,
+        /// In place of choices, where `result_format` is not listened to.
+        text: Option<&'a RawValue>,
+        finish_reason: Option<&'a RawValue>,
+        search_info: Option<&'a RawValue>,
+    }
 }
 
 impl<'a> Output<'a> {
@@ -110,59 +101,46 @@ impl<'a> Output<'a> {
     /// What a search has found, if it has.
     pub fn search(&self) -> Option<&'a str> {
         let info = self.search_info?;
-        let fields = Object::parse(info.get().as_bytes()).ok()?;
+        let fields = Object::of(info)?;
         fields.get("search_results").filter(|results| failure::is_something(results)).map(|_| info.get())
     }
 }
 
-#[derive(Deserialize)]
-pub struct WireChoice<'a> {
-    #[serde(borrow)]
-    pub index: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub finish_reason: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub message: Maybe<WireMessage<'a>>,
-    #[serde(borrow)]
-    pub logprobs: Option<&'a RawValue>,
-}
+wire! {
+    pub struct WireChoice<'a> {
+        pub index: Option<&'a RawValue>,
+        pub finish_reason: Option<&'a RawValue>,
+        pub message: Maybe<WireMessage<'a>>,
+        pub logprobs: Option<&'a RawValue>,
+    }
 
-/// A message, or a piece of one.
-#[derive(Deserialize, Default)]
-pub struct WireMessage<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub reasoning_content: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub tool_calls: List<WireCall<'a>>,
-}
+    /// A message, or a piece of one.
+    #[derive(Default)]
+    pub struct WireMessage<'a> {
+        content: Option<&'a RawValue>,
+        pub reasoning_content: Option<&'a RawValue>,
+        pub tool_calls: List<WireCall<'a>>,
+    }
 
-#[derive(Deserialize)]
-pub struct WireCall<'a> {
-    #[serde(borrow)]
-    pub index: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub id: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub function: Maybe<WireFunction<'a>>,
-}
+    pub struct WireCall<'a> {
+        pub index: Option<&'a RawValue>,
+        pub id: Option<&'a RawValue>,
+        pub function: Maybe<WireFunction<'a>>,
+    }
 
-#[derive(Deserialize, Default)]
-pub struct WireFunction<'a> {
-    #[serde(borrow)]
-    pub name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub arguments: Option<&'a RawValue>,
+    #[derive(Default)]
+    pub struct WireFunction<'a> {
+        pub name: Option<&'a RawValue>,
+        pub arguments: Option<&'a RawValue>,
+    }
 }
 
 impl<'a> WireMessage<'a> {
     /// Its texts: one, or those of a list of blocks (`[{"text":…}]`, multimodal generation).
     pub fn texts(&self) -> Vec<Str<'a>> {
         let Some(content) = self.content else { return Vec::new() };
-        let block = |value: &'a RawValue| {
-            text(Some(value)).or_else(|| Object::parse(value.get().as_bytes()).ok()?.get("text").and_then(Str::new))
-        };
+        let block =
+            |value: &'a RawValue| text(Some(value)).or_else(|| Object::of(value)?.get("text").and_then(Str::new));
         let texts = match json::elements(content) {
             Some(list) => list.into_iter().filter_map(block).collect(),
             None => vec![Str::new(content).unwrap_or(Str::EMPTY)],
@@ -229,29 +207,23 @@ pub fn finish_with(reason: FinishReason, calls: bool) -> FinishReason {
 
 /// The input has what was cached in it, the output the thoughts.
 pub fn usage(value: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(borrow)]
-        input_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        output_tokens: Option<&'a RawValue>,
-        #[serde(default, borrow)]
-        prompt_tokens_details: Maybe<Details<'a>>,
-        #[serde(default, borrow)]
-        output_tokens_details: Maybe<Details<'a>>,
+    wire! {
+        struct Wire<'a> {
+            input_tokens: Option<&'a RawValue>,
+            output_tokens: Option<&'a RawValue>,
+            prompt_tokens_details: Maybe<Details<'a>>,
+            output_tokens_details: Maybe<Details<'a>>,
+        }
+
+        #[derive(Default)]
+        struct Details<'a> {
+            cached_tokens: Option<&'a RawValue>,
+            cache_creation_input_tokens: Option<&'a RawValue>,
+            reasoning_tokens: Option<&'a RawValue>,
+        }
     }
 
-    #[derive(Deserialize, Default)]
-    struct Details<'a> {
-        #[serde(borrow)]
-        cached_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        cache_creation_input_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        reasoning_tokens: Option<&'a RawValue>,
-    }
-
-    let wire: Wire<'_> = serde_json::from_str(value.get()).ok()?;
+    let wire: Wire<'_> = Wire::of(value).ok()?;
     let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
     let (input, output) = (count(wire.input_tokens), count(wire.output_tokens));
     // The first events of a stream may have an empty one.

@@ -33,7 +33,7 @@ impl StreamTranslator for DashScopeStream {
         if frame.event == "error" {
             return Err(error::read(200, data.as_bytes()));
         }
-        match serde_json::from_str::<Answer<'_>>(data) {
+        match tolerant::read_str::<Answer<'_>>(data) {
             Ok(answer) if answer.is_error() => return Err(error::read(200, data.as_bytes())),
             Ok(answer) => self.answer(answer, out),
             Err(_) if failure::is_report(data.as_bytes()) => return Err(error::read(200, data.as_bytes())),

@@ -4,11 +4,9 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::response::{is_told, text};
-use crate::json::{self, RawValue, Str, Type, Writer};
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::json::{self, RawValue, Str, Writer};
+use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Where the characters of a text begin, for which it need not be kept: runs of characters that are
 /// longer than a byte.
@@ -84,65 +82,47 @@ pub fn extra<'a>(
     extra
 }
 
-#[derive(Deserialize, Default)]
-struct Grounding<'a> {
-    #[serde(default, borrow, rename = "groundingChunks")]
-    chunks: List<Chunk<'a>>,
-    #[serde(default, borrow, rename = "groundingSupports")]
-    supports: List<Support<'a>>,
-}
+wire! {
+    #[derive(Default)]
+    struct Grounding<'a> {
+        chunks = "groundingChunks": List<Chunk<'a>>,
+        supports = "groundingSupports": List<Support<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(default, borrow)]
-    web: Maybe<Source<'a>>,
-    #[serde(default, borrow, rename = "retrievedContext")]
-    retrieved: Maybe<Source<'a>>,
-    #[serde(default, borrow)]
-    maps: Maybe<Source<'a>>,
-}
+    struct Chunk<'a> {
+        web: Maybe<Source<'a>>,
+        retrieved = "retrievedContext": Maybe<Source<'a>>,
+        maps: Maybe<Source<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Support<'a> {
-    #[serde(default, borrow)]
-    segment: Maybe<Place<'a>>,
-    #[serde(borrow, rename = "groundingChunkIndices")]
-    chunks: Option<&'a RawValue>,
-}
+    struct Support<'a> {
+        segment: Maybe<Place<'a>>,
+        chunks = "groundingChunkIndices": Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize, Default)]
-struct Citations<'a> {
-    // The older name of the two.
-    #[serde(default, borrow, alias = "citationSources")]
-    citations: List<Citation<'a>>,
-}
+    #[derive(Default)]
+    struct Citations<'a> {
+        citations: List<Citation<'a>>,
+        /// Its older name.
+        sources = "citationSources": List<Citation<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Citation<'a> {
-    #[serde(borrow, rename = "startIndex")]
-    start: Option<&'a RawValue>,
-    #[serde(borrow, rename = "endIndex")]
-    end: Option<&'a RawValue>,
-    #[serde(borrow)]
-    uri: Option<&'a RawValue>,
-    #[serde(borrow)]
-    title: Option<&'a RawValue>,
-}
+    struct Citation<'a> {
+        start = "startIndex": Option<&'a RawValue>,
+        end = "endIndex": Option<&'a RawValue>,
+        uri: Option<&'a RawValue>,
+        title: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Source<'a> {
-    #[serde(borrow)]
-    uri: Option<&'a RawValue>,
-    #[serde(borrow)]
-    title: Option<&'a RawValue>,
-}
+    struct Source<'a> {
+        uri: Option<&'a RawValue>,
+        title: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct Place<'a> {
-    #[serde(borrow, rename = "startIndex")]
-    start: Option<&'a RawValue>,
-    #[serde(borrow, rename = "endIndex")]
-    end: Option<&'a RawValue>,
+    struct Place<'a> {
+        start = "startIndex": Option<&'a RawValue>,
+        end = "endIndex": Option<&'a RawValue>,
+    }
 }
 
 /// OpenAI's `url_citation`s; `None` if there are none.
@@ -162,7 +142,7 @@ fn annotations(grounding: Option<&RawValue>, citations: Option<&RawValue>, offse
         }
     }
     let citations: Citations<'_> = read(citations);
-    for (_, citation) in citations.citations.into_placed() {
+    for (_, citation) in citations.citations.into_placed().chain(citations.sources.into_placed()) {
         let Citation { start, end, uri, title } = citation;
         count += usize::from(annotate(&mut w, &Place { start, end }, &Source { uri, title }, offsets));
     }
@@ -170,9 +150,8 @@ fn annotations(grounding: Option<&RawValue>, citations: Option<&RawValue>, offse
     String::from_utf8(w.into_bytes()).ok().filter(|_| count > 0)
 }
 
-fn read<'a, T: Deserialize<'a> + Default>(value: Option<&'a RawValue>) -> T {
-    let value = value.filter(|value| json::type_of(value) == Type::Object);
-    value.and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+fn read<'a, T: Fields<'a> + Default>(value: Option<&'a RawValue>) -> T {
+    value.and_then(|value| T::of(value).ok()).unwrap_or_default()
 }
 
 fn annotate(w: &mut Writer, place: &Place<'_>, source: &Source<'_>, offsets: &Offsets) -> bool {
@@ -213,7 +192,7 @@ mod tests {
 
     #[test]
     fn supports_and_citations_become_annotations() {
-        let raw = |text: &'static str| serde_json::from_str::<&RawValue>(text).unwrap();
+        let raw = |text: &'static str| json::parse_str(text).unwrap();
         let mut offsets = Offsets::default();
         offsets.add("Zürich ist schön.");
         let grounding = raw(

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use crate::error::{Class, UpstreamError};
 use crate::json::{self, RawValue, Str};
 use crate::provider::failure::{self, Said};
 use crate::provider::meaning::{self, Meaning};
-use crate::provider::tolerant::{List, Maybe};
+use crate::provider::tolerant::{Fields, List, Maybe, wire};
 
 /// Reads an error answer, or an error within an answer of status 200.
 pub fn read(status: u16, body: &[u8]) -> UpstreamError {
@@ -97,38 +95,30 @@ struct Details {
 
 impl Details {
     fn read(body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Report<'a> {
-            #[serde(default, borrow)]
-            error: Maybe<Inner<'a>>,
-        }
+        wire! {
+            struct Report<'a> {
+                error: Maybe<Inner<'a>>,
+            }
 
-        #[derive(Deserialize)]
-        struct Inner<'a> {
-            #[serde(default, borrow)]
-            details: List<Detail<'a>>,
-        }
+            struct Inner<'a> {
+                details: List<Detail<'a>>,
+            }
 
-        #[derive(Deserialize)]
-        struct Detail<'a> {
-            #[serde(borrow)]
-            reason: Option<&'a RawValue>,
-            #[serde(borrow, rename = "retryDelay")]
-            retry_delay: Option<&'a RawValue>,
-            #[serde(default, borrow)]
-            violations: List<Violation<'a>>,
-        }
+            struct Detail<'a> {
+                reason: Option<&'a RawValue>,
+                retry_delay = "retryDelay": Option<&'a RawValue>,
+                violations: List<Violation<'a>>,
+            }
 
-        #[derive(Deserialize)]
-        struct Violation<'a> {
-            #[serde(borrow, rename = "quotaId")]
-            quota_id: Option<&'a RawValue>,
+            struct Violation<'a> {
+                quota_id = "quotaId": Option<&'a RawValue>,
+            }
         }
 
         let mut details = Details::default();
-        let Ok(report) = serde_json::from_slice::<&RawValue>(body) else { return details };
+        let Ok(report) = json::parse(body) else { return details };
         let first = json::elements(report).and_then(|list| list.first().copied()).unwrap_or(report);
-        let Ok(Report { error: Maybe(Some(inner)) }) = serde_json::from_str(first.get()) else { return details };
+        let Ok(Report { error: Maybe(Some(inner)) }) = Report::of(first) else { return details };
         let text = |value: Option<&RawValue>| value.and_then(Str::new).map(|text| text.decode().into_owned());
         for (_, detail) in inner.details.into_placed() {
             details.reasons.extend(text(detail.reason));

@@ -130,9 +130,9 @@ fn write_other(w: &mut Writer, kind: &str, part: &RawValue, at: &str, setting: &
         return write_file(w, &File::read(part, at)?, &format!("{at}.file"), setting);
     }
     let at = format!("{at}.{kind}");
-    let fields = Object::parse(part.get().as_bytes()).unwrap_or_default();
+    let fields = Object::of(part).unwrap_or_default();
     let inner = fields.get(kind).ok_or_else(|| Rejection::missing(&at))?;
-    let inner = Object::parse(inner.get().as_bytes()).unwrap_or_default();
+    let inner = Object::of(inner).unwrap_or_default();
     let needed = |name: &str| {
         let text = inner.get(name).and_then(Str::new).filter(|text| !text.is_empty());
         text.ok_or_else(|| Rejection::missing(&format!("{at}.{name}")))

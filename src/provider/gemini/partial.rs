@@ -1,24 +1,19 @@
 //! Arguments of a tool call that come in pieces (Vertex AI's `streamFunctionCallArguments`): values at
 //! JSON paths (RFC 9535, names and numbers only), put together to the JSON they stand for.
 
-use serde::Deserialize;
-
 use super::response::text;
 use crate::json::{RawValue, Writer};
+use crate::provider::tolerant::wire;
 
-/// A piece: where it belongs, and a value or the next part of a text.
-#[derive(Deserialize)]
-pub struct Piece<'a> {
-    #[serde(borrow, rename = "jsonPath")]
-    path: Option<&'a RawValue>,
-    #[serde(borrow, rename = "stringValue")]
-    string: Option<&'a RawValue>,
-    #[serde(borrow, rename = "numberValue")]
-    number: Option<&'a RawValue>,
-    #[serde(borrow, rename = "boolValue")]
-    bool: Option<&'a RawValue>,
-    #[serde(borrow, rename = "nullValue")]
-    null: Option<&'a RawValue>,
+wire! {
+    /// A piece: where it belongs, and a value or the next part of a text.
+    pub struct Piece<'a> {
+        path = "jsonPath": Option<&'a RawValue>,
+        string = "stringValue": Option<&'a RawValue>,
+        number = "numberValue": Option<&'a RawValue>,
+        bool = "boolValue": Option<&'a RawValue>,
+        null = "nullValue": Option<&'a RawValue>,
+    }
 }
 
 /// What there is of the arguments so far.
@@ -171,6 +166,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::tolerant;
 
     #[test]
     fn pieces_at_paths_become_the_json_they_stand_for() {
@@ -187,7 +183,7 @@ mod tests {
             (r#"{"jsonPath":"$.a['","numberValue":1}"#, false),
             (r#"{"numberValue":1}"#, false),
         ] {
-            assert_eq!(arguments.add(&serde_json::from_str(piece).unwrap()), fits, "{piece}");
+            assert_eq!(arguments.add(&tolerant::read_str(piece).unwrap()), fits, "{piece}");
         }
         let expected = r#"{"city":"Z\u00fcrich\n","days":[false,{"n":2.50}],"odd key":{"x":null}}"#;
         assert_eq!(arguments.to_json(), expected);

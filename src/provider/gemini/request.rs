@@ -168,7 +168,7 @@ impl<'a> Own<'a> {
         for (name, value) in chat.fields() {
             own.add(name, value);
         }
-        let parse = |value: &'a RawValue| Object::parse(value.get().as_bytes()).unwrap_or_default();
+        let parse = |value: &'a RawValue| Object::of(value).unwrap_or_default();
         let extra = chat.field("extra_body").map(parse).unwrap_or_default();
         for (name, value) in extra.iter().filter(|(name, _)| *name != "google") {
             if !own.add(name, value) {

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::citations::{self, Offsets};
 use super::messages::{MADE_UP_ID, OWN_ID};
 use super::partial::Piece;
@@ -12,11 +10,11 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State,
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match serde_json::from_slice(body) {
+    let answer: Answer<'_> = match tolerant::read(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
         Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
@@ -59,75 +57,48 @@ pub const PROMPT_FEEDBACK: &str = "prompt_feedback";
 /// Under which name it is told of an end that OpenAI has no name for.
 pub const FINISH_REASON: &str = "provider_finish_reason";
 
-/// A whole answer, or one event of a stream.
-#[derive(Deserialize)]
-pub struct Answer<'a> {
-    #[serde(borrow, rename = "responseId")]
-    pub id: Option<&'a RawValue>,
-    #[serde(borrow, rename = "modelVersion")]
-    pub model: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub candidates: List<Candidate<'a>>,
-    #[serde(borrow, rename = "promptFeedback")]
-    pub prompt_feedback: Option<&'a RawValue>,
-    #[serde(borrow, rename = "usageMetadata")]
-    pub usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub error: Option<&'a RawValue>,
-}
+wire! {
+    /// A whole answer, or one event of a stream.
+    pub struct Answer<'a> {
+        pub id = "responseId": Option<&'a RawValue>,
+        pub model = "modelVersion": Option<&'a RawValue>,
+        pub candidates: List<Candidate<'a>>,
+        pub prompt_feedback = "promptFeedback": Option<&'a RawValue>,
+        pub usage = "usageMetadata": Option<&'a RawValue>,
+        pub error: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-pub struct Candidate<'a> {
-    #[serde(borrow)]
-    pub index: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub content: Maybe<Content<'a>>,
-    #[serde(borrow, rename = "finishReason")]
-    pub finish_reason: Option<&'a RawValue>,
-    #[serde(default, borrow, rename = "logprobsResult")]
-    pub logprobs: Maybe<Logprobs<'a>>,
-    #[serde(borrow, rename = "groundingMetadata")]
-    pub grounding: Option<&'a RawValue>,
-    #[serde(borrow, rename = "citationMetadata")]
-    pub citations: Option<&'a RawValue>,
-    #[serde(borrow, rename = "urlContextMetadata")]
-    pub url_context: Option<&'a RawValue>,
-    #[serde(borrow, rename = "safetyRatings")]
-    pub safety_ratings: Option<&'a RawValue>,
-}
+    pub struct Candidate<'a> {
+        pub index: Option<&'a RawValue>,
+        pub content: Maybe<Content<'a>>,
+        pub finish_reason = "finishReason": Option<&'a RawValue>,
+        pub logprobs = "logprobsResult": Maybe<Logprobs<'a>>,
+        pub grounding = "groundingMetadata": Option<&'a RawValue>,
+        pub citations = "citationMetadata": Option<&'a RawValue>,
+        pub url_context = "urlContextMetadata": Option<&'a RawValue>,
+        pub safety_ratings = "safetyRatings": Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-pub struct Content<'a> {
-    #[serde(default, borrow)]
-    pub parts: List<Part<'a>>,
-}
+    pub struct Content<'a> {
+        pub parts: List<Part<'a>>,
+    }
 
-/// A part, of whatever kind.
-#[derive(Deserialize)]
-pub struct Part<'a> {
-    #[serde(borrow)]
-    pub text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub thought: Option<&'a RawValue>,
-    #[serde(borrow, rename = "thoughtSignature")]
-    pub signature: Option<&'a RawValue>,
-    #[serde(default, borrow, rename = "functionCall")]
-    pub call: Maybe<Call<'a>>,
-}
+    /// A part, of whatever kind.
+    pub struct Part<'a> {
+        pub text: Option<&'a RawValue>,
+        pub thought: Option<&'a RawValue>,
+        pub signature = "thoughtSignature": Option<&'a RawValue>,
+        pub call = "functionCall": Maybe<Call<'a>>,
+    }
 
-#[derive(Deserialize)]
-pub struct Call<'a> {
-    #[serde(borrow)]
-    pub id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub args: Option<&'a RawValue>,
-    /// Vertex AI, on request: arguments in pieces.
-    #[serde(default, borrow, rename = "partialArgs")]
-    pub partial: List<Piece<'a>>,
-    #[serde(borrow, rename = "willContinue")]
-    pub will_continue: Option<&'a RawValue>,
+    pub struct Call<'a> {
+        pub id: Option<&'a RawValue>,
+        pub name: Option<&'a RawValue>,
+        pub args: Option<&'a RawValue>,
+        /// Vertex AI, on request: arguments in pieces.
+        pub partial = "partialArgs": List<Piece<'a>>,
+        pub will_continue = "willContinue": Option<&'a RawValue>,
+    }
 }
 
 impl<'a> Part<'a> {
@@ -205,7 +176,7 @@ pub fn is_told(value: &RawValue) -> bool {
 
 /// Whether feedback on a prompt says that it was blocked.
 pub fn is_block(feedback: &RawValue) -> bool {
-    let fields = json::Object::parse(feedback.get().as_bytes()).unwrap_or_default();
+    let fields = json::Object::of(feedback).unwrap_or_default();
     fields.get("blockReason").is_some_and(failure::is_something)
 }
 
@@ -287,27 +258,21 @@ impl Ending {
     }
 }
 
-/// Log probabilities, token by token.
-#[derive(Deserialize)]
-pub struct Logprobs<'a> {
-    #[serde(default, borrow, rename = "chosenCandidates")]
-    chosen: List<Token<'a>>,
-    #[serde(default, borrow, rename = "topCandidates")]
-    top: List<Top<'a>>,
-}
+wire! {
+    /// Log probabilities, token by token.
+    pub struct Logprobs<'a> {
+        chosen = "chosenCandidates": List<Token<'a>>,
+        top = "topCandidates": List<Top<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Top<'a> {
-    #[serde(default, borrow)]
-    candidates: List<Token<'a>>,
-}
+    struct Top<'a> {
+        candidates: List<Token<'a>>,
+    }
 
-#[derive(Deserialize)]
-struct Token<'a> {
-    #[serde(borrow)]
-    token: Option<&'a RawValue>,
-    #[serde(borrow, rename = "logProbability")]
-    logprob: Option<&'a RawValue>,
+    struct Token<'a> {
+        token: Option<&'a RawValue>,
+        logprob = "logProbability": Option<&'a RawValue>,
+    }
 }
 
 impl Token<'_> {
@@ -361,25 +326,20 @@ pub struct Tokens {
 
 impl Tokens {
     pub fn update(&mut self, usage: &RawValue) -> bool {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Wire<'a> {
-            #[serde(borrow)]
-            prompt_token_count: Option<&'a RawValue>,
-            #[serde(borrow)]
-            tool_use_prompt_token_count: Option<&'a RawValue>,
-            #[serde(borrow)]
-            candidates_token_count: Option<&'a RawValue>,
-            #[serde(borrow)]
-            thoughts_token_count: Option<&'a RawValue>,
-            #[serde(borrow)]
-            cached_content_token_count: Option<&'a RawValue>,
+        wire! {
+            struct Wire<'a> {
+                prompt_token_count = "promptTokenCount": Option<&'a RawValue>,
+                tool_use_prompt_token_count = "toolUsePromptTokenCount": Option<&'a RawValue>,
+                candidates_token_count = "candidatesTokenCount": Option<&'a RawValue>,
+                thoughts_token_count = "thoughtsTokenCount": Option<&'a RawValue>,
+                cached_content_token_count = "cachedContentTokenCount": Option<&'a RawValue>,
+            }
         }
 
         if json::type_of(usage) != Type::Object {
             return false;
         }
-        let Ok(wire) = serde_json::from_str::<Wire<'_>>(usage.get()) else { return false };
+        let Ok(wire) = Wire::of(usage) else { return false };
         let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
         self.prompt = self.prompt.max(count(wire.prompt_token_count).unwrap_or(0));
         self.tool_use = self.tool_use.max(count(wire.tool_use_prompt_token_count).unwrap_or(0));

@@ -63,7 +63,7 @@ pub fn of_answer<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rej
 /// The schema of a tool's parameters, `None` if it has none: an object without properties is refused.
 pub fn of_tool<'a>(parameters: Option<&'a RawValue>, at: &str) -> Result<Option<Cow<'a, str>>, Rejection> {
     let Some(parameters) = parameters else { return Ok(None) };
-    let fields = Object::parse(parameters.get().as_bytes()).map_err(|error| invalid(at, &error.to_string()))?;
+    let fields = Object::of(parameters).ok_or_else(|| invalid(at, schema::NOT_AN_OBJECT))?;
     let says_nothing = |(key, value): (&str, &RawValue)| match key {
         "properties" | "required" => matches!(value.get().replace([' ', '\n'], "").as_str(), "{}" | "[]"),
         "additionalProperties" => value.get() == "false",
@@ -104,7 +104,7 @@ fn prepare<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rejection
     let root = Object::parse(text.as_bytes()).map_err(|error| invalid(at, &error.to_string()))?;
     let mut definitions = BTreeMap::new();
     for (place, key) in [("#/$defs/", "$defs"), ("#/definitions/", "definitions")] {
-        let named = root.get(key).and_then(|named| Object::parse(named.get().as_bytes()).ok()).unwrap_or_default();
+        let named = root.get(key).and_then(|named| Object::of(named)).unwrap_or_default();
         definitions.extend(
             named.iter().map(|(name, schema)| (format!("{place}{}", pointer(name)), (name.to_owned(), schema))),
         );
@@ -157,7 +157,7 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
 
     /// Writes what a schema says beside what is `said` already.
     fn fields(&mut self, schema: &'a RawValue, depth: usize, said: &mut Vec<String>) -> Result<(), String> {
-        let fields: Object<'a> = Object::parse(schema.get().as_bytes()).map_err(|error| error.to_string())?;
+        let fields = Object::of(schema).ok_or(schema::NOT_AN_OBJECT)?;
         let reference = fields.get("$ref").and_then(Str::new).map(Str::decode);
         let found = reference.as_deref().and_then(|reference| self.definitions.get_key_value(reference));
         if let Some((reference, _)) = found

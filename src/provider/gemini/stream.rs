@@ -57,7 +57,7 @@ struct Open {
 
 impl StreamTranslator for GeminiStream {
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
-        let Ok(answer) = serde_json::from_str::<Answer<'_>>(frame.data) else {
+        let Ok(answer) = tolerant::read_str::<Answer<'_>>(frame.data) else {
             let data = frame.data.trim();
             if frame.event == "error" || failure::is_report(data.as_bytes()) {
                 return Err(error::read(200, data.as_bytes()));

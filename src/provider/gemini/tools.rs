@@ -113,7 +113,7 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, names: &ToolNames, at: &str) -> R
 /// `web_search_options` asks for what Google Search does here; how much and for whom cannot be said.
 fn search(chat: &ChatRequest<'_>, dropped: &mut Vec<Cow<'static, str>>) -> bool {
     let Some(options) = chat.field("web_search_options") else { return false };
-    let options = Object::parse(options.get().as_bytes()).unwrap_or_default();
+    let options = Object::of(options).unwrap_or_default();
     for name in ["search_context_size", "user_location"] {
         if options.get(name).is_some_and(|value| json::type_of(value) != Type::Null) {
             dropped.push(format!("web_search_options.{name}").into());

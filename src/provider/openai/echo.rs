@@ -45,7 +45,7 @@ pub fn field(echo: Echo, message: &Message<'_>, thinks: bool) -> Option<(&'stati
         Echo::Reasoning { is_needed } if !is_given("reasoning_content") => {
             let text = carried(echo, message).map(|text| format!("\"{text}\""));
             // What a client made of an id may be anything: it must be one string and nothing beside it.
-            let text = text.filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+            let text = text.filter(|text| json::parse_str(text).is_ok());
             let text = text.or_else(|| (is_needed && thinks).then(|| "\" \"".to_owned()))?;
             Some(("reasoning_content", text))
         }
@@ -77,7 +77,7 @@ fn carried(echo: Echo, message: &Message<'_>) -> Option<String> {
 }
 
 fn is_list_of_objects(text: &str) -> bool {
-    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(text) else { return false };
+    let Some(list) = json::parse_str(text).ok().and_then(json::elements) else { return false };
     !list.is_empty() && list.iter().all(|item| json::type_of(item) == Type::Object)
 }
 
@@ -95,9 +95,8 @@ pub fn of_message<'a>(echo: Echo, message: &WireMessage<'a>) -> Option<State<'a>
 }
 
 fn thinking<'a>(message: &WireMessage<'a>) -> Vec<&'a RawValue> {
-    let parts = message.content.and_then(json::elements).unwrap_or_default();
-    let is_thought =
-        |part: &&RawValue| Object::parse(part.get().as_bytes()).is_ok_and(|part| part.get("thinking").is_some());
+    let parts = message.content.0.and_then(json::elements).unwrap_or_default();
+    let is_thought = |part: &&RawValue| Object::of(part).is_some_and(|part| part.get("thinking").is_some());
     parts.into_iter().filter(is_thought).collect()
 }
 
@@ -175,7 +174,7 @@ impl Turn {
 
     /// A block comes in pieces, whose texts follow each other; its signature comes with the last.
     fn add(&mut self, echo: Echo, piece: &RawValue) {
-        let Ok(fields) = Object::parse(piece.get().as_bytes()) else { return };
+        let Some(fields) = Object::of(piece) else { return };
         if !self.grow(piece.get().len()) {
             return;
         }

@@ -204,7 +204,7 @@ impl<'a> Editor<'_, '_, 'a> {
             }
             Part::Other { kind, at, .. } => {
                 let is_audio = kind == "input_audio";
-                let fields = Object::parse(raw.get().as_bytes()).unwrap_or_default();
+                let fields = Object::of(raw).unwrap_or_default();
                 match kind.as_ref() {
                     "input_audio" if rules.audio == Audio::Refused => return Err(unsupported(at)),
                     "file" if rules.files == Files::Refused => return Err(unsupported(at)),
@@ -223,7 +223,7 @@ impl<'a> Editor<'_, '_, 'a> {
             }
         };
         if rules.parts != Parts::Same {
-            let fields = Object::parse(raw.get().as_bytes()).unwrap_or_default();
+            let fields = Object::of(raw).unwrap_or_default();
             let spans = fields.spans(body, span.start + 1).unwrap_or_default();
             let mut items = Vec::with_capacity(spans.len());
             for ((name, value), (key, value_span)) in fields.iter().zip(spans) {
@@ -265,7 +265,7 @@ impl<'a> Editor<'_, '_, 'a> {
 
     fn audio(&mut self, audio: Option<&'a RawValue>) {
         let body = self.request.chat.body;
-        let data = audio.and_then(|audio| Object::parse(audio.get().as_bytes()).ok()?.get("data"));
+        let data = audio.and_then(|audio| Object::of(audio)?.get("data"));
         let (Some(audio), Some(data)) = (audio, data.and_then(Str::new)) else { return };
         let (Some(outer), Some(inner)) = (json::span(body, audio.get()), json::span(body, data.raw())) else { return };
         match self.request.dialect.messages.audio {
@@ -330,7 +330,7 @@ fn with_thoughts(thoughts: &str, instead: Option<String>, content: &Content<'_>)
 
 /// A file as Mistral takes it: one of its own, or a document in a data URL.
 fn document(file: &RawValue) -> Option<String> {
-    let fields = Object::parse(file.get().as_bytes()).ok()?;
+    let fields = Object::of(file)?;
     let text = |name: &str| fields.get(name).and_then(Str::new);
     if let Some(id) = text("file_id") {
         return Some(format!(r#"{{"type":"file","file_id":{}}}"#, id.raw()));

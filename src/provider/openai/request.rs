@@ -241,9 +241,9 @@ impl<'a> Request<'_, 'a> {
         let mut items = Vec::with_capacity(elements.len());
         for tool in elements {
             let Some(span) = json::span(body, tool.get()) else { continue };
-            let fields = Object::parse(tool.get().as_bytes()).unwrap_or_default();
+            let fields = Object::of(tool).unwrap_or_default();
             let function = fields.get("function").filter(|function| json::type_of(function) == Type::Object);
-            let name = function.and_then(|function| Object::parse(function.get().as_bytes()).ok()?.get("name"));
+            let name = function.and_then(|function| Object::of(function)?.get("name"));
             let name = name.and_then(Str::new).map(Str::decode);
             let is_cut = only.as_ref().is_some_and(|only| name.is_none_or(|name| !only.contains(&name)));
             if let Some(function) = function.filter(|_| !is_cut) {
@@ -261,7 +261,7 @@ impl<'a> Request<'_, 'a> {
     fn edit_function(&mut self, function: &'a RawValue) {
         let rules = &self.dialect.tools;
         let body = self.chat.body;
-        let Ok(fields) = Object::parse(function.get().as_bytes()) else { return };
+        let Some(fields) = Object::of(function) else { return };
         let Some(open) = json::span(body, function.get()).map(|span| span.start + 1) else { return };
         let Some(spans) = fields.spans(body, open) else { return };
         let mut items = Vec::with_capacity(spans.len());

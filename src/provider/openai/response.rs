@@ -1,51 +1,37 @@
 //! Whole answers.
 
-use serde::Deserialize;
-
 use super::echo::{self, Echo};
 use super::reported;
 use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, text, usage};
 use crate::chat::{ChatResponse, Choice, FinishReason};
 use crate::error::UpstreamError;
-use crate::json::{self, RawValue, Str};
+use crate::json::{RawValue, Str};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, List, Maybe, Present, wire};
 
-#[derive(Deserialize)]
-struct WireResponse<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    created: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    choices: List<WireChoice<'a>>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    error: Option<&'a RawValue>,
-}
+wire! {
+    struct WireResponse<'a> {
+        id: Option<&'a RawValue>,
+        object: Option<&'a RawValue>,
+        model: Option<&'a RawValue>,
+        created: Option<&'a RawValue>,
+        choices: List<WireChoice<'a>>,
+        usage: Option<&'a RawValue>,
+        error: Present<'a>,
+    }
 
-#[derive(Deserialize)]
-struct WireChoice<'a> {
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    message: Maybe<WireMessage<'a>>,
-    #[serde(borrow)]
-    logprobs: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
+    struct WireChoice<'a> {
+        index: Option<&'a RawValue>,
+        message: Maybe<WireMessage<'a>>,
+        logprobs: Option<&'a RawValue>,
+        finish_reason: Option<&'a RawValue>,
+        usage: Option<&'a RawValue>,
+    }
 }
 
 /// Reads an answer to a request that was not streamed. `echo`: what the vendor wants back of it.
 pub fn read(body: &[u8], echo: Option<Echo>) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: WireResponse<'_> = match serde_json::from_slice(body) {
+    let answer: WireResponse<'_> = match tolerant::read(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
         Err(_) if failure::is_report(body) => return Err(reported(body)),
@@ -54,7 +40,7 @@ pub fn read(body: &[u8], echo: Option<Echo>) -> Result<ChatResponse<'_>, Upstrea
             return Err(UpstreamError::malformed(message));
         }
     };
-    let has_error = answer.error.is_some_and(failure::is_something);
+    let has_error = answer.error.0.is_some_and(failure::is_something);
     if has_error || (answer.choices.items.is_empty() && failure::is_report(body)) {
         return Err(reported(body));
     }
@@ -63,7 +49,7 @@ pub fn read(body: &[u8], echo: Option<Echo>) -> Result<ChatResponse<'_>, Upstrea
     let in_choice = answer.choices.items.iter().flatten().find_map(|choice| choice.usage);
     let usage = answer.usage.or(in_choice).and_then(usage);
     is_exact &= match (answer.usage, usage) {
-        (Some(value), Some(usage)) => usage.is_written_as(value.get()),
+        (Some(value), Some(usage)) => usage.is_written_as(value),
         (value, _) => value.is_none(),
     };
     let mut choices = Vec::with_capacity(answer.choices.items.len());
@@ -110,7 +96,7 @@ impl WireResponse<'_> {
             && is_word(self.model)
             && self.object.is_some_and(|object| object.get() == "\"chat.completion\"")
             && self.created.is_some_and(tolerant::is_plain_time)
-            && self.error.is_none()
+            && self.error.0.is_none()
             && self.choices.is_exact
             && self.choices.items.iter().flatten().all(WireChoice::is_exact)
     }

@@ -1,14 +1,12 @@
 //! Streamed answers: a chunk an event, and every way there is to end.
 
-use serde::Deserialize;
-
 use super::echo::Collector;
 use super::reported;
 use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, usage};
 use crate::chat::{ChatChunk, ChunkChoice, Source};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, List, Maybe, Present, wire};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
 
@@ -17,47 +15,31 @@ pub struct OpenAiStream {
     pub collector: Collector,
 }
 
-#[derive(Deserialize)]
-struct WireChunk<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    created: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    choices: List<WireChoice<'a>>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    usage: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    x_groq: Maybe<Groq<'a>>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    error: Option<&'a RawValue>,
-}
+wire! {
+    struct WireChunk<'a> {
+        id: Option<&'a RawValue>,
+        object: Option<&'a RawValue>,
+        model: Option<&'a RawValue>,
+        created: Option<&'a RawValue>,
+        choices: List<WireChoice<'a>>,
+        usage: Present<'a>,
+        x_groq: Maybe<Groq<'a>>,
+        error: Present<'a>,
+    }
 
-#[derive(Deserialize)]
-struct WireChoice<'a> {
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    delta: Maybe<WireMessage<'a>>,
-    #[serde(borrow)]
-    logprobs: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finish_reason: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    usage: Option<&'a RawValue>,
-}
+    struct WireChoice<'a> {
+        index: Option<&'a RawValue>,
+        delta: Maybe<WireMessage<'a>>,
+        logprobs: Option<&'a RawValue>,
+        finish_reason: Option<&'a RawValue>,
+        usage: Present<'a>,
+    }
 
-/// What Groq puts beside the chunk.
-#[derive(Deserialize)]
-struct Groq<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    /// What Groq puts beside the chunk.
+    struct Groq<'a> {
+        usage: Option<&'a RawValue>,
+        error: Option<&'a RawValue>,
+    }
 }
 
 impl StreamTranslator for OpenAiStream {
@@ -72,7 +54,7 @@ impl StreamTranslator for OpenAiStream {
             out.done();
             return Ok(());
         }
-        match serde_json::from_str::<WireChunk<'_>>(data) {
+        match tolerant::read_str::<WireChunk<'_>>(data) {
             Ok(chunk) => chunk.read(data, &mut self.collector, out)?,
             // A list with an error in it (quirk C6).
             Err(_) if failure::is_report(data.as_bytes()) => return Err(reported(data.as_bytes())),
@@ -103,30 +85,30 @@ impl<'a> WireChunk<'a> {
     fn read(self, text: &'a str, collector: &mut Collector, out: &mut dyn Sink) -> Result<(), UpstreamError> {
         let is = |value: Option<&RawValue>, text: &str| value.is_some_and(|value| value.get() == text);
         let groq = self.x_groq.0;
-        let has_failed = self.error.is_some_and(failure::is_something) || is(self.object, "\"error\"");
-        if has_failed || (self.choices.items.is_empty() && failure_without_choices(text, self.usage)) {
+        let has_failed = self.error.0.is_some_and(failure::is_something) || is(self.object, "\"error\"");
+        if has_failed || (self.choices.items.is_empty() && failure_without_choices(text, self.usage.0)) {
             return Err(reported(text.as_bytes()));
         }
         if let Some(error) = groq.as_ref().and_then(|groq| groq.error).filter(|error| failure::is_something(error)) {
             return Err(reported(format!("{{\"error\":{}}}", error.get()).as_bytes()));
         }
         let in_groq = groq.and_then(|groq| groq.usage);
-        let in_choice = self.choices.items.iter().flatten().find_map(|choice| choice.usage);
+        let in_choice = self.choices.items.iter().flatten().find_map(|choice| choice.usage.0);
         // The list is there, however empty; what else might be told in other words is where it belongs.
         let is_exact = self.choices.is_exact
             && self.choices.items.iter().flatten().all(WireChoice::is_exact)
             && is(self.object, "\"chat.completion.chunk\"")
             && self.created.is_some_and(tolerant::is_plain_time)
-            && self.error.is_none()
+            && self.error.0.is_none()
             && in_groq.is_none();
         let elsewhere = in_groq.or(in_choice).and_then(usage);
         let mut chunk = ChatChunk {
-            source: Some(Source { text, usage: self.usage.map(RawValue::get), exact: is_exact }),
+            source: Some(Source { text, usage: self.usage.0, exact: is_exact }),
             id: self.id.and_then(Str::new),
             model: self.model.and_then(Str::new),
             created: self.created.and_then(tolerant::seconds),
             choices: Vec::with_capacity(self.choices.items.len()),
-            usage: self.usage.and_then(usage).or(elsewhere),
+            usage: self.usage.0.and_then(usage).or(elsewhere),
             native_usage: None,
         };
         for (place, choice) in self.choices.into_placed() {
@@ -156,7 +138,7 @@ impl WireChoice<'_> {
             && self.delta.0.as_ref().is_some_and(WireMessage::is_exact_delta)
             && is_plain_reason(self.finish_reason)
             && has_plain_logprobs(self.logprobs)
-            && self.usage.is_none()
+            && self.usage.0.is_none()
     }
 }
 

@@ -3,63 +3,46 @@
 //! Each shape can be read, and can be asked whether it is written exactly as OpenAI writes it: only
 //! then its text may be relayed instead of being written anew. Quirks are those of section B and D.
 
-use serde::Deserialize;
-
 use crate::chat::{Arguments, Delta, FinishReason, Message, ToolCall, ToolCallDelta, Usage};
 use crate::error::{Class, UpstreamError};
 use crate::json::{self, RawValue, Str, Type};
-use crate::provider::tolerant::{self, List, Maybe};
+use crate::provider::tolerant::{self, Fields, List, Maybe, Present, wire};
 
-/// A message, or a delta of one.
-#[derive(Deserialize, Default)]
-pub struct WireMessage<'a> {
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    role: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    pub content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning_content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub reasoning_details: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    tool_calls: List<WireToolCall<'a>>,
-    #[serde(borrow)]
-    audio: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
-}
+wire! {
+    /// A message, or a delta of one.
+    #[derive(Default)]
+    pub struct WireMessage<'a> {
+        role: Present<'a>,
+        pub content: Present<'a>,
+        refusal: Option<&'a RawValue>,
+        reasoning_content: Option<&'a RawValue>,
+        reasoning: Option<&'a RawValue>,
+        pub reasoning_details: Option<&'a RawValue>,
+        tool_calls: List<WireToolCall<'a>>,
+        audio: Option<&'a RawValue>,
+        function_call: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize)]
-struct WireToolCall<'a> {
-    #[serde(borrow)]
-    index: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    id: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "json::present", rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    function: Maybe<WireFunction<'a>>,
-    #[serde(borrow)]
-    custom: Option<&'a RawValue>,
-}
+    struct WireToolCall<'a> {
+        index: Option<&'a RawValue>,
+        id: Present<'a>,
+        kind = "type": Present<'a>,
+        function: Maybe<WireFunction<'a>>,
+        custom: Option<&'a RawValue>,
+    }
 
-#[derive(Deserialize, Default)]
-struct WireFunction<'a> {
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    name: Option<&'a RawValue>,
-    #[serde(default, borrow, deserialize_with = "json::present")]
-    arguments: Option<&'a RawValue>,
+    #[derive(Default)]
+    struct WireFunction<'a> {
+        name: Present<'a>,
+        arguments: Present<'a>,
+    }
 }
 
 impl<'a> WireMessage<'a> {
     /// Whether a delta is written as OpenAI writes it.
     pub fn is_exact_delta(&self) -> bool {
         let calls = &self.tool_calls;
-        self.role.is_none_or(is_assistant)
+        self.role.0.is_none_or(is_assistant)
             && self.has_exact_texts()
             && (!calls.is_given || calls.is_exact && calls.items.iter().flatten().all(WireToolCall::is_exact_delta))
             && (!calls.is_given || !calls.items.is_empty())
@@ -68,8 +51,8 @@ impl<'a> WireMessage<'a> {
     /// Whether a whole message is written as OpenAI writes it.
     pub fn is_exact_message(&self) -> bool {
         let calls = &self.tool_calls;
-        self.role.is_some_and(is_assistant)
-            && self.content.is_some()
+        self.role.0.is_some_and(is_assistant)
+            && self.content.0.is_some()
             && self.has_exact_texts()
             && (!calls.is_given || calls.is_exact && calls.items.iter().flatten().all(WireToolCall::is_exact_call))
             && (!calls.is_given || !calls.items.is_empty())
@@ -78,7 +61,7 @@ impl<'a> WireMessage<'a> {
     /// Strings where strings are expected, and the reasoning, if there is any, where most clients look.
     fn has_exact_texts(&self) -> bool {
         let is_text = |value: Option<&RawValue>| value.is_none_or(|value| json::type_of(value) == Type::String);
-        let content = self.content.filter(|content| content.get() != "null");
+        let content = self.content.0.filter(|content| content.get() != "null");
         is_text(content)
             && is_text(self.refusal)
             && is_text(self.reasoning_content)
@@ -90,14 +73,14 @@ impl<'a> WireMessage<'a> {
     /// their own in `before`.
     pub fn delta(self, before: &mut Vec<Delta<'a>>) -> Delta<'a> {
         let mut delta = Delta {
-            role: text(self.role).is_some_and(|role| !role.is_empty()),
-            content: text(self.content),
+            role: text(self.role.0).is_some_and(|role| !role.is_empty()),
+            content: text(self.content.0),
             refusal: text(self.refusal),
             reasoning: self.plain_reasoning(),
             other: self.has_other(),
             ..Delta::default()
         };
-        let in_parts = self.content.is_some_and(|content| json::type_of(content) == Type::Array);
+        let in_parts = self.content.0.is_some_and(|content| json::type_of(content) == Type::Array);
         if in_parts || (delta.reasoning.is_none() && self.reasoning_details.is_some()) {
             (delta.reasoning, delta.content) = (None, None);
             for piece in self.pieces() {
@@ -148,14 +131,14 @@ impl<'a> WireMessage<'a> {
 
     fn pieces(&self) -> Vec<Piece<'a>> {
         let mut pieces: Vec<_> = self.plain_reasoning().map(Piece::Reasoning).into_iter().collect();
-        let parts = self.content.filter(|content| json::type_of(content) == Type::Array);
+        let parts = self.content.0.filter(|content| json::type_of(content) == Type::Array);
         if pieces.is_empty() {
             let details = self.reasoning_details.and_then(json::elements).unwrap_or_default();
             pieces.extend(details.into_iter().filter_map(detail).map(Piece::Reasoning));
         }
         // Told already, it is not told once more by the parts.
         let has_reasoning = !pieces.is_empty();
-        pieces.extend(text(self.content).map(Piece::Content));
+        pieces.extend(text(self.content.0).map(Piece::Content));
         for part in parts.and_then(json::elements).unwrap_or_default() {
             let told = parts_of(part);
             pieces.extend(told.into_iter().filter(|piece| !has_reasoning || matches!(piece, Piece::Content(_))));
@@ -170,14 +153,12 @@ enum Piece<'a> {
     Content(Str<'a>),
 }
 
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking: Option<&'a RawValue>,
-    #[serde(borrow)]
-    summary: Option<&'a RawValue>,
+wire! {
+    struct Part<'a> {
+        text: Option<&'a RawValue>,
+        thinking: Option<&'a RawValue>,
+        summary: Option<&'a RawValue>,
+    }
 }
 
 /// A part of a message: `{"type":"text","text":…}` (also without its type: DashScope), a bare string, or
@@ -186,7 +167,7 @@ fn parts_of(part: &RawValue) -> Vec<Piece<'_>> {
     if let Some(text) = Str::new(part) {
         return vec![Piece::Content(text)];
     }
-    let Ok(part) = serde_json::from_str::<Part<'_>>(part.get()) else { return Vec::new() };
+    let Ok(part) = Part::of(part) else { return Vec::new() };
     let Some(thinking) = part.thinking else {
         return text(part.text).map(Piece::Content).into_iter().collect();
     };
@@ -196,33 +177,31 @@ fn parts_of(part: &RawValue) -> Vec<Piece<'_>> {
 
 /// An element of `reasoning_details` (OpenRouter). What is encrypted has no text.
 pub fn detail(value: &RawValue) -> Option<Str<'_>> {
-    let part: Part<'_> = serde_json::from_str(value.get()).ok()?;
+    let part: Part<'_> = Part::of(value).ok()?;
     text(part.text).or_else(|| text(part.summary))
 }
 
 impl<'a> WireToolCall<'a> {
     fn is_exact_delta(&self) -> bool {
         // Id, type and name come together, and once.
-        let begins = self.id.is_some();
+        let begins = self.id.0.is_some();
         self.index.is_some_and(tolerant::is_plain_index)
-            && self.id.is_none_or(is_word)
-            && self.kind.map_or(!begins, is_function)
+            && self.id.0.is_none_or(is_word)
+            && self.kind.0.map_or(!begins, is_function)
             && self.function.0.as_ref().is_some_and(|function| {
-                function.name.is_none_or(is_word) && function.arguments.is_none_or(|text| Str::new(text).is_some())
+                function.name.0.is_none_or(is_word) && function.arguments.0.is_none_or(|text| Str::new(text).is_some())
             })
     }
 
     fn is_exact_call(&self) -> bool {
         if self.custom.is_some() {
-            return self.id.is_some_and(is_word);
+            return self.id.0.is_some_and(is_word);
         }
-        self.id.is_some_and(is_word)
-            && self.kind.is_some_and(is_function)
-            && self
-                .function
-                .0
-                .as_ref()
-                .is_some_and(|function| function.name.is_some_and(is_word) && function.arguments.is_some_and(is_word))
+        self.id.0.is_some_and(is_word)
+            && self.kind.0.is_some_and(is_function)
+            && self.function.0.as_ref().is_some_and(|function| {
+                function.name.0.is_some_and(is_word) && function.arguments.0.is_some_and(is_word)
+            })
     }
 
     /// Without a name nobody could run it.
@@ -230,9 +209,9 @@ impl<'a> WireToolCall<'a> {
         let function = self.function.0?;
         Some(ToolCall {
             place: Some(place),
-            id: text(self.id).filter(is_id).unwrap_or(Str::EMPTY),
-            name: text(function.name).filter(|name| !name.is_empty())?,
-            arguments: arguments(function.arguments).unwrap_or(Arguments::Json("{}")),
+            id: text(self.id.0).filter(is_id).unwrap_or(Str::EMPTY),
+            name: text(function.name.0).filter(|name| !name.is_empty())?,
+            arguments: arguments(function.arguments.0).unwrap_or(Arguments::Json("{}")),
             state: None,
         })
     }
@@ -243,9 +222,9 @@ impl<'a> WireToolCall<'a> {
         ToolCallDelta {
             place: Some(place),
             index: self.index.and_then(tolerant::index),
-            id: text(self.id).filter(is_id),
-            name: text(function.name).filter(not_empty),
-            arguments: arguments(function.arguments),
+            id: text(self.id.0).filter(is_id),
+            name: text(function.name.0).filter(not_empty),
+            arguments: arguments(function.arguments.0),
             state: None,
             begins: false,
         }
@@ -321,44 +300,33 @@ pub fn finish_reason(value: Option<&RawValue>) -> Result<Option<FinishReason>, U
 
 /// Usage under all its names; `None` if nothing is counted.
 pub fn usage(value: &RawValue) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(borrow)]
-        prompt_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        completion_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        input_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        output_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        total_tokens: Option<&'a RawValue>,
-        #[serde(default, borrow)]
-        prompt_tokens_details: Maybe<Details<'a>>,
-        #[serde(default, borrow)]
-        completion_tokens_details: Maybe<Details<'a>>,
-        /// DeepSeek, before it had details.
-        #[serde(borrow)]
-        prompt_cache_hit_tokens: Option<&'a RawValue>,
-        /// Moonshot.
-        #[serde(borrow)]
-        cached_tokens: Option<&'a RawValue>,
-    }
+    wire! {
+        struct Wire<'a> {
+            prompt_tokens: Option<&'a RawValue>,
+            completion_tokens: Option<&'a RawValue>,
+            input_tokens: Option<&'a RawValue>,
+            output_tokens: Option<&'a RawValue>,
+            total_tokens: Option<&'a RawValue>,
+            prompt_tokens_details: Maybe<Details<'a>>,
+            completion_tokens_details: Maybe<Details<'a>>,
+            /// DeepSeek, before it had details.
+            prompt_cache_hit_tokens: Option<&'a RawValue>,
+            /// Moonshot.
+            cached_tokens: Option<&'a RawValue>,
+        }
 
-    #[derive(Deserialize, Default)]
-    struct Details<'a> {
-        #[serde(borrow)]
-        cached_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        cache_write_tokens: Option<&'a RawValue>,
-        #[serde(borrow)]
-        reasoning_tokens: Option<&'a RawValue>,
+        #[derive(Default)]
+        struct Details<'a> {
+            cached_tokens: Option<&'a RawValue>,
+            cache_write_tokens: Option<&'a RawValue>,
+            reasoning_tokens: Option<&'a RawValue>,
+        }
     }
 
     if json::type_of(value) != Type::Object {
         return None;
     }
-    let wire: Wire<'_> = serde_json::from_str(value.get()).ok()?;
+    let wire: Wire<'_> = Wire::of(value).ok()?;
     let count = |names: &[Option<&RawValue>]| names.iter().copied().flatten().find_map(tolerant::count);
     let input = count(&[wire.prompt_tokens, wire.input_tokens]);
     let output = count(&[wire.completion_tokens, wire.output_tokens]);
