@@ -4,6 +4,8 @@
 //! ([`Edits`]) and written without building a tree ([`Writer`]), so that number formats, key order
 //! and unknown fields survive byte for byte. Nothing here knows what the JSON means.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -71,11 +73,17 @@ impl fmt::Display for Error {
 
 /// The value of a whole text. All that lies in it is valid with it, and is read without being checked again.
 pub fn parse(text: &[u8]) -> Result<&RawValue, Error> {
-    parse_str(std::str::from_utf8(text).map_err(Error::NotUtf8)?)
+    parse_str(utf8(text)?)
 }
 
 pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
-    serde_json::from_str(text).map_err(Error::Syntax)
+    let value = scan::check(text.as_bytes(), None).and_then(|place| text.get(place));
+    value.map_or_else(|| serde_json::from_str(text).map_err(Error::Syntax), |value| Ok(RawValue::new(value)))
+}
+
+/// Bytes as a text.
+fn utf8(text: &[u8]) -> Result<&str, Error> {
+    simdutf8::basic::from_utf8(text).or_else(|_| std::str::from_utf8(text)).map_err(Error::NotUtf8)
 }
 
 /// A place in a valid text. On any other it ends early, and does no harm.
@@ -109,59 +117,59 @@ impl<'a> Walk<'a> {
         if matches!(first, b'}' | b']') {
             return None;
         }
-        let end = value_end(self.text.as_bytes(), self.at);
+        let end = scan::value_end(self.text.as_bytes(), self.at);
         let value = self.text.get(self.at..end).map(RawValue::new);
         self.at = end;
         value
     }
 }
 
-/// Where the value ends that begins at `at`, in valid JSON.
-fn value_end(json: &[u8], mut at: usize) -> usize {
-    let mut depth = 0usize;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'"' => at = string_end(json, at),
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-                continue;
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                at += 1;
-            }
-            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
-                at += 1;
-                continue;
-            }
-            _ => {
-                let is_word = |byte: &u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                at += json.get(at..).unwrap_or_default().iter().take_while(|byte| is_word(byte)).count();
-            }
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    at
-}
+/// Reads into a value from its beginning, so that nothing of it is passed twice.
+pub struct Cursor<'a>(Walk<'a>);
 
-/// Where the string ends whose first quote is at `at`.
-fn string_end(json: &[u8], at: usize) -> usize {
-    // Keys and words are over before a search for the quote would have begun.
-    const SHORT: usize = 16;
-    let mut at = at + 1;
-    loop {
-        let rest = json.get(at..).unwrap_or_default();
-        let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\');
-        let near = rest.iter().take(SHORT).position(is_mark);
-        let found = near.or_else(|| Some(SHORT + memchr::memchr2(b'"', b'\\', rest.get(SHORT..)?)?));
-        match found {
-            None => return json.len(),
-            Some(mark) if rest.get(mark) == Some(&b'"') => return at + mark + 1,
-            Some(mark) => at += mark + 2,
+impl<'a> Cursor<'a> {
+    pub fn new(value: &'a RawValue) -> Self {
+        Cursor(Walk { text: value.get(), at: 0 })
+    }
+
+    /// Into the array or object that comes, if the next value begins with this bracket.
+    pub fn enter(&mut self, bracket: u8) -> bool {
+        let is_there = self.0.skip_between() == Some(bracket);
+        self.0.at += usize::from(is_there);
+        is_there
+    }
+
+    /// Whether another element comes; if not, the array is left.
+    pub fn has_next(&mut self) -> bool {
+        let is_there = self.0.skip_between().is_some_and(|byte| !matches!(byte, b'}' | b']'));
+        self.0.at += usize::from(!is_there);
+        is_there
+    }
+
+    /// The next key, behind which its value comes; without one the object is left.
+    pub fn key(&mut self) -> Option<Str<'a>> {
+        if !self.has_next() {
+            return None;
         }
+        self.0.take().map(|key| Str(key.get()))
+    }
+
+    /// The value that comes, which is passed.
+    pub fn value(&mut self) -> Option<&'a RawValue> {
+        self.0.take()
+    }
+
+    /// Whether the value that comes begins with this, in letters of either case.
+    pub fn begins_with(&mut self, start: &str) -> bool {
+        self.0.skip_between();
+        let rest = self.0.text.as_bytes().get(self.0.at..).unwrap_or_default();
+        rest.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
+    }
+
+    /// Where in the text it is.
+    pub fn place(&mut self) -> usize {
+        self.0.skip_between();
+        self.0.at
     }
 }
 
@@ -188,11 +196,26 @@ impl<'a> Iterator for Pairs<'a> {
 
 /// An object as it was written: keys in order, values as slices of the text.
 #[derive(Debug, Default)]
-pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Object<'a> {
+    pairs: Vec<(Cow<'a, str>, &'a RawValue)>,
+    /// How deep each value is nested, if that is known.
+    depths: Vec<usize>,
+}
 
 impl<'a> Object<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
-        Object::of(parse(text)?).ok_or(Error::NotAnObject)
+        let text = utf8(text)?;
+        let mut pairs = Vec::with_capacity(16);
+        // What is no object has no pairs, nor has what is refused.
+        if scan::check(text.as_bytes(), Some(&mut pairs)).is_none() || pairs.is_empty() {
+            return Object::of(parse_str(text)?).ok_or(Error::NotAnObject);
+        }
+        let depths = pairs.iter().map(|pair| pair.depth).collect();
+        let pair = |pair: scan::Pair| {
+            let (key, value) = (text.get(pair.key)?, text.get(pair.value)?);
+            Some((Str(key).decode(), RawValue::new(value)))
+        };
+        Ok(Object { pairs: pairs.into_iter().filter_map(pair).collect(), depths })
     }
 
     /// The value, if it is an object.
@@ -202,7 +225,7 @@ impl<'a> Object<'a> {
         }
         let mut pairs = Vec::with_capacity(16);
         pairs.extend(value.pairs().map(|(key, value)| (key.decode(), value)));
-        Some(Object(pairs))
+        Some(Object { pairs, depths: Vec::new() })
     }
 
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
@@ -210,19 +233,26 @@ impl<'a> Object<'a> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+        self.pairs.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    /// How deep the value under a key is nested, 1 for an object or array of plain values; `None` where that
+    /// was not noted, which is only done for whole texts.
+    pub fn depth(&self, key: &str) -> Option<usize> {
+        let at = self.pairs.iter().position(|(name, _)| name == key)?;
+        self.depths.get(at).copied()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.pairs.is_empty()
     }
 
     /// Where each pair lies in `whole`, which this object was read from: its key with the quotes, and its
     /// value. `open`: the place behind the object's brace. `None` for a text that it was not read from.
     pub fn spans(&self, whole: &[u8], open: usize) -> Option<Vec<(Range<usize>, Range<usize>)>> {
         let mut from = open;
-        let mut spans = Vec::with_capacity(self.0.len());
-        for (_, value) in &self.0 {
+        let mut spans = Vec::with_capacity(self.pairs.len());
+        for (_, value) in &self.pairs {
             let value = span(whole, value.get())?;
             // Between two values there is nothing but the key that has quotes.
             let between = whole.get(from..value.start)?;
@@ -239,7 +269,7 @@ impl<'a> Object<'a> {
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
         // A set, because an object of a hostile body has a million keys.
         let mut seen = BTreeSet::new();
-        self.0.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.insert(*key))
+        self.pairs.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.insert(*key))
     }
 }
 

@@ -8,7 +8,7 @@
 //! what providers count. `scripts/tokens` measures how near it comes, and writes the table in docs/routing.md.
 
 use crate::chat::ChatRequest;
-use crate::json::RawValue;
+use crate::chat::attached::{Attachment, Kind};
 
 /// How much of a text is looked at, and in what pieces, evenly spread: enough of them to meet every part of
 /// a conversation, and long enough that their cut ends count little.
@@ -32,21 +32,27 @@ const PROPERTY: u64 = 5;
 
 /// The tokens of a request's prompt.
 pub fn estimate(chat: &ChatRequest<'_>) -> u64 {
-    let of = |name: &str| chat.field(name).map_or(0, |value| texts(value.get().as_bytes()));
-    let tools = chat.field("tools").or_else(|| chat.field("functions")).map(RawValue::get);
-    let tools = tools.filter(|tools| tools.contains('{')).map_or(0, |tools| TOOLS + texts(tools.as_bytes()));
-    FRAME + of("messages") + tools + of("response_format")
+    let of = |name: &str| chat.field(name).map_or(0, |value| texts(value.get().as_bytes(), &[]));
+    let tools = chat.field("tools").or_else(|| chat.field("functions")).map(|tools| tools.get().as_bytes());
+    let tools = tools.filter(|tools| tools.contains(&b'{')).map_or(0, |tools| TOOLS + texts(tools, &[]));
+    let messages = chat.field("messages").map_or(0, |value| texts(value.get().as_bytes(), &chat.attachments));
+    FRAME + messages + tools + of("response_format")
 }
 
-/// The tokens of the texts in a part of a request.
-fn texts(json: &[u8]) -> u64 {
+/// The tokens of the texts in a part of a request, and of what is attached to them.
+fn texts(json: &[u8], attachments: &[Attachment]) -> u64 {
     let mut sample = Sample::default();
     let mut attached = 0;
     let mut from = 0;
-    for attachment in attachments(json) {
-        sample.add(json.get(from..attachment.start).unwrap_or_default());
-        attached += attachment.tokens;
-        from = attachment.end;
+    for Attachment { kind, place } in attachments {
+        sample.add(json.get(from..place.start).unwrap_or_default());
+        let length = place.len() as u64;
+        attached += match kind {
+            Kind::ImageData | Kind::ImageUrl => IMAGE,
+            Kind::Audio => length.div_ceil(AUDIO_BYTES),
+            Kind::Pdf | Kind::File => IMAGE + length / FILE_BYTES,
+        };
+        from = place.end;
     }
     sample.add(json.get(from..).unwrap_or_default());
     sample.tokens() + attached
@@ -99,62 +105,6 @@ fn scaled(parts: u64, length: usize, of: usize) -> u64 {
     (parts as f64 * length as f64 / of as f64) as u64
 }
 
-/// Base64 that is no text, from `start` to `end`.
-struct Attachment {
-    start: usize,
-    end: usize,
-    tokens: u64,
-}
-
-/// What is attached as data: URLs of data anywhere, and the fields `data` (audio) and `file_data`. Each
-/// byte is looked for once, however many there are.
-fn attachments(json: &[u8]) -> impl Iterator<Item = Attachment> {
-    let mut urls = memchr::memmem::find_iter(json, b";base64,").peekable();
-    let mut fields = memchr::memmem::find_iter(json, b"data\"").peekable();
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let (url, field) = (urls.peek().copied(), fields.peek().copied());
-            let is_url = match (url, field) {
-                (Some(url), Some(field)) => url < field,
-                (url, _) => url.is_some(),
-            };
-            let at = if is_url { urls.next()? } else { fields.next()? };
-            if at < from {
-                continue;
-            }
-            let before = json.get(..at).unwrap_or_default();
-            let start = if is_url { begins_as_data(before) } else { value_of_field(json, at + b"data\"".len()) };
-            let Some(start) = start else { continue };
-            let data = json.get(start..).unwrap_or_default();
-            let length = memchr::memchr(b'"', data).unwrap_or(data.len());
-            let is_file = if is_url { before.ends_with(b"pdf") } else { before.ends_with(b"_") };
-            let tokens = match length as u64 {
-                length if is_file => IMAGE + length / FILE_BYTES,
-                _ if is_url => IMAGE,
-                length => length.div_ceil(AUDIO_BYTES),
-            };
-            from = start + length;
-            return Some(Attachment { start, end: from, tokens });
-        }
-    })
-}
-
-/// Where the URL of data begins that a string consists of; a text in which there is one is a text.
-fn begins_as_data(before: &[u8]) -> Option<usize> {
-    const LONGEST_TYPE: usize = 128;
-    let from = before.len().saturating_sub(LONGEST_TYPE);
-    let quote = from + memchr::memrchr(b'"', before.get(from..)?)?;
-    let is_string = before.get(quote + 1..)?.starts_with(b"data:") && !before.get(..quote)?.ends_with(b"\\");
-    is_string.then_some(quote + 1)
-}
-
-/// Where the string begins that a key, which ends at `at`, has for its value.
-fn value_of_field(json: &[u8], at: usize) -> Option<usize> {
-    let after = json.get(at..)?.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
-    Some(json.len() - after.len())
-}
-
 /// What a key says of its own cost and of the strings after it.
 struct Key {
     tokens: u64,
@@ -166,15 +116,12 @@ enum Value {
     Text,
     /// Names and marks that a model is not shown, or only as a part of what frames a message.
     Nothing,
-    /// An address is fetched, and what is there counts.
-    Address,
 }
 
 fn key(name: &[u8]) -> Key {
     let (tokens, value) = match name {
         b"role" => (MESSAGE, Value::Nothing),
         b"type" | b"id" | b"tool_call_id" | b"detail" | b"format" | b"required" | b"file_id" => (0, Value::Nothing),
-        b"url" => (0, Value::Address),
         b"parameters" => (TOOL, Value::Text),
         b"content"
         | b"text"
@@ -189,12 +136,6 @@ fn key(name: &[u8]) -> Key {
         | b"enum"
         | b"strict"
         | b"additionalProperties"
-        | b"image_url"
-        | b"input_audio"
-        | b"file"
-        | b"filename"
-        | b"file_data"
-        | b"data"
         | b"json_schema"
         | b"schema"
         | b"cache_control" => (0, Value::Text),
@@ -226,8 +167,7 @@ fn strings(piece: &[u8]) -> u64 {
         }
         total += match value {
             Value::Text => parts(text),
-            Value::Address if !text.is_empty() && !text.starts_with(b"data:") => IMAGE * 64,
-            Value::Address | Value::Nothing => 0,
+            Value::Nothing => 0,
         };
     }
     total
@@ -272,14 +212,14 @@ impl Count {
 /// What of a character its cost depends on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
-    Space,
-    Newline,
     Lower,
     Upper,
     /// Letters with accents: most of Europe.
     Accented,
     Digit,
     Sign,
+    Space,
+    Newline,
     /// Greek, Cyrillic, Hebrew, Arabic and the others of two bytes.
     Alphabet,
     /// South and south-east Asia.
@@ -294,6 +234,27 @@ enum Class {
     /// A byte within a character.
     Within,
 }
+
+const CLASS_COUNT: usize = Class::Within as usize + 1;
+
+const ALL_CLASSES: [Class; CLASS_COUNT] = [
+    Class::Lower,
+    Class::Upper,
+    Class::Accented,
+    Class::Digit,
+    Class::Sign,
+    Class::Space,
+    Class::Newline,
+    Class::Alphabet,
+    Class::Syllable,
+    Class::Mark,
+    Class::Kana,
+    Class::Ideograph,
+    Class::Hangul,
+    Class::FullWidth,
+    Class::Picture,
+    Class::Within,
+];
 
 #[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
 const CLASSES: [Class; 256] = {
@@ -353,72 +314,159 @@ fn escape(after: &[u8]) -> (Class, usize) {
     (class, 1)
 }
 
-/// In 1/64 tokens, by weights that were fitted to o200k over code, prose and data in many languages. A word
-/// with the space before it is about a token, and so are three digits, a run of signs or an ideograph.
+/// What the cost of the next character depends on: what the one before was, and how long its word, number or
+/// run has been.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// A word of so many letters, [`LONG_WORD`] at most, and whether the last of them is a capital.
+    Word(usize, bool),
+    /// The digits so far, modulo three.
+    Number(usize),
+    /// Whether it is the only one.
+    Sign(bool),
+    /// So many spaces, [`SPACES`] at most; none at the beginning of a text.
+    Space(usize),
+    Newline,
+    Alphabet,
+    /// What costs the same wherever it stands.
+    Other,
+}
+
+/// Letters beyond which each costs the same.
+const LONG_WORD: usize = 12;
+const SPACES: usize = 3;
+const WORDS: usize = 0;
+const NUMBERS: usize = WORDS + 2 * LONG_WORD;
+const SIGNS: usize = NUMBERS + 3;
+const SPACE: usize = SIGNS + 2;
+const NEWLINE: usize = SPACE + SPACES + 1;
+const STATE_COUNT: usize = NEWLINE + 3;
+
+impl State {
+    const fn number(self) -> usize {
+        match self {
+            State::Word(letters, is_upper) => WORDS + (letters - 1) * 2 + is_upper as usize,
+            State::Number(digits) => NUMBERS + digits,
+            State::Sign(is_single) => SIGNS + is_single as usize,
+            State::Space(spaces) => SPACE + spaces,
+            State::Newline => NEWLINE,
+            State::Alphabet => NEWLINE + 1,
+            State::Other => NEWLINE + 2,
+        }
+    }
+
+    const fn numbered(number: usize) -> Self {
+        match number {
+            ..NUMBERS => State::Word((number - WORDS) / 2 + 1, (number - WORDS) % 2 == 1),
+            ..SIGNS => State::Number(number - NUMBERS),
+            ..SPACE => State::Sign(number > SIGNS),
+            ..NEWLINE => State::Space(number - SPACE),
+            NEWLINE => State::Newline,
+            number => if number == NEWLINE + 1 { State::Alphabet } else { State::Other },
+        }
+    }
+}
+
+/// What a character costs after what was before it, in 1/64 tokens, and what it leaves. The weights were
+/// fitted to o200k over code, prose and data in many languages: a word with the space before it is about a
+/// token, and so are three digits, a run of signs or an ideograph.
+const fn step(before: State, class: Class) -> (u8, State) {
+    match class {
+        Class::Within => (0, before),
+        Class::Lower | Class::Upper | Class::Accented => {
+            let is_upper = matches!(class, Class::Upper);
+            let accent = if matches!(class, Class::Accented) { 78 } else { 0 };
+            match before {
+                State::Word(_, false) if is_upper => (80, State::Word(1, true)),
+                State::Word(letters, _) => {
+                    let cost = match letters {
+                        ..=3 => 5,
+                        ..LONG_WORD => 13,
+                        _ => 82,
+                    };
+                    let longer = if letters < LONG_WORD { letters + 1 } else { letters };
+                    (cost + accent + if is_upper { 7 } else { 0 }, State::Word(longer, is_upper))
+                }
+                // One sign before a word belongs to it.
+                State::Sign(true) => (accent, State::Word(1, is_upper)),
+                _ => (39 + accent, State::Word(1, is_upper)),
+            }
+        }
+        Class::Digit => match before {
+            State::Number(digits) => (if digits == 0 { 75 } else { 0 }, State::Number((digits + 1) % 3)),
+            State::Word(..) => (75 + 30, State::Number(1)),
+            _ => (75, State::Number(1)),
+        },
+        // The same one again costs more, which `parts` adds.
+        Class::Sign => match before {
+            State::Sign(_) => (3, State::Sign(false)),
+            _ => (62, State::Sign(true)),
+        },
+        Class::Space => match before {
+            State::Space(spaces) => {
+                let more = if spaces < SPACES { spaces + 1 } else { spaces };
+                (if more == 2 { 26 } else { 0 }, State::Space(more))
+            }
+            _ => (0, State::Space(1)),
+        },
+        Class::Newline => (if matches!(before, State::Newline) { 0 } else { 48 }, State::Newline),
+        Class::Alphabet => (if matches!(before, State::Alphabet) { 3 } else { 105 }, State::Alphabet),
+        Class::Syllable => (20, State::Other),
+        Class::Mark => (40, State::Other),
+        Class::Kana => (45, State::Other),
+        Class::Ideograph => (55, State::Other),
+        Class::Hangul => (50, State::Other),
+        Class::FullWidth => (64, State::Other),
+        Class::Picture => (96, State::Other),
+    }
+}
+
+/// What a sign costs beyond [`step`] that is the same as the one before it.
+const REPEATED_SIGN: u64 = 10;
+
+/// [`step`] as a table, a row for each state: every byte of what is looked at is one look-up, a tenth of the
+/// instructions that the branches would take.
+#[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
+static STEPS: [[(u8, u8); CLASS_COUNT]; STATE_COUNT] = {
+    let mut steps = [[(0, 0); CLASS_COUNT]; STATE_COUNT];
+    let mut state = 0;
+    while state < STATE_COUNT {
+        let mut class = 0;
+        while class < CLASS_COUNT {
+            let (cost, next) = step(State::numbered(state), ALL_CLASSES[class]);
+            steps[state][class] = (cost, next.number() as u8);
+            class += 1;
+        }
+        state += 1;
+    }
+    steps
+};
+
+/// What a text costs, in 1/64 tokens.
 fn parts(text: &[u8]) -> u64 {
     let mut total = 0;
-    // How long the word, the number or the run of signs or spaces has been.
-    let mut run = 0_u32;
-    let mut before = Class::Space;
-    let mut last = b' ';
-    let mut rest = text;
-    while let Some((&byte, after)) = rest.split_first() {
-        let (class, escaped) = match byte {
-            b'\\' => escape(after),
-            _ => (CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Sign), 0),
-        };
-        rest = after.get(escaped..).unwrap_or_default();
-        let in_word = matches!(before, Class::Lower | Class::Upper | Class::Accented);
-        let goes_on = class == before;
-        match class {
-            Class::Within => continue,
-            Class::Lower | Class::Upper | Class::Accented => {
-                let is_hump = in_word && class == Class::Upper && before != Class::Upper;
-                total += match (in_word, before, run) {
-                    _ if is_hump => 80,
-                    // One sign before a word belongs to it.
-                    (false, Class::Sign, 1) => 0,
-                    (false, _, _) => 39,
-                    (true, _, 1..=3) => 5,
-                    (true, _, 4..=11) => 13,
-                    (true, _, _) => 82,
-                };
-                total += match class {
-                    Class::Accented => 78,
-                    Class::Upper if in_word && !is_hump => 7,
-                    _ => 0,
-                };
-                run = if in_word && !is_hump { run + 1 } else { 1 };
-            }
-            Class::Digit => {
-                run = if goes_on { run + 1 } else { 1 };
-                total += if run % 3 == 1 { 75 } else { 0 };
-                total += if in_word { 30 } else { 0 };
-            }
-            Class::Sign => {
-                run = if goes_on { run + 1 } else { 1 };
-                total += match goes_on {
-                    false => 62,
-                    true if byte == last => 13,
-                    true => 3,
-                };
-            }
-            Class::Newline => total += if goes_on { 0 } else { 48 },
-            Class::Space => {
-                run = if goes_on { run + 1 } else { 1 };
-                total += if run == 2 { 26 } else { 0 };
-            }
-            Class::Alphabet => total += if goes_on { 3 } else { 105 },
-            Class::Syllable => total += 20,
-            Class::Mark => total += 40,
-            Class::Kana => total += 45,
-            Class::Ideograph => total += 55,
-            Class::Hangul => total += 50,
-            Class::FullWidth => total += 64,
-            Class::Picture => total += 96,
+    let mut row = STEPS.get(State::Space(0).number());
+    // The sign before, and any letter where none was.
+    let mut last = b'a';
+    let mut at = 0;
+    while let Some((&byte, steps)) = text.get(at).zip(row) {
+        let mut class = CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Sign);
+        at += 1;
+        if class == Class::Within {
+            continue;
         }
-        before = class;
-        last = byte;
+        if byte == b'\\' {
+            let escaped;
+            (class, escaped) = escape(text.get(at..).unwrap_or_default());
+            at += escaped;
+        }
+        if class == Class::Sign {
+            total += if byte == last { REPEATED_SIGN } else { 0 };
+        }
+        let (cost, next) = steps.get(class as usize).copied().unwrap_or_default();
+        total += u64::from(cost);
+        row = STEPS.get(usize::from(next));
+        last = if class == Class::Sign { byte } else { b'a' };
     }
     total
 }

@@ -5,6 +5,7 @@
 //! where the provider speaks this very shape, carry its bytes along so that an unchanged answer is
 //! relayed rather than written anew.
 
+pub mod attached;
 pub mod request;
 pub mod state;
 

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::attached::{self, Attachment};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
 
@@ -16,6 +17,7 @@ pub struct ChatRequest<'a> {
     pub stream: bool,
     /// Whether the client asked for the usage chunk of a stream.
     pub include_usage: bool,
+    pub attachments: Vec<Attachment>,
     fields: Object<'a>,
 }
 
@@ -81,7 +83,10 @@ impl<'a> ChatRequest<'a> {
             }
             None => false,
         };
-        Ok(ChatRequest { body, model, stream, include_usage, fields })
+        // A list of messages with plain texts is no deeper.
+        let has_parts = fields.depth("messages").is_none_or(|depth| depth > 2);
+        let attachments = if has_parts { attached::of(messages) } else { Vec::new() };
+        Ok(ChatRequest { body, model, stream, include_usage, attachments, fields })
     }
 
     /// A field of the top level; `null` is absent.

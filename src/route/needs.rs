@@ -1,8 +1,7 @@
 //! What a request needs of a model, read from its body.
-//!
-//! Of the messages only the types of their parts are looked at, in one pass; texts are stepped over.
 
 use crate::chat::ChatRequest;
+use crate::chat::attached::Kind;
 use crate::chat::request::ResponseFormat;
 use crate::config::registry::{Capabilities, Capability};
 use crate::json::RawValue;
@@ -33,64 +32,19 @@ pub fn of(chat: &ChatRequest<'_>) -> Capabilities {
     need(Capability::Reasoning, effort.is_some_and(|effort| effort.escaped() != "none"));
     let modalities = chat.field("modalities").map_or("", RawValue::get);
     need(Capability::Audio, modalities.contains("\"audio\""));
-    // Most requests have plain texts, which this tells without reading them.
-    if let Some(messages) = chat.field("messages").filter(|messages| has_parts(messages)) {
-        for part in parts(messages) {
-            match part {
-                Part::ImageData => need(Capability::Images, true),
-                Part::ImageUrl => need(Capability::ImageUrls, true),
-                Part::Audio => need(Capability::Audio, true),
-                Part::Pdf => need(Capability::Pdf, true),
-                Part::File => need(Capability::Files, true),
-                Part::Other => {}
-            }
-        }
+    for attachment in &chat.attachments {
+        need(
+            match attachment.kind {
+                Kind::ImageData => Capability::Images,
+                Kind::ImageUrl => Capability::ImageUrls,
+                Kind::Audio => Capability::Audio,
+                Kind::Pdf => Capability::Pdf,
+                Kind::File => Capability::Files,
+            },
+            true,
+        );
     }
     needs
-}
-
-fn has_parts(messages: &RawValue) -> bool {
-    let text = messages.get().as_bytes();
-    ["\"image_url\"", "\"input_audio\"", "\"file\""]
-        .iter()
-        .any(|kind| memchr::memmem::find(text, kind.as_bytes()).is_some())
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Part {
-    ImageData,
-    ImageUrl,
-    Audio,
-    Pdf,
-    File,
-    Other,
-}
-
-fn parts(messages: &RawValue) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for content in messages.elements().filter_map(|message| message.field("content")) {
-        for part in content.elements() {
-            let is_pdf = |file: &RawValue| ["application/pdf", ".pdf\""].iter().any(|text| file.get().contains(text));
-            let part = match part.field("type").map_or("", RawValue::get) {
-                "\"image_url\"" if begins_as_data(part.field("image_url")) => Part::ImageData,
-                "\"image_url\"" => Part::ImageUrl,
-                "\"input_audio\"" => Part::Audio,
-                "\"file\"" if part.field("file").is_some_and(is_pdf) => Part::Pdf,
-                "\"file\"" => Part::File,
-                _ => Part::Other,
-            };
-            if !parts.contains(&part) {
-                parts.push(part);
-            }
-        }
-    }
-    parts
-}
-
-/// `{"url":"data:…"}`, with whatever is beside the address.
-fn begins_as_data(image: Option<&RawValue>) -> bool {
-    let url = image.and_then(|image| image.field("url"));
-    url.is_some_and(|url| url.get().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("\"data:")))
 }
 
 #[cfg(test)]
