@@ -217,7 +217,6 @@ enum Class {
     /// Letters with accents: most of Europe.
     Accented,
     Digit,
-    Sign,
     Space,
     Newline,
     /// Greek, Cyrillic, Hebrew, Arabic and the others of two bytes.
@@ -231,6 +230,7 @@ enum Class {
     Hangul,
     FullWidth,
     Picture,
+    Sign,
     /// A byte within a character.
     Within,
 }
@@ -242,7 +242,6 @@ const ALL_CLASSES: [Class; CLASS_COUNT] = [
     Class::Upper,
     Class::Accented,
     Class::Digit,
-    Class::Sign,
     Class::Space,
     Class::Newline,
     Class::Alphabet,
@@ -253,6 +252,7 @@ const ALL_CLASSES: [Class; CLASS_COUNT] = [
     Class::Hangul,
     Class::FullWidth,
     Class::Picture,
+    Class::Sign,
     Class::Within,
 ];
 
@@ -424,17 +424,17 @@ const fn step(before: State, class: Class) -> (u8, State) {
 /// What a sign costs beyond [`step`] that is the same as the one before it.
 const REPEATED_SIGN: u64 = 10;
 
-/// [`step`] as a table, a row for each state: every byte of what is looked at is one look-up, a tenth of the
-/// instructions that the branches would take.
+/// [`step`] as a table, a row of the classes for each state, up to a power of two: every byte of what is
+/// looked at is one look-up, a tenth of the instructions that the branches would take.
 #[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
-static STEPS: [[(u8, u8); CLASS_COUNT]; STATE_COUNT] = {
-    let mut steps = [[(0, 0); CLASS_COUNT]; STATE_COUNT];
+static STEPS: [(u8, u8); ROWS * CLASS_COUNT] = {
+    let mut steps = [(0, 0); ROWS * CLASS_COUNT];
     let mut state = 0;
     while state < STATE_COUNT {
         let mut class = 0;
         while class < CLASS_COUNT {
             let (cost, next) = step(State::numbered(state), ALL_CLASSES[class]);
-            steps[state][class] = (cost, next.number() as u8);
+            steps[state * CLASS_COUNT + class] = (cost, next.number() as u8);
             class += 1;
         }
         state += 1;
@@ -442,31 +442,40 @@ static STEPS: [[(u8, u8); CLASS_COUNT]; STATE_COUNT] = {
     steps
 };
 
+const ROWS: usize = STATE_COUNT.next_power_of_two();
+
 /// What a text costs, in 1/64 tokens.
 fn parts(text: &[u8]) -> u64 {
     let mut total = 0;
-    let mut row = STEPS.get(State::Space(0).number());
+    let mut state = State::Space(0).number();
     // The sign before, and any letter where none was.
     let mut last = b'a';
     let mut at = 0;
-    while let Some((&byte, steps)) = text.get(at).zip(row) {
-        let mut class = CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Sign);
+    while let Some(&byte) = text.get(at) {
         at += 1;
-        if class == Class::Within {
-            continue;
+        let mut class = CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Sign);
+        if class as usize >= Class::Sign as usize {
+            if class == Class::Within {
+                continue;
+            }
+            if byte == b'\\' {
+                let escaped;
+                (class, escaped) = escape(text.get(at..).unwrap_or_default());
+                at += escaped;
+            }
+            if class == Class::Sign {
+                total += if byte == last { REPEATED_SIGN } else { 0 };
+                last = byte;
+            } else {
+                last = b'a';
+            }
+        } else {
+            last = b'a';
         }
-        if byte == b'\\' {
-            let escaped;
-            (class, escaped) = escape(text.get(at..).unwrap_or_default());
-            at += escaped;
-        }
-        if class == Class::Sign {
-            total += if byte == last { REPEATED_SIGN } else { 0 };
-        }
-        let (cost, next) = steps.get(class as usize).copied().unwrap_or_default();
+        let place = (state * CLASS_COUNT + class as usize) % STEPS.len();
+        let (cost, next) = STEPS.get(place).copied().unwrap_or_default();
         total += u64::from(cost);
-        row = STEPS.get(usize::from(next));
-        last = if class == Class::Sign { byte } else { b'a' };
+        state = usize::from(next);
     }
     total
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use lanes::{Block, LANES};
+const LANES: usize = 16;
 
 /// Deeper nesting is left to `serde_json`.
 const MOST_DEPTH: usize = 128;
@@ -263,113 +263,139 @@ fn block(json: &[u8], at: usize) -> Block {
     }
 }
 
-/// Sixteen bytes, compared at once; a bit of a mask for each, the first lowest.
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod lanes {
-    use std::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, u8x16_splat, v128, v128_load, v128_or};
+/// Sixteen bytes that are compared at once. Of a mask a bit stands for each, the lowest for the first.
+#[derive(Clone, Copy)]
+struct Block(lanes::Lanes);
 
-    pub const LANES: usize = 16;
+impl Block {
+    fn load(bytes: &[u8; LANES]) -> Self {
+        Block(lanes::load(bytes))
+    }
 
-    #[derive(Clone, Copy)]
-    pub struct Block(v128);
+    fn equal(self, byte: u8) -> u16 {
+        lanes::mask(lanes::equal(self.0, byte))
+    }
 
-    impl Block {
-        pub fn load(bytes: &[u8; LANES]) -> Self {
-            // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
-            Block(unsafe { v128_load(bytes.as_ptr().cast()) })
-        }
+    /// Quotes and backslashes.
+    fn marks(self) -> u16 {
+        lanes::mask(self.mark_lanes())
+    }
 
-        pub fn equal(self, byte: u8) -> u16 {
-            u8x16_bitmask(u8x16_eq(self.0, u8x16_splat(byte)))
-        }
+    /// Marks, and the control characters that no string may have.
+    fn special(self) -> u16 {
+        lanes::mask(lanes::or(self.mark_lanes(), lanes::below_space(self.0)))
+    }
 
-        /// Quotes and backslashes.
-        pub fn marks(self) -> u16 {
-            u8x16_bitmask(self.mark_lanes())
-        }
+    fn open(self) -> u16 {
+        self.bracket(b'{')
+    }
 
-        /// Marks, and the control characters that no string may have.
-        pub fn special(self) -> u16 {
-            u8x16_bitmask(v128_or(self.mark_lanes(), u8x16_lt(self.0, u8x16_splat(0x20))))
-        }
+    fn close(self) -> u16 {
+        self.bracket(b'}')
+    }
 
-        pub fn open(self) -> u16 {
-            self.bracket(b'{')
-        }
+    fn mark_lanes(self) -> lanes::Lanes {
+        lanes::or(lanes::equal(self.0, b'"'), lanes::equal(self.0, b'\\'))
+    }
 
-        pub fn close(self) -> u16 {
-            self.bracket(b'}')
-        }
-
-        fn mark_lanes(self) -> v128 {
-            v128_or(u8x16_eq(self.0, u8x16_splat(b'"')), u8x16_eq(self.0, u8x16_splat(b'\\')))
-        }
-
-        /// Square brackets differ from braces by one bit.
-        fn bracket(self, brace: u8) -> u16 {
-            u8x16_bitmask(u8x16_eq(v128_or(self.0, u8x16_splat(0x20)), u8x16_splat(brace)))
-        }
+    /// Square brackets differ from braces by one bit.
+    fn bracket(self, brace: u8) -> u16 {
+        lanes::mask(lanes::equal(lanes::or(self.0, lanes::splat(0x20)), brace))
     }
 }
 
-/// Sixteen bytes, compared eight at once; a bit of a mask for each, the first lowest.
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod lanes {
-    pub const LANES: usize = 16;
+    use std::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, v128, v128_load};
+    pub use std::arch::wasm32::{u8x16_splat as splat, v128_or as or};
 
-    #[derive(Clone, Copy)]
-    pub struct Block([u64; 2]);
+    pub type Lanes = v128;
 
-    const fn splat(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
+    pub fn load(bytes: &[u8; 16]) -> Lanes {
+        // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
+        unsafe { v128_load(bytes.as_ptr().cast()) }
     }
 
-    /// The highest bit of every byte that is zero.
-    fn zeros(word: u64) -> u64 {
-        const LOW: u64 = splat(0x7F);
-        !(((word & LOW) + LOW) | word | LOW)
+    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
+        u8x16_eq(lanes, splat(byte))
     }
 
-    impl Block {
-        pub fn load(bytes: &[u8; LANES]) -> Self {
-            let (words, _) = bytes.as_chunks::<8>();
-            let word = |index: usize| words.get(index).map_or(0, |word| u64::from_le_bytes(*word));
-            Block([word(0), word(1)])
-        }
+    pub fn below_space(lanes: Lanes) -> Lanes {
+        u8x16_lt(lanes, splat(b' '))
+    }
 
-        pub fn equal(self, byte: u8) -> u16 {
-            self.mask(|word| zeros(word ^ splat(byte)))
-        }
+    pub fn mask(lanes: Lanes) -> u16 {
+        u8x16_bitmask(lanes)
+    }
+}
 
-        /// Quotes and backslashes.
-        pub fn marks(self) -> u16 {
-            self.mask(|word| zeros(word ^ splat(b'"')) | zeros(word ^ splat(b'\\')))
-        }
+#[cfg(target_arch = "x86_64")]
+mod lanes {
+    use std::arch::x86_64::{
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
+    };
 
-        /// Marks, and the control characters that no string may have.
-        pub fn special(self) -> u16 {
-            let control = |word: u64| zeros(word & splat(0xE0));
-            self.mask(|word| zeros(word ^ splat(b'"')) | zeros(word ^ splat(b'\\')) | control(word))
-        }
+    pub type Lanes = __m128i;
 
-        pub fn open(self) -> u16 {
-            self.bracket(b'{')
-        }
+    pub fn load(bytes: &[u8; 16]) -> Lanes {
+        // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
+        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
 
-        pub fn close(self) -> u16 {
-            self.bracket(b'}')
-        }
+    pub fn splat(byte: u8) -> Lanes {
+        // SAFETY: every x86-64 has SSE2.
+        unsafe { _mm_set1_epi8(byte.cast_signed()) }
+    }
 
-        /// Square brackets differ from braces by one bit.
-        fn bracket(self, brace: u8) -> u16 {
-            self.mask(|word| zeros((word | splat(0x20)) ^ splat(brace)))
-        }
+    pub fn or(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { _mm_or_si128(a, b) }
+    }
 
-        fn mask(self, marked: impl Fn(u64) -> u64) -> u16 {
-            // The highest bits of the bytes, side by side.
-            let [low, high] = self.0.map(|word| (marked(word).wrapping_mul(0x0002_0408_1020_4081) >> 56) as u16);
-            low | high << 8
-        }
+    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
+        // SAFETY: as above.
+        unsafe { _mm_cmpeq_epi8(lanes, splat(byte)) }
+    }
+
+    pub fn below_space(lanes: Lanes) -> Lanes {
+        const LAST: u8 = b' ' - 1;
+        // SAFETY: as above.
+        equal(unsafe { _mm_max_epu8(lanes, splat(LAST)) }, LAST)
+    }
+
+    pub fn mask(lanes: Lanes) -> u16 {
+        // SAFETY: as above.
+        unsafe { _mm_movemask_epi8(lanes) as u16 }
+    }
+}
+
+#[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
+mod lanes {
+    pub type Lanes = [u8; 16];
+
+    pub fn load(bytes: &[u8; 16]) -> Lanes {
+        *bytes
+    }
+
+    pub fn splat(byte: u8) -> Lanes {
+        [byte; 16]
+    }
+
+    pub fn or(mut a: Lanes, b: Lanes) -> Lanes {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
+        a
+    }
+
+    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
+        lanes.map(|lane| if lane == byte { u8::MAX } else { 0 })
+    }
+
+    pub fn below_space(lanes: Lanes) -> Lanes {
+        lanes.map(|lane| if lane < b' ' { u8::MAX } else { 0 })
+    }
+
+    pub fn mask(lanes: Lanes) -> u16 {
+        lanes.iter().rev().fold(0, |mask, lane| mask << 1 | u16::from(lane >> 7))
     }
 }
 
