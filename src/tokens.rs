@@ -9,6 +9,7 @@
 
 use crate::chat::ChatRequest;
 use crate::json::RawValue;
+use crate::needle::Needle;
 
 /// How much of a text is looked at, and in what pieces, evenly spread: enough of them to meet every part of
 /// a conversation, and long enough that their cut ends count little.
@@ -109,8 +110,10 @@ struct Attachment {
 /// What is attached as data: URLs of data anywhere, and the fields `data` (audio) and `file_data`. Each
 /// byte is looked for once, however many there are.
 fn attachments(json: &[u8]) -> impl Iterator<Item = Attachment> {
-    let mut urls = memchr::memmem::find_iter(json, b";base64,").peekable();
-    let mut fields = memchr::memmem::find_iter(json, b"data\"").peekable();
+    static URL: Needle = Needle::new(";base64,");
+    static FIELD: Needle = Needle::new("data\"");
+    let mut urls = URL.find_iter(json).peekable();
+    let mut fields = FIELD.find_iter(json).peekable();
     let mut from = 0;
     std::iter::from_fn(move || {
         loop {
@@ -363,6 +366,13 @@ fn parts(text: &[u8]) -> u64 {
     let mut last = b' ';
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
+        // Most of most texts: the letters within a word.
+        if byte.is_ascii_lowercase() && before == Class::Lower {
+            total += letter(run);
+            run += 1;
+            (rest, last) = (after, byte);
+            continue;
+        }
         let (class, escaped) = match byte {
             b'\\' => escape(after),
             _ => (CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Sign), 0),
@@ -379,9 +389,7 @@ fn parts(text: &[u8]) -> u64 {
                     // One sign before a word belongs to it.
                     (false, Class::Sign, 1) => 0,
                     (false, _, _) => 39,
-                    (true, _, 1..=3) => 5,
-                    (true, _, 4..=11) => 13,
-                    (true, _, _) => 82,
+                    (true, _, run) => letter(run),
                 };
                 total += match class {
                     Class::Accented => 78,
@@ -421,6 +429,15 @@ fn parts(text: &[u8]) -> u64 {
         last = byte;
     }
     total
+}
+
+/// What a letter adds to a word that is so long already.
+fn letter(word: u32) -> u64 {
+    match word {
+        ..4 => 5,
+        4..12 => 13,
+        _ => 82,
+    }
 }
 
 #[cfg(test)]

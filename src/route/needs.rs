@@ -6,6 +6,7 @@ use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::config::registry::{Capabilities, Capability};
 use crate::json::RawValue;
+use crate::needle::Needle;
 
 /// The capabilities without which an answer would be wrong or refused.
 pub fn of(chat: &ChatRequest<'_>) -> Capabilities {
@@ -50,10 +51,8 @@ pub fn of(chat: &ChatRequest<'_>) -> Capabilities {
 }
 
 fn has_parts(messages: &RawValue) -> bool {
-    let text = messages.get().as_bytes();
-    ["\"image_url\"", "\"input_audio\"", "\"file\""]
-        .iter()
-        .any(|kind| memchr::memmem::find(text, kind.as_bytes()).is_some())
+    static KINDS: [Needle; 3] = [Needle::new("\"image_url\""), Needle::new("\"input_audio\""), Needle::new("\"file\"")];
+    KINDS.iter().any(|kind| kind.is_in(messages.get().as_bytes()))
 }
 
 #[derive(Clone, Copy, PartialEq)]
