@@ -117,7 +117,7 @@ impl Stage {
         let router = Rc::clone(&self.router);
         let now = self.began;
         let seed = policy::hash(u64::from(self.context), &now.as_nanos().to_le_bytes());
-        let moment = Moment { now, seed, health: &|model| shared::health(model, now) };
+        let moment = Moment { now, seed, health: &|model, task| shared::health_for(model, task, now) };
         let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
             let decided = router.decide(&chat, endpoint.path(), wishes, &moment)?;
             // A probe that another request has become meanwhile is none: what is known now decides.
@@ -154,7 +154,7 @@ impl Stage {
         let (attempt, committed) = (live.running.get(), live.committed.get());
         let times = Times { began: self.began, attempt, committed, ended: abi::now() };
         let progress = live.progress.borrow();
-        let price = |target: &Arc<Target>| self.router.price(target);
+        let price = |target: &Arc<Target>| self.router.model(target)?.facts.price.as_ref();
         let settled = Settled::new(&live.plan, &progress, answer, outcome, response_code(), times, price);
         metrics::request(&settled);
         settled.line()

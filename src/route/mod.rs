@@ -54,6 +54,9 @@ pub struct Plan {
     /// A hash that all requests of a conversation share.
     #[serde(skip)]
     pub conversation: u64,
+    /// What the answer is for, where it is a task that the configuration names.
+    #[serde(skip)]
+    pub task: Option<Arc<str>>,
     /// By what the answer is judged.
     #[serde(skip)]
     pub expected: Expected,

@@ -156,7 +156,7 @@ fn plan(router: &Router, body: &[u8]) -> Plan {
     let endpoint = endpoint::named(headers.get(":path").unwrap_or_default());
     let wishes = Wishes::read(&headers, router.sticky_headers()).unwrap_or_else(|_| panic!("no wishes"));
     let chat = endpoint.parse(body).unwrap_or_else(|no| panic!("{}", no.message));
-    let moment = Moment { now: NOW, seed: 1, health: &|_| Health::default() };
+    let moment = Moment { now: NOW, seed: 1, health: &|_, _| Health::default() };
     match router.decide(&chat, PATH, &wishes, &moment) {
         Ok(Answered::Planned(plan)) => plan,
         _ => panic!("no plan"),
