@@ -1,6 +1,7 @@
 //! Which targets shall answer a request, and in which order: pure functions over the request and the
 //! configuration. What comes out is a [`Plan`], plain data that says everything an attempt needs.
 
+pub mod ending;
 pub mod explain;
 pub mod health;
 pub mod limits;
