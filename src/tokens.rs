@@ -366,11 +366,16 @@ fn parts(text: &[u8]) -> u64 {
     let mut last = b' ';
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
-        // Most of most texts: the letters within a word.
-        if byte.is_ascii_lowercase() && before == Class::Lower {
-            total += letter(run);
-            run += 1;
-            (rest, last) = (after, byte);
+        // Most of most texts: the letters within a word, and a space with the word behind it. By the word, because
+        // every request pays for each of its letters.
+        let is_space = byte == b' ' && before != Class::Space && after.first().is_some_and(u8::is_ascii_lowercase);
+        if is_space || before == Class::Lower && byte.is_ascii_lowercase() {
+            let (word, known) = if is_space { (after, 1) } else { (rest, run) };
+            let letters = word.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+            run = letters as u32 + if is_space { 0 } else { run };
+            total += letters_of(run) - letters_of(known) + if is_space { WORD } else { 0 };
+            before = Class::Lower;
+            rest = word.get(letters..).unwrap_or_default();
             continue;
         }
         let (class, escaped) = match byte {
@@ -388,8 +393,8 @@ fn parts(text: &[u8]) -> u64 {
                     _ if is_hump => 80,
                     // One sign before a word belongs to it.
                     (false, Class::Sign, 1) => 0,
-                    (false, _, _) => 39,
-                    (true, _, run) => letter(run),
+                    (false, _, _) => WORD,
+                    (true, _, run) => letters_of(run + 1) - letters_of(run),
                 };
                 total += match class {
                     Class::Accented => 78,
@@ -431,12 +436,16 @@ fn parts(text: &[u8]) -> u64 {
     total
 }
 
-/// What a letter adds to a word that is so long already.
-fn letter(word: u32) -> u64 {
+/// What a word costs, …
+const WORD: u64 = 39;
+
+/// … and what its letters add, by how many there are: a short word is one token, a long one several.
+fn letters_of(word: u32) -> u64 {
+    let word = u64::from(word);
     match word {
-        ..4 => 5,
-        4..12 => 13,
-        _ => 82,
+        ..4 => 5 * word,
+        4..12 => 5 * 4 + 13 * (word - 4),
+        _ => 5 * 4 + 13 * 8 + 82 * (word - 12),
     }
 }
 
