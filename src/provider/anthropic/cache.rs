@@ -179,7 +179,7 @@ mod tests {
         let body = format!(r#"{{"model":"m",{body}}}"#);
         let chat = ChatRequest::parse(body.as_bytes()).unwrap();
         let mut dropped = Vec::new();
-        let marks = Marks::read(&chat, &chat.messages().unwrap(), &chat.tools().unwrap(), &mut dropped);
+        let marks = Marks::read(&chat, chat.messages().unwrap(), &chat.tools().unwrap(), &mut dropped);
         let marks = marks.map_err(|no| no.param.unwrap())?;
         let told = marks.places.into_iter().map(|((_, place), (ttl, _))| {
             let place = match place {

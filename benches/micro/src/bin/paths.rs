@@ -219,8 +219,8 @@ fn settle(router: &Router, plan: &Plan, answer: &Answer) {
     let ended = NOW + Duration::from_millis(700);
     let times = Times { began: NOW, attempt: Some(NOW), committed: Some(ended), ended };
     let progress = Progress::default();
-    let price = |target: &_| router.price(target);
-    let settled = Settled::new(plan, &progress, Some(answer), Outcome::Answered, 200, times, price);
+    let model = |target: &_| router.model(target);
+    let settled = Settled::new(plan, &progress, Some(answer), Outcome::Answered, 200, times, model);
     metrics::of_request(&settled, &mut |target, point, amount| drop(black_box((target, point, amount))));
     black_box(settled.line());
 }
