@@ -33,6 +33,7 @@ mod host;
 pub mod json;
 pub mod meter;
 pub mod metrics;
+mod needle;
 pub mod provider;
 pub mod quality;
 pub mod record;

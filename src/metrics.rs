@@ -9,10 +9,12 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::chat::FinishReason;
+use crate::config::registry::Date;
 use crate::error::Class;
 use crate::provider::Target;
 use crate::quality::Fact;
 use crate::record::{Ended, Outcome, Settled};
+use crate::route::ending;
 use crate::route::health::{Breaker, Health};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +143,13 @@ static SKIPPED: Family = family(
     &[],
     "events of streams that could not be read and were left out",
 );
+static RETIRING: Family = family(
+    "dragoman_retiring_requests_total",
+    Kind::Counter,
+    Scope::Target,
+    &[],
+    "requests of models that are deprecated or retired, or will be within 60 days",
+);
 static REFUSED: Family = family(
     "dragoman_refused_total",
     Kind::Counter,
@@ -211,6 +220,7 @@ pub static FAMILIES: &[&Family] = &[
     &ANSWERS,
     &QUALITY,
     &SKIPPED,
+    &RETIRING,
     &REFUSED,
     &DURATION,
     &FIRST_TOKEN,
@@ -285,6 +295,7 @@ pub enum Point {
     Answers(FinishReason),
     Quality(Fact),
     Skipped,
+    Retiring,
     Refused(u16),
     Duration(Outcome),
     FirstToken,
@@ -308,6 +319,7 @@ impl Point {
             Point::Answers(_) => &ANSWERS,
             Point::Quality(_) => &QUALITY,
             Point::Skipped => &SKIPPED,
+            Point::Retiring => &RETIRING,
             Point::Refused(_) => &REFUSED,
             Point::Duration(_) => &DURATION,
             Point::FirstToken => &FIRST_TOKEN,
@@ -348,6 +360,7 @@ impl Point {
             Point::Refused(status) => push(&status.to_string()),
             Point::EstimatedInput
             | Point::Skipped
+            | Point::Retiring
             | Point::FirstToken
             | Point::OutputTime
             | Point::Breaker
@@ -384,6 +397,9 @@ pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Target, P
     let times = &settled.times;
     count(owner, Point::Requests(outcome), 1);
     count(owner, Point::Duration(outcome), milliseconds(times.ended.saturating_sub(times.began)));
+    if settled.model.is_some_and(|model| ending::is_near(&model.facts, Date::of(times.ended))) {
+        count(owner, Point::Retiring, 1);
+    }
     let Some(spent) = &settled.spent else { return };
     let usage = &spent.usage;
     let counted = if spent.estimated { Counted::Estimated } else { Counted::Reported };
@@ -478,6 +494,11 @@ mod tests {
             "dragoman_requests_total;route=a;version=1%3Bmodel%3Dx%20%25;model=org/gpt-6.1:8b@lane;provider=openai;outcome=answered"
         );
         assert_eq!(Point::Refused(404).name(&[]), "dragoman_refused_total;status=404");
+    }
+
+    #[test]
+    fn the_documentation_names_the_days_of_a_warning() {
+        assert!(RETIRING.help.contains(&format!(" {} days", ending::NEAR)), "{}", RETIRING.help);
     }
 
     #[test]

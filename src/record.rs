@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::attempt::Answer;
 use crate::chat::FinishReason;
-use crate::config::registry::Price;
+use crate::config::Model;
 use crate::error::Class;
 use crate::json::Writer;
 use crate::meter::Spent;
@@ -84,6 +84,8 @@ pub struct Settled<'a> {
     pub finish: Option<FinishReason>,
     /// What that attempt has taken, whatever became of it: whoever is asked is paid.
     pub spent: Option<Spent>,
+    /// Of the registry: the owner's.
+    pub model: Option<&'a Model>,
     /// Micro-dollars, where the price is known.
     pub cost: Option<u64>,
     /// Of a whole answer.
@@ -102,13 +104,12 @@ impl<'a> Settled<'a> {
         outcome: Outcome,
         status: u16,
         times: Times,
-        price: impl FnOnce(&Arc<Target>) -> Option<&'a Price>,
+        model: impl FnOnce(&Arc<Target>) -> Option<&'a Model>,
     ) -> Self {
         let target = answer.and_then(|_| plan.candidates.get(progress.next)).map(|candidate| &candidate.target);
         let told = answer.filter(|_| outcome != Outcome::Failed);
         let spent = told.map(|answer| answer.meter().spent(plan.input_estimate));
-        let cost = spent.zip(target).and_then(|(spent, target)| Some(policy::settled(price(target)?, &spent.usage)));
-        Settled {
+        let mut settled = Settled {
             plan,
             outcome,
             status,
@@ -116,11 +117,17 @@ impl<'a> Settled<'a> {
             target,
             finish: told.and_then(|answer| answer.meter().finish_reason()),
             spent,
-            cost,
+            model: None,
+            cost: None,
             quality: told.and_then(|answer| answer.meter().quality(&plan.expected)),
             skipped: told.map_or(0, |answer| answer.skipped() as u64),
             failures: &progress.failures,
-        }
+        };
+        settled.model = settled.owner().and_then(model);
+        // Who has spent something was asked last, and so is the owner.
+        let price = settled.model.and_then(|model| model.facts.price.as_ref());
+        settled.cost = spent.zip(price).map(|(spent, price)| policy::settled(price, &spent.usage));
+        settled
     }
 
     /// Who is named for the request as a whole: who was asked last, or would have been asked first.

@@ -213,6 +213,12 @@ fn the_catalog_is_listed_with_its_age_and_sources() {
     expected::check(&expected("models.txt"), &table);
     expected::check(&expected("models.json"), &stdout(&list(&["--json", "--provider", "openai", "GPT-6", "sol"])));
 
+    // The vendor's own date, and one that others tell.
+    for (id, date) in [("gpt-5-2025-08-07", "  2026-12-11  "), ("claude-sonnet-4-5-20250929", "  2026-11-30?  ")] {
+        let listed = stdout(&list(&[id]));
+        assert!(listed.contains(date), "{listed}");
+    }
+
     let all = stdout(&list(&[]));
     assert!(all.lines().count() > 100);
     for (arguments, message) in [

@@ -22,7 +22,7 @@ pub const ROUTE: &str = "both";
 /// A plan at some time, with everybody well.
 pub fn plan(chat: &ChatRequest<'_>, wishes: &Wishes) -> Result<Plan, ErrorReply> {
     let now = std::time::Duration::from_secs(1_767_225_600);
-    let moment = Moment { now, seed: 1, health: &|_| Health::default() };
+    let moment = Moment { now, seed: 1, health: &|_, _| Health::default() };
     match ROUTER.decide(chat, "/v1/chat/completions", wishes, &moment)? {
         Answered::Planned(plan) => Ok(plan),
         Answered::Explained(_) => panic!("nobody has asked for an explanation"),

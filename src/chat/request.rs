@@ -5,6 +5,8 @@
 //! `null` means absent everywhere, as in OpenAI's own API. Every error names the place.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::fmt;
 
 use super::attached::{self, Attachment};
 use crate::error::Rejection;
@@ -19,6 +21,8 @@ pub struct ChatRequest<'a> {
     pub include_usage: bool,
     pub attachments: Vec<Attachment>,
     fields: Object<'a>,
+    /// Once they were read: several targets may be written to.
+    messages: OnceCell<Vec<Message<'a>>>,
 }
 
 /// Fields of the top level that we read or whose meaning we depend on: one that stands there twice
@@ -64,29 +68,30 @@ impl<'a> ChatRequest<'a> {
         }
         let missing = |name: &'static str| move || Rejection::missing(name);
         let model = some(&fields, "model").ok_or_else(missing("model"))?;
-        let model = Str::new(model).ok_or_else(|| wrong_type("model", "a string", model))?;
+        let model = string_at(model, At::top("model"))?;
         if model.is_empty() {
             return Err(Rejection::invalid("model", "'model' is empty."));
         }
         let messages = some(&fields, "messages").ok_or_else(missing("messages"))?;
         if json::type_of(messages) != Type::Array {
-            return Err(wrong_type("messages", "an array", messages));
+            return Err(wrong_type(At::top("messages"), "an array", messages));
         }
         if !messages.get().contains('{') {
             return Err(Rejection::invalid("messages", "'messages' is empty."));
         }
-        let stream = bool_of(some(&fields, "stream"), "stream")?.unwrap_or(false);
+        let stream = bool_of(some(&fields, "stream"), At::top("stream"))?.unwrap_or(false);
         let include_usage = match some(&fields, "stream_options") {
             Some(options) => {
-                let options = object_at(options, "stream_options")?;
-                bool_of(some(&options, "include_usage"), "stream_options.include_usage")?.unwrap_or(false)
+                let at = At::top("stream_options");
+                let options = object_at(options, at)?;
+                bool_of(some(&options, "include_usage"), at.field("include_usage"))?.unwrap_or(false)
             }
             None => false,
         };
         // A list of messages with plain texts is no deeper.
         let has_parts = fields.depth("messages").is_none_or(|depth| depth > 2);
         let attachments = if has_parts { attached::of(messages) } else { Vec::new() };
-        Ok(ChatRequest { body, model, stream, include_usage, attachments, fields })
+        Ok(ChatRequest { body, model, stream, include_usage, attachments, fields, messages: OnceCell::new() })
     }
 
     /// A field of the top level; `null` is absent.
@@ -110,11 +115,11 @@ impl<'a> ChatRequest<'a> {
     }
 
     pub fn bool(&self, name: &str) -> Result<Option<bool>, Rejection> {
-        bool_of(self.field(name), name)
+        bool_of(self.field(name), At::top(name))
     }
 
     pub fn string(&self, name: &str) -> Result<Option<Str<'a>>, Rejection> {
-        self.field(name).map(|value| string_at(value, name)).transpose()
+        self.field(name).map(|value| string_at(value, At::top(name))).transpose()
     }
 
     /// A whole number that is not negative.
@@ -122,7 +127,7 @@ impl<'a> ChatRequest<'a> {
         let Some(value) = self.field(name) else { return Ok(None) };
         match value.get().parse() {
             Ok(number) => Ok(Some(number)),
-            Err(_) => Err(wrong_type(name, "a whole number that is not negative", value)),
+            Err(_) => Err(wrong_type(At::top(name), "a whole number that is not negative", value)),
         }
     }
 
@@ -132,20 +137,28 @@ impl<'a> ChatRequest<'a> {
         match value.get().parse::<f64>() {
             Ok(number) if (from..=to).contains(&number) => Ok(Some(value.get())),
             Ok(_) => Err(Rejection::invalid(name, format!("'{name}' must be between {from} and {to}."))),
-            Err(_) => Err(wrong_type(name, "a number", value)),
+            Err(_) => Err(wrong_type(At::top(name), "a number", value)),
         }
     }
 
-    pub fn messages(&self) -> Result<Vec<Message<'a>>, Rejection> {
-        let list = self.field("messages").ok_or_else(|| Rejection::missing("messages"))?;
-        let list = json::elements(list).ok_or_else(|| wrong_type("messages", "an array", list))?;
-        list.into_iter().enumerate().map(|(index, value)| Message::read(value, index)).collect()
+    pub fn messages(&self) -> Result<&[Message<'a>], Rejection> {
+        if let Some(messages) = self.messages.get() {
+            return Ok(messages);
+        }
+        let at = At::top("messages");
+        let list = self.field("messages").ok_or_else(|| at.missing())?;
+        let list = json::elements(list).ok_or_else(|| wrong_type(at, "an array", list))?;
+        let mut messages = Vec::with_capacity(list.len());
+        for (index, value) in list.into_iter().enumerate() {
+            messages.push(Message::read(value, index, at.item(index))?);
+        }
+        Ok(self.messages.get_or_init(|| messages))
     }
 
     pub fn tools(&self) -> Result<Vec<Tool<'a>>, Rejection> {
         let Some(list) = self.field("tools") else { return Ok(Vec::new()) };
-        let list = json::elements(list).ok_or_else(|| wrong_type("tools", "an array", list))?;
-        list.into_iter().enumerate().map(|(index, value)| Tool::read(value, index)).collect()
+        let list = json::elements(list).ok_or_else(|| wrong_type(At::top("tools"), "an array", list))?;
+        list.into_iter().enumerate().map(|(index, value)| Tool::read(value, At::top("tools").item(index))).collect()
     }
 
     pub fn tool_choice(&self) -> Result<Option<ToolChoice<'a>>, Rejection> {
@@ -165,8 +178,9 @@ impl<'a> ChatRequest<'a> {
         if let Some(text) = Str::new(value) {
             return Ok(vec![text]);
         }
-        let list = json::elements(value).ok_or_else(|| wrong_type("stop", "a string or an array of strings", value))?;
-        list.into_iter().enumerate().map(|(index, value)| string_at(value, &format!("stop[{index}]"))).collect()
+        let at = At::top("stop");
+        let list = json::elements(value).ok_or_else(|| wrong_type(at, "a string or an array of strings", value))?;
+        list.into_iter().enumerate().map(|(index, value)| string_at(value, at.item(index))).collect()
     }
 }
 
@@ -271,16 +285,12 @@ pub enum ResponseFormat<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn read(value: &'a RawValue, index: usize) -> Result<Self, Rejection> {
-        let at = format!("messages[{index}]");
-        let fields = object_at(value, &at)?;
+    fn read(value: &'a RawValue, index: usize, at: At<'_>) -> Result<Self, Rejection> {
+        let fields = object_at(value, at)?;
         if let Some(key) = fields.repeated(|_| true) {
-            return Err(Rejection::invalid(format!("{at}.{key}"), format!("'{at}.{key}' is given more than once.")));
+            return Err(at.field(key).repeated());
         }
-        let role_at = format!("{at}.role");
-        let role = some(&fields, "role").ok_or_else(|| Rejection::missing(&role_at))?;
-        let role = string_at(role, &role_at)?;
-        let role = match role.decode().as_ref() {
+        let role = match required_string(&fields, at, "role")?.decode().as_ref() {
             "system" => Role::System,
             "developer" => Role::Developer,
             "user" => Role::User,
@@ -289,34 +299,34 @@ impl<'a> Message<'a> {
             "function" => Role::Function,
             other => {
                 let known = "system, developer, user, assistant, tool";
-                return Err(Rejection::invalid(
-                    role_at,
-                    format!("'{other}' is not one of the roles a message can have: {known}."),
-                ));
+                let message = format!("'{other}' is not one of the roles a message can have: {known}.");
+                return Err(Rejection::invalid(at.field("role").to_string(), message));
             }
         };
-        let text = |name: &str| some(&fields, name).map(|value| string_at(value, &format!("{at}.{name}"))).transpose();
-        let tool_calls = match some(&fields, "tool_calls") {
+        let text = |name| some(&fields, name).map(|value| string_at(value, at.field(name))).transpose();
+        let calls_at = at.field("tool_calls");
+        let mut tool_calls = Vec::new();
+        match some(&fields, "tool_calls") {
             Some(list) if role == Role::Assistant => {
-                let at = format!("{at}.tool_calls");
-                let list = json::elements(list).ok_or_else(|| wrong_type(&at, "an array", list))?;
-                let calls = list.into_iter().enumerate();
-                calls.map(|(index, call)| ToolCall::read(call, &format!("{at}[{index}]"))).collect::<Result<_, _>>()?
+                let list = json::elements(list).ok_or_else(|| wrong_type(calls_at, "an array", list))?;
+                for (index, call) in list.into_iter().enumerate() {
+                    tool_calls.push(ToolCall::read(call, calls_at.item(index))?);
+                }
             }
             Some(_) => {
-                let at = format!("{at}.tool_calls");
-                return Err(Rejection::invalid(at, "Only assistant messages can have 'tool_calls'."));
+                let message = "Only assistant messages can have 'tool_calls'.";
+                return Err(Rejection::invalid(calls_at.to_string(), message));
             }
-            None => Vec::new(),
-        };
+            None => {}
+        }
         let tool_call_id = text("tool_call_id")?;
         if role == Role::Tool && tool_call_id.is_none() {
-            return Err(Rejection::missing(&format!("{at}.tool_call_id")));
+            return Err(at.field("tool_call_id").missing());
         }
         Ok(Message {
             index,
             role,
-            content: Content::read(some(&fields, "content"), &format!("{at}.content"))?,
+            content: Content::read(some(&fields, "content"), at.field("content"))?,
             name: text("name")?,
             refusal: text("refusal")?,
             tool_calls,
@@ -332,25 +342,22 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn read(value: Option<&'a RawValue>, at: &str) -> Result<Self, Rejection> {
+    fn read(value: Option<&'a RawValue>, at: At<'_>) -> Result<Self, Rejection> {
         let Some(value) = value else { return Ok(Content::None) };
         if let Some(text) = Str::new(value) {
             return Ok(Content::Text(text));
         }
         let parts = json::elements(value).ok_or_else(|| wrong_type(at, "a string or an array of parts", value))?;
         let parts = parts.into_iter().enumerate();
-        parts
-            .map(|(index, part)| Part::read(part, &format!("{at}[{index}]")))
-            .collect::<Result<_, _>>()
-            .map(Self::Parts)
+        parts.map(|(index, part)| Part::read(part, at.item(index))).collect::<Result<_, _>>().map(Self::Parts)
     }
 }
 
 impl<'a> Part<'a> {
-    fn read(value: &'a RawValue, at: &str) -> Result<Self, Rejection> {
+    fn read(value: &'a RawValue, at: At<'_>) -> Result<Self, Rejection> {
         let fields = object_at(value, at)?;
         if let Some(key) = fields.repeated(|_| true) {
-            return Err(Rejection::invalid(format!("{at}.{key}"), format!("'{at}.{key}' is given more than once.")));
+            return Err(at.field(key).repeated());
         }
         let text = |name: &str| required_string(&fields, at, name);
         let kind = text("type")?.decode();
@@ -358,57 +365,54 @@ impl<'a> Part<'a> {
             "text" => Part::Text(text("text")?),
             "refusal" => Part::Refusal(text("refusal")?),
             "image_url" => {
-                let at = format!("{at}.image_url");
-                let image = some(&fields, "image_url").ok_or_else(|| Rejection::missing(&at))?;
-                Part::Image { url: required_string(&object_at(image, &at)?, &at, "url")? }
+                let at = at.field("image_url");
+                let image = some(&fields, "image_url").ok_or_else(|| at.missing())?;
+                Part::Image { url: required_string(&object_at(image, at)?, at, "url")? }
             }
-            _ => Part::Other { kind, at: at.to_owned(), value },
+            _ => Part::Other { kind, at: at.to_string(), value },
         })
     }
 }
 
 impl<'a> ToolCall<'a> {
-    fn read(value: &'a RawValue, at: &str) -> Result<Self, Rejection> {
+    fn read(value: &'a RawValue, at: At<'_>) -> Result<Self, Rejection> {
         let fields = object_at(value, at)?;
         function_type(&fields, at)?;
-        let function_at = format!("{at}.function");
-        let function = some(&fields, "function").ok_or_else(|| Rejection::missing(&function_at))?;
-        let function = object_at(function, &function_at)?;
+        let function_at = at.field("function");
+        let function = some(&fields, "function").ok_or_else(|| function_at.missing())?;
+        let function = object_at(function, function_at)?;
         let arguments = match some(&function, "arguments") {
-            Some(arguments) => string_at(arguments, &format!("{function_at}.arguments"))?,
+            Some(arguments) => string_at(arguments, function_at.field("arguments"))?,
             None => Str::EMPTY,
         };
         Ok(ToolCall {
             id: required_string(&fields, at, "id")?,
-            name: required_string(&function, &function_at, "name")?,
+            name: required_string(&function, function_at, "name")?,
             arguments,
         })
     }
 }
 
 impl<'a> Tool<'a> {
-    fn read(value: &'a RawValue, index: usize) -> Result<Self, Rejection> {
-        let at = format!("tools[{index}]");
-        let fields = object_at(value, &at)?;
-        function_type(&fields, &at)?;
-        let function_at = format!("{at}.function");
-        let function = some(&fields, "function").ok_or_else(|| Rejection::missing(&function_at))?;
-        let function = object_at(function, &function_at)?;
+    fn read(value: &'a RawValue, at: At<'_>) -> Result<Self, Rejection> {
+        let fields = object_at(value, at)?;
+        function_type(&fields, at)?;
+        let at = at.field("function");
+        let function = some(&fields, "function").ok_or_else(|| at.missing())?;
+        let function = object_at(function, at)?;
         if let Some(key) = function.repeated(|_| true) {
-            let at = format!("{function_at}.{key}");
-            return Err(Rejection::invalid(at.clone(), format!("'{at}' is given more than once.")));
+            return Err(at.field(key).repeated());
         }
         let description = some(&function, "description");
-        let parameters_at = format!("{function_at}.parameters");
         let parameters = some(&function, "parameters");
         if let Some(parameters) = parameters.filter(|value| json::type_of(value) != Type::Object) {
-            return Err(wrong_type(&parameters_at, "an object", parameters));
+            return Err(wrong_type(at.field("parameters"), "an object", parameters));
         }
         Ok(Tool {
-            name: required_string(&function, &function_at, "name")?,
-            description: description.map(|text| string_at(text, &format!("{function_at}.description"))).transpose()?,
+            name: required_string(&function, at, "name")?,
+            description: description.map(|text| string_at(text, at.field("description"))).transpose()?,
             parameters,
-            strict: bool_of(some(&function, "strict"), &format!("{function_at}.strict"))?.unwrap_or(false),
+            strict: bool_of(some(&function, "strict"), at.field("strict"))?.unwrap_or(false),
             fields,
             function,
         })
@@ -417,60 +421,66 @@ impl<'a> Tool<'a> {
 
 impl<'a> ToolChoice<'a> {
     fn read(value: &'a RawValue) -> Result<Self, Rejection> {
-        let at = "tool_choice";
+        let at = At::top("tool_choice");
         if let Some(text) = Str::new(value) {
             return match text.decode().as_ref() {
                 "none" => Ok(ToolChoice::None),
                 "auto" => Ok(ToolChoice::Auto),
                 "required" => Ok(ToolChoice::Required),
-                other => Err(Rejection::invalid(at, format!("'{other}' is not one of: none, auto, required."))),
+                other => {
+                    let message = format!("'{other}' is not one of: none, auto, required.");
+                    Err(Rejection::invalid(at.to_string(), message))
+                }
             };
         }
         let fields = object_at(value, at)?;
         match required_string(&fields, at, "type")?.decode().as_ref() {
             "function" => Ok(ToolChoice::Named(function_name(&fields, at)?)),
             "allowed_tools" => {
-                let at = "tool_choice.allowed_tools";
-                let allowed = some(&fields, "allowed_tools").ok_or_else(|| Rejection::missing(at))?;
+                let at = at.field("allowed_tools");
+                let allowed = some(&fields, "allowed_tools").ok_or_else(|| at.missing())?;
                 let allowed = object_at(allowed, at)?;
                 let required = match required_string(&allowed, at, "mode")?.decode().as_ref() {
                     "auto" => false,
                     "required" => true,
                     other => {
                         let message = format!("'{other}' is not one of: auto, required.");
-                        return Err(Rejection::invalid(format!("{at}.mode"), message));
+                        return Err(Rejection::invalid(at.field("mode").to_string(), message));
                     }
                 };
-                let tools_at = format!("{at}.tools");
-                let tools = some(&allowed, "tools").ok_or_else(|| Rejection::missing(&tools_at))?;
-                let tools = json::elements(tools).ok_or_else(|| wrong_type(&tools_at, "an array", tools))?;
+                let tools_at = at.field("tools");
+                let tools = some(&allowed, "tools").ok_or_else(|| tools_at.missing())?;
+                let tools = json::elements(tools).ok_or_else(|| wrong_type(tools_at, "an array", tools))?;
                 let names = tools.into_iter().enumerate().map(|(index, tool)| {
-                    let at = format!("{tools_at}[{index}]");
-                    function_name(&object_at(tool, &at)?, &at)
+                    let at = tools_at.item(index);
+                    function_name(&object_at(tool, at)?, at)
                 });
                 Ok(ToolChoice::Allowed { names: names.collect::<Result<_, _>>()?, required })
             }
-            other => Err(Rejection::unsupported(at, format!("A 'tool_choice' of type '{other}' is not supported."))),
+            other => {
+                let message = format!("A 'tool_choice' of type '{other}' is not supported.");
+                Err(Rejection::unsupported(at.to_string(), message))
+            }
         }
     }
 }
 
 impl<'a> ResponseFormat<'a> {
     fn read(value: &'a RawValue) -> Result<Self, Rejection> {
-        let at = "response_format";
+        let at = At::top("response_format");
         let fields = object_at(value, at)?;
         match required_string(&fields, at, "type")?.decode().as_ref() {
             "text" => Ok(ResponseFormat::Text),
             "json_object" => Ok(ResponseFormat::JsonObject),
             "json_schema" => {
-                let at = "response_format.json_schema";
-                let format = some(&fields, "json_schema").ok_or_else(|| Rejection::missing(at))?;
+                let at = at.field("json_schema");
+                let format = some(&fields, "json_schema").ok_or_else(|| at.missing())?;
                 let format = object_at(format, at)?;
                 let schema = some(&format, "schema");
                 if let Some(schema) = schema.filter(|value| json::type_of(value) != Type::Object) {
-                    return Err(wrong_type(&format!("{at}.schema"), "an object", schema));
+                    return Err(wrong_type(at.field("schema"), "an object", schema));
                 }
-                let strict = bool_of(some(&format, "strict"), &format!("{at}.strict"))?.unwrap_or(false);
+                let strict = bool_of(some(&format, "strict"), at.field("strict"))?.unwrap_or(false);
                 let text = |name: &str| some(&format, name).and_then(Str::new).filter(|text| !text.is_empty());
                 Ok(ResponseFormat::JsonSchema { schema, name: text("name"), description: text("description"), strict })
             }
@@ -482,21 +492,64 @@ impl<'a> ResponseFormat<'a> {
     }
 }
 
-fn function_name<'a>(fields: &Object<'a>, at: &str) -> Result<Str<'a>, Rejection> {
-    let at = format!("{at}.function");
-    let function = some(fields, "function").ok_or_else(|| Rejection::missing(&at))?;
-    required_string(&object_at(function, &at)?, &at, "name")
+fn function_name<'a>(fields: &Object<'a>, at: At<'_>) -> Result<Str<'a>, Rejection> {
+    let at = at.field("function");
+    let function = some(fields, "function").ok_or_else(|| at.missing())?;
+    required_string(&object_at(function, at)?, at, "name")
 }
 
 /// Some clients leave out `"type":"function"`; custom tools have no equivalent elsewhere yet.
-fn function_type(fields: &Object<'_>, at: &str) -> Result<(), Rejection> {
-    let at = format!("{at}.type");
-    match some(fields, "type").map(|kind| string_at(kind, &at)).transpose()? {
+fn function_type(fields: &Object<'_>, at: At<'_>) -> Result<(), Rejection> {
+    let at = at.field("type");
+    match some(fields, "type").map(|kind| string_at(kind, at)).transpose()? {
         Some(kind) if kind.decode() != "function" => {
             let message = format!("Tools of type '{}' are not supported by this model.", kind.decode());
-            Err(Rejection::unsupported(at, message))
+            Err(Rejection::unsupported(at.to_string(), message))
         }
         _ => Ok(()),
+    }
+}
+
+/// A place in the request, for errors. It is put into words only when there is one.
+#[derive(Clone, Copy)]
+enum At<'p> {
+    Top(&'p str),
+    Field(&'p At<'p>, &'p str),
+    Item(&'p At<'p>, usize),
+}
+
+impl<'p> At<'p> {
+    /// A field of the top level.
+    fn top(name: &'p str) -> Self {
+        At::Top(name)
+    }
+
+    fn field(&'p self, name: &'p str) -> Self {
+        At::Field(self, name)
+    }
+
+    fn item(&'p self, index: usize) -> Self {
+        At::Item(self, index)
+    }
+
+    fn missing(&self) -> Rejection {
+        Rejection::missing(&self.to_string())
+    }
+
+    fn repeated(&self) -> Rejection {
+        let at = self.to_string();
+        let message = format!("'{at}' is given more than once.");
+        Rejection::invalid(at, message)
+    }
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Top(name) => f.write_str(name),
+            At::Field(of, name) => write!(f, "{of}.{name}"),
+            At::Item(of, index) => write!(f, "{of}[{index}]"),
+        }
     }
 }
 
@@ -505,7 +558,7 @@ fn some<'a>(fields: &Object<'a>, key: &str) -> Option<&'a RawValue> {
     fields.get(key).filter(|value| json::type_of(value) != Type::Null)
 }
 
-fn bool_of(value: Option<&RawValue>, at: &str) -> Result<Option<bool>, Rejection> {
+fn bool_of(value: Option<&RawValue>, at: At<'_>) -> Result<Option<bool>, Rejection> {
     match value.map(|value| (value, value.get())) {
         None => Ok(None),
         Some((_, "true")) => Ok(Some(true)),
@@ -514,20 +567,20 @@ fn bool_of(value: Option<&RawValue>, at: &str) -> Result<Option<bool>, Rejection
     }
 }
 
-fn string_at<'a>(value: &'a RawValue, at: &str) -> Result<Str<'a>, Rejection> {
+fn string_at<'a>(value: &'a RawValue, at: At<'_>) -> Result<Str<'a>, Rejection> {
     Str::new(value).ok_or_else(|| wrong_type(at, "a string", value))
 }
 
-fn required_string<'a>(fields: &Object<'a>, at: &str, name: &str) -> Result<Str<'a>, Rejection> {
-    let at = format!("{at}.{name}");
-    string_at(some(fields, name).ok_or_else(|| Rejection::missing(&at))?, &at)
+fn required_string<'a>(fields: &Object<'a>, at: At<'_>, name: &str) -> Result<Str<'a>, Rejection> {
+    let at = at.field(name);
+    string_at(some(fields, name).ok_or_else(|| at.missing())?, at)
 }
 
-fn object_at<'a>(value: &'a RawValue, at: &str) -> Result<Object<'a>, Rejection> {
+fn object_at<'a>(value: &'a RawValue, at: At<'_>) -> Result<Object<'a>, Rejection> {
     Object::of(value).ok_or_else(|| wrong_type(at, "an object", value))
 }
 
-fn wrong_type(at: &str, expected: &str, value: &RawValue) -> Rejection {
+fn wrong_type(at: At<'_>, expected: &str, value: &RawValue) -> Rejection {
     let found = match json::type_of(value) {
         Type::Null => "null",
         Type::Bool => "a boolean",
@@ -539,7 +592,7 @@ fn wrong_type(at: &str, expected: &str, value: &RawValue) -> Rejection {
     Rejection {
         status: 400,
         code: "invalid_type",
-        param: Some(at.to_owned()),
+        param: Some(at.to_string()),
         message: format!("Invalid type for '{at}': expected {expected}, but got {found}."),
     }
 }

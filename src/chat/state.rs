@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::json::{self, Str};
+use crate::needle::Needle;
 
 /// Made of characters that ids have everywhere, so that no client refuses or escapes it.
 const MARK: &str = "__dgm_";
@@ -63,7 +64,8 @@ impl Collected {
 
 /// Whether any id in this text may carry state: cheap, for bodies that are not read otherwise.
 pub fn is_in(body: &[u8]) -> bool {
-    memchr::memmem::find(body, MARK.as_bytes()).is_some()
+    static NEEDLE: Needle = Needle::new(MARK);
+    NEEDLE.is_in(body)
 }
 
 /// The id as a provider may see it.

@@ -159,7 +159,7 @@ fn route(config: &Config, route: &Route) -> Node {
 
 fn variant(config: &Config, variant: &Variant) -> Vec<(&'static str, Node)> {
     let targets = variant.targets.iter().filter_map(|row| target(config, row, variant.rank));
-    vec![("version", Node::string(&variant.version)), ("targets", Node::list(targets)), ("policy", policy(variant))]
+    vec![("version", Node::string(&*variant.version)), ("targets", Node::list(targets)), ("policy", policy(variant))]
 }
 
 /// With the numbers that this rank reads, and no others: they would be refused.

@@ -2,6 +2,7 @@
 //! how long there will be such a model. And how a route chooses among its targets.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something that a request may need of a model.
@@ -163,7 +164,7 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variant {
     /// On every answer.
-    pub version: String,
+    pub version: Arc<str>,
     /// Its share among the variants of the route.
     pub weight: u32,
     pub rank: Rank,

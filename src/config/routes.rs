@@ -113,7 +113,7 @@ impl<'d> VariantFields<'d> {
             field.problem("the weights are all 0, so that none would be chosen");
         }
         Some(Variant {
-            version: version?.or_else(|| default_version.map(str::to_owned))?,
+            version: version?.as_deref().or(default_version)?.into(),
             weight,
             rank: policy.rank,
             targets,

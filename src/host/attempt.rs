@@ -113,6 +113,9 @@ impl Stage {
                 }
             });
         }
+        if let (Some(measured), Some(task)) = (&measured, &live.plan.task) {
+            shared::learn_length(model, task, measured.output);
+        }
     }
 
     /// Reads on in the answer.

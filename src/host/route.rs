@@ -1,5 +1,7 @@
 //! The route stage: downstream, once per request.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +13,15 @@ use super::live::{self, Live};
 use super::watch::Watch;
 use super::{RETRY_HEADER, abi, metrics, shared, state};
 use crate::attempt::{MODEL_HEADER, exhausted};
+use crate::config::Model;
+use crate::config::registry::Date;
 use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::provider::Target;
 use crate::record::{Outcome, Settled, Times};
 use crate::route::health::Verdict;
-use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, policy};
+use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, ending, policy};
 use abi::{Buffer, Map};
 
 pub struct Stage {
@@ -117,7 +121,7 @@ impl Stage {
         let router = Rc::clone(&self.router);
         let now = self.began;
         let seed = policy::hash(u64::from(self.context), &now.as_nanos().to_le_bytes());
-        let moment = Moment { now, seed, health: &|model| shared::health(model, now) };
+        let moment = Moment { now, seed, health: &|model, task| shared::health_for(model, task, now) };
         let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
             let decided = router.decide(&chat, endpoint.path(), wishes, &moment)?;
             // A probe that another request has become meanwhile is none: what is known now decides.
@@ -154,9 +158,12 @@ impl Stage {
         let (attempt, committed) = (live.running.get(), live.committed.get());
         let times = Times { began: self.began, attempt, committed, ended: abi::now() };
         let progress = live.progress.borrow();
-        let price = |target: &Arc<Target>| self.router.price(target);
-        let settled = Settled::new(&live.plan, &progress, answer, outcome, response_code(), times, price);
+        let model = |target: &Arc<Target>| self.router.model(target);
+        let settled = Settled::new(&live.plan, &progress, answer, outcome, response_code(), times, model);
         metrics::request(&settled);
+        if let Some(model) = settled.model {
+            warn_of_end(&self.router, model, times.ended);
+        }
         settled.line()
     }
 
@@ -164,6 +171,19 @@ impl Stage {
         self.phase = if reply.refuses { Phase::Replied } else { Phase::Served };
         abi::reply(reply.status, &reply.headers, &reply.body);
         Action::Pause
+    }
+}
+
+/// Warns of a model that is asked and that there will not be for long: once, and not with every request.
+fn warn_of_end(router: &Router, model: &Model, now: Duration) {
+    thread_local! {
+        static WARNED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+    }
+    let today = Date::of(now);
+    if ending::is_near(&model.facts, today) && WARNED.with_borrow(|warned| !warned.contains(&model.name)) {
+        WARNED.with_borrow_mut(|warned| warned.insert(model.name.clone()));
+        let warning = ending::warning(router.config(), model, today).unwrap_or_default();
+        log::warn!("dragoman: model {}: {warning}", model.name);
     }
 }
 

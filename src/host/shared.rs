@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::abi;
-use crate::route::health::Health;
+use crate::route::health::{Health, Lengths};
 
 /// How long what was read is believed.
 const FRESH: Duration = Duration::from_millis(50);
+
+/// The same for how long answers to a task are, which nobody hurries to know.
+const FRESH_LENGTHS: Duration = Duration::from_secs(1);
 
 /// Whoever loses as often has met as many other workers in the same microseconds: what it wanted to say is
 /// left out.
@@ -21,6 +24,8 @@ const MOST_TRIES: usize = 8;
 struct Cached {
     health: Health,
     read: Duration,
+    /// By task, of which there are as many as the configuration names.
+    lengths: Vec<(String, Lengths, Duration)>,
 }
 
 thread_local! {
@@ -42,6 +47,43 @@ pub fn health(model: &str, now: Duration) -> Health {
     health
 }
 
+/// The same, and how long its answers to a task of the configuration are.
+pub fn health_for(model: &str, task: Option<&str>, now: Duration) -> Health {
+    let health = health(model, now);
+    let Some(task) = task else { return health };
+    let lengths = CACHE.with_borrow_mut(|cache| {
+        let known = &mut cache.get_mut(model)?.lengths;
+        if let Some((_, lengths, read)) = known.iter_mut().find(|(name, ..)| name == task) {
+            if now.saturating_sub(*read) >= FRESH_LENGTHS {
+                (*lengths, *read) = (Lengths::from_bytes(&abi::shared(&lengths_key(model, task)).0), now);
+            }
+            return Some(*lengths);
+        }
+        let lengths = Lengths::from_bytes(&abi::shared(&lengths_key(model, task)).0);
+        known.push((task.to_owned(), lengths, now));
+        Some(lengths)
+    });
+    health.for_task(lengths.unwrap_or_default())
+}
+
+/// No name of a model has a `#`.
+fn lengths_key(model: &str, task: &str) -> String {
+    format!("dragoman.lengths.{model}#{task}")
+}
+
+/// Tells all workers how long an answer to a task was, in tokens. When many end at once, some may be left out.
+pub fn learn_length(model: &str, task: &str, output: u64) {
+    let key = lengths_key(model, task);
+    for _ in 0..MOST_TRIES {
+        let (bytes, version) = abi::shared(&key);
+        let mut lengths = Lengths::from_bytes(&bytes);
+        lengths.learn(output);
+        if abi::set_shared(&key, &lengths.to_bytes(), version) {
+            return;
+        }
+    }
+}
+
 /// Changes it for all workers. `change` may run several times, each time on what is there now; its last
 /// result is given back.
 pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health) -> T) -> T {
@@ -61,7 +103,7 @@ pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health)
 
 fn remember(model: &str, health: Health, read: Duration) {
     CACHE.with_borrow_mut(|cache| match cache.get_mut(model) {
-        Some(cached) => *cached = Cached { health, read },
-        None => drop(cache.insert(model.to_owned(), Cached { health, read })),
+        Some(cached) => (cached.health, cached.read) = (health, read),
+        None => drop(cache.insert(model.to_owned(), Cached { health, read, lengths: Vec::new() })),
     });
 }

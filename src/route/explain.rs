@@ -24,8 +24,6 @@ pub struct Explanation {
 #[derive(Debug)]
 pub struct Explained {
     pub target: Arc<Target>,
-    /// Its place in the order of attempts, from 1.
-    pub place: Option<usize>,
     pub considered: Considered,
     /// Parameters that it would not be given.
     pub dropped: Vec<String>,
@@ -50,13 +48,13 @@ impl Explanation {
     /// One line in ASCII, the targets in the order of attempts, then those that were left out.
     pub fn summary(&self) -> String {
         let mut targets: Vec<&Explained> = self.targets.iter().collect();
-        targets.sort_by_key(|explained| explained.place.unwrap_or(usize::MAX));
+        targets.sort_by_key(|explained| explained.considered.place.unwrap_or(usize::MAX));
         let mut out = format!("version={}", self.version);
         for explained in targets {
             let it = &explained.considered;
             out.push_str(&format!("; {}=", explained.target.model));
-            match (&it.left_out, explained.place) {
-                (Some(reason), _) => out.push_str(reason),
+            match (&it.left_out, it.place) {
+                (Some(reason), _) => out.push_str(&reason.to_string()),
                 (None, Some(place)) => {
                     out.push_str(&format!("attempt {place}"));
                     it.score.into_iter().for_each(|score| out.push_str(&format!(" score {score:.3}")));
@@ -78,12 +76,12 @@ impl Explained {
     fn write(&self, w: &mut Writer) {
         let it = &self.considered;
         w.begin_object().key("model").string(&self.target.model).key("provider").string(&self.target.provider);
-        match self.place {
+        match it.place {
             Some(place) => w.key("attempt").number(place as u64),
             None => w.key("attempt").null(),
         };
         if let Some(reason) = &it.left_out {
-            w.key("left_out").string(reason);
+            w.key("left_out").string(&reason.to_string());
         }
         if !it.lacks.is_empty() {
             w.key("lacks").begin_array();

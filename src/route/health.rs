@@ -43,6 +43,12 @@ const MOST_FACTOR: f32 = 4.0;
 /// providers add to every request weighs more in it.
 const TELLING_INPUT: u64 = 500;
 
+/// So many answers to a task weigh as much as all that is known of the model's others.
+const TELLING_ANSWERS: f32 = 5.0;
+
+/// About the latest twenty answers tell how long those to a task are.
+const LATEST_ANSWERS: f32 = 20.0;
+
 /// Layout of the bytes; a record of another layout is a new one.
 const LAYOUT: u8 = 2;
 
@@ -128,6 +134,17 @@ pub struct Learnt {
     /// Reported over estimated input tokens, and the share of the input that came from a cache.
     factor: f32,
     cached: f32,
+    /// Of the task at hand. It is no part of the record: it has its own.
+    task: Lengths,
+}
+
+/// How long a model's answers to one task are, which may be far from how long its others are. A record of its
+/// own for each model and task, because most requests name no task.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lengths {
+    answers: f32,
+    /// In tokens.
+    output: f32,
 }
 
 /// One answer, as far as it can be learnt from.
@@ -320,6 +337,35 @@ impl Health {
     pub fn learnt(&self) -> &Learnt {
         &self.learnt
     }
+
+    /// The same for a request of a task to which answers are so long.
+    pub fn for_task(mut self, task: Lengths) -> Self {
+        self.learnt.task = task;
+        self
+    }
+}
+
+impl Lengths {
+    /// `output`: an answer's, in tokens.
+    pub fn learn(&mut self, output: u64) {
+        if output > 0 {
+            self.answers = (self.answers + 1.0).min(LATEST_ANSWERS);
+            self.output += (output as f32 - self.output) / self.answers;
+        }
+    }
+
+    pub fn to_bytes(self) -> Vec<u8> {
+        let numbers = [self.answers, self.output].map(f32::to_le_bytes);
+        [&[LAYOUT], numbers.as_flattened()].concat()
+    }
+
+    /// What cannot be read is a task of which nothing is known.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let &[LAYOUT, a, b, c, d, e, f, g, h] = bytes else { return Lengths::default() };
+        let [answers, output] = [[a, b, c, d], [e, f, g, h]].map(f32::from_le_bytes);
+        let makes_sense = (1.0..=LATEST_ANSWERS).contains(&answers) && (1.0..1e9).contains(&output);
+        if makes_sense { Lengths { answers, output } } else { Lengths::default() }
+    }
 }
 
 impl Learnt {
@@ -398,9 +444,12 @@ impl Learnt {
         (self.rate > 0.0).then_some(f64::from(self.rate).max(0.01))
     }
 
-    /// How long its answers are, in tokens.
+    /// How long its answers are, in tokens: those to the task at hand, as far as there were enough to tell.
     pub fn output(&self) -> Option<f64> {
-        (self.output > 0.0).then_some(f64::from(self.output).min(1e9))
+        let Lengths { answers, output } = self.task;
+        let usual = if self.output > 0.0 { self.output } else { output };
+        let mixed = (output * answers + usual * TELLING_ANSWERS) / (answers + TELLING_ANSWERS);
+        (mixed > 0.0).then_some(f64::from(mixed).min(1e9))
     }
 
     /// By what an estimate of input tokens is to be multiplied.
@@ -506,6 +555,7 @@ fn read(bytes: &[u8]) -> Option<Health> {
         output: number()?,
         factor: number()?,
         cached: number()?,
+        task: Lengths::default(),
     };
     let failures_in_a_row = u16::from_le_bytes([low, high]);
     Some(Health {
@@ -634,6 +684,38 @@ mod tests {
         assert!(near(learnt.first_token(1_000).unwrap(), 300.0), "{:?}", learnt.first_token(1_000));
         assert!(near(learnt.rate().unwrap(), 50.0) && near(learnt.output().unwrap(), 50.0));
         assert!(near(learnt.factor(), 2.0) && near(learnt.cached(), 0.25));
+    }
+
+    #[test]
+    fn how_long_answers_are_is_known_by_task_once_there_were_a_few() {
+        let mut health = Health::default();
+        let mut lengths = Lengths::default();
+        lengths.learn(2_000);
+        assert_eq!(health.for_task(lengths).learnt().output(), Some(2_000.0), "all that is known");
+        for _ in 0..50 {
+            let measured = Measured {
+                first_token: Duration::from_millis(100),
+                whole: Duration::from_secs(1),
+                estimated_input: 100,
+                input: Some(100),
+                cached_input: 0,
+                output: 100,
+                streamed: true,
+            };
+            health.learn(&measured, at(0));
+        }
+        let usual = |lengths| health.for_task(lengths).learnt().output().unwrap();
+        assert!((usual(Lengths::default()) - 100.0).abs() < 0.1);
+        assert!((usual(lengths) - 416.7).abs() < 1.0, "one answer tells little");
+        (0..9).for_each(|_| lengths.learn(2_000));
+        assert!(usual(lengths) > 1_300.0, "{}", usual(lengths));
+        (0..100).for_each(|_| lengths.learn(50));
+        assert!(usual(lengths) < 75.0, "{}", usual(lengths));
+        assert_eq!(Lengths::from_bytes(&lengths.to_bytes()), lengths);
+        let bytes = lengths.to_bytes();
+        for odd in [&bytes[..8], &[], &[0; 9], &[LAYOUT; 9], &[0xFF; 9], &[LAYOUT, 0, 0, 0x80, 0xFF, 0, 0, 0, 0]] {
+            assert_eq!(Lengths::from_bytes(odd), Lengths::default());
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which targets shall answer a request, and in which order: pure functions over the request and the
 //! configuration. What comes out is a [`Plan`], plain data that says everything an attempt needs.
 
+pub mod ending;
 pub mod explain;
 pub mod health;
 pub mod limits;
@@ -54,6 +55,9 @@ pub struct Plan {
     /// A hash that all requests of a conversation share.
     #[serde(skip)]
     pub conversation: u64,
+    /// What the answer is for, where it is a task that the configuration names.
+    #[serde(skip)]
+    pub task: Option<Arc<str>>,
     /// By what the answer is judged.
     #[serde(skip)]
     pub expected: Expected,

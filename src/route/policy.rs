@@ -5,7 +5,7 @@
 //! route's policy, then health: who is not well goes last. Every target that is considered is in the
 //! [`Decision`], with the reason if it was left out, so that whoever asks can be told.
 
-use std::borrow::Cow;
+use std::fmt;
 use std::hash::Hasher;
 use std::time::Duration;
 
@@ -71,8 +71,9 @@ pub struct Decision {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Considered {
-    /// Why it is no candidate.
-    pub left_out: Option<Cow<'static, str>>,
+    pub left_out: Option<LeftOut>,
+    /// Its place in the order of attempts, from 1, once the request is written for it.
+    pub place: Option<usize>,
     /// What the request needs and it lacks.
     pub lacks: Capabilities,
     /// Micro-dollars, estimated.
@@ -87,62 +88,93 @@ pub struct Considered {
     pub verdict: Verdict,
 }
 
-/// Decides. `targets`: what is known of the variant's targets, in its order.
-pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, now: Duration) -> Decision {
-    let mut considered: Vec<Considered> =
-        targets.iter().map(|target| consider(variant, target, request, now)).collect();
-    let mut order: Vec<usize> =
-        considered.iter().enumerate().filter(|(_, it)| it.left_out.is_none()).map(|(index, _)| index).collect();
-    match variant.rank {
-        Rank::Ordered => {}
-        Rank::Weighted => {
-            let name = |index: usize| targets.get(index).map_or("", |target| target.name);
-            // A model that takes a retired one's place beside its own has both shares.
-            let weight = |index: usize| -> f64 {
-                let same = variant.targets.iter().enumerate().filter(|(other, _)| name(*other) == name(index));
-                same.map(|(_, target)| f64::from(target.weight)).sum()
-            };
-            let room = |index: usize| match targets.get(index).map_or(1.0, |target| target.health.room(now)) {
-                room if room < LITTLE_ROOM => room.max(LEAST_ROOM) / LITTLE_ROOM,
-                _ => 1.0,
-            };
-            let share = |index: usize| weight(index) * room(index);
-            // A share of nothing gets nothing, not even in failover.
-            for index in order.iter().filter(|index| weight(**index) <= 0.0) {
-                considered.get_mut(*index).into_iter().for_each(|it| it.left_out = Some("its weight is 0".into()));
+/// Why a target is no candidate. Put into words only for whoever asks: most requests leave somebody out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LeftOut {
+    Retired(Date),
+    Lacks(Capabilities),
+    TooLong {
+        tokens: u64,
+        window: u64,
+    },
+    Elsewhere(String),
+    Untagged(String),
+    TooDear {
+        cost: u64,
+        most: u64,
+    },
+    TooSlow {
+        first_token: f64,
+        limit: f64,
+    },
+    Weightless,
+    /// In the words of whoever was to write the request for it.
+    Refused(String),
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LeftOut::Retired(date) => write!(f, "it retired on {date}"),
+            LeftOut::Lacks(lacks) => {
+                let names: Vec<_> = lacks.iter().map(Capability::name).collect();
+                write!(f, "it lacks {}", names.join(", "))
             }
-            order.retain(|index| weight(*index) > 0.0);
-            if let Some(first) = drawn(request.key, &order, share, name) {
-                follow(&mut order, first, targets, &considered);
+            LeftOut::TooLong { tokens, window } => write!(f, "about {tokens} tokens do not fit into its {window}"),
+            LeftOut::Elsewhere(region) => write!(f, "it is not in the region {region}"),
+            LeftOut::Untagged(tag) => write!(f, "it has no tag {tag}"),
+            LeftOut::TooDear { cost, most } => {
+                write!(f, "it would cost about {cost} micro-dollars, more than {most}")
             }
-        }
-        Rank::Score { cost, latency, quality } => {
-            let weights = [cost, latency, quality].map(|weight| f64::from(weight) / 1_000.0);
-            score(variant, targets, &mut considered, &order, weights, request.streamed);
-            let score = |index: &usize| considered.get(*index).and_then(|it| it.score).unwrap_or(0.0);
-            let best = order.iter().copied().max_by(|a, b| score(a).total_cmp(&score(b)).then(b.cmp(a)));
-            // What is learnt by trying is how fast a target is: only who could win by that is tried.
-            let [_, latency, _] = weights;
-            let could_win = |index: &usize| {
-                let is_well = considered.get(*index).is_some_and(|it| it.verdict == Verdict::Well);
-                is_well && best.is_some_and(|best| best != *index && score(index) + latency > score(&best))
-            };
-            let explores = latency > 0.0 && request.seed.is_multiple_of(EXPLORE);
-            let explored = || least_known(order.iter().copied().filter(could_win), targets, now);
-            let explored = if explores { explored() } else { None };
-            if let Some(first) = explored.or(best) {
-                follow(&mut order, first, targets, &considered);
+            LeftOut::TooSlow { first_token, limit } => {
+                write!(f, "its first token takes about {first_token:.0} ms, more than {limit:.0}")
             }
+            LeftOut::Weightless => f.write_str("its weight is 0"),
+            LeftOut::Refused(why) => f.write_str(why),
         }
     }
-    // Who is not well goes behind everybody who is; if nobody is, whoever is back first is in front.
-    let wait = |index: &usize| match considered.get(*index).map(|it| it.verdict) {
-        Some(Verdict::Open(until) | Verdict::Exhausted(until)) => until,
-        _ => 0,
+}
+
+/// Decides. `targets`: what is known of the variant's targets, in its order.
+pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, now: Duration) -> Decision {
+    let mut considered = Vec::with_capacity(targets.len());
+    considered.extend(targets.iter().map(|target| consider(variant, target, request, now)));
+    let first = match variant.rank {
+        Rank::Ordered => None,
+        Rank::Weighted => drawn(variant, targets, &mut considered, request.key, now),
+        Rank::Score { cost, latency, quality } => {
+            let weights = [cost, latency, quality].map(|weight| f64::from(weight) / 1_000.0);
+            best(variant, targets, &mut considered, weights, request, now)
+        }
     };
-    order.sort_by_key(wait);
-    let is_last_resort = order.first().is_some_and(|first| wait(first) > 0);
+    let chosen = first.and_then(|first| targets.get(first).zip(considered.get(first)));
+    let mut places: Vec<Place> = Vec::with_capacity(targets.len());
+    for (index, (target, it)) in targets.iter().zip(&considered).enumerate() {
+        if it.left_out.is_none() {
+            let behind = match chosen {
+                Some(chosen) if first != Some(index) => 1.0 + distance(chosen, (target, it)),
+                _ => 0.0,
+            };
+            // Numbers that are not negative are ordered as their bits are.
+            places.push((u128::from(wait(it)) << 64 | u128::from(behind.to_bits()), index));
+        }
+    }
+    places.sort_unstable();
+    let order: Vec<usize> = places.into_iter().map(|(_, index)| index).collect();
+    let is_last_resort = order.first().and_then(|first| considered.get(*first)).is_some_and(|it| wait(it) > 0);
     Decision { order, is_last_resort, considered }
+}
+
+/// What targets are sorted by, and their index, which decides between equals. One type for all that is sorted
+/// here: a sort is a lot of code.
+type Place = (u128, usize);
+
+/// Who is not well goes behind everybody who is; if nobody is, whoever is back first is in front.
+fn wait(it: &Considered) -> u64 {
+    match it.verdict {
+        Verdict::Open(until) | Verdict::Exhausted(until) => until,
+        Verdict::Well | Verdict::Probe => 0,
+    }
 }
 
 /// Below this share of its rate limits a target's weight shrinks with what is left, …
@@ -161,45 +193,59 @@ fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: D
     let first_token = learnt.first_token(input as u64);
     // Of a target that has only given whole answers the rate is all that is known.
     let whole = learnt.rate().map(|rate| first_token.unwrap_or(0.0) + output / rate * 1_000.0);
-    // What was asked for has to fit in, too.
-    let wanted = request.output.and(most_output).unwrap_or(0) as f64;
-    let lacks = facts.capabilities.map_or(Capabilities::NONE, |has| request.needs.without(has));
-    let ended = facts.retires.filter(|_| has_ended(facts, Date::of(now), request.running));
-    let regions = [request.region, variant.region.as_deref()];
-    let elsewhere = regions.into_iter().flatten().find(|region| facts.region.as_deref() != Some(region));
-    let most = [variant.max_cost, request.max_cost].into_iter().flatten().min();
-    let slowest = variant.max_first_token.map(|limit| limit.as_millis() as f64);
-    // Who is never asked is never known to be fast again.
-    let explores = request.seed.is_multiple_of(EXPLORE);
-    let left_out: Option<Cow<'static, str>> = if let Some(date) = ended {
-        Some(format!("it retired on {date}").into())
-    } else if !lacks.is_empty() {
-        let names: Vec<_> = lacks.iter().map(Capability::name).collect();
-        Some(format!("it lacks {}", names.join(", ")).into())
-    } else if let Some(window) = target.context_window.filter(|window| input * SURELY + wanted > *window as f64) {
-        Some(format!("about {} tokens do not fit into its {window}", (input + wanted) as u64).into())
-    } else if let Some(region) = elsewhere {
-        Some(format!("it is not in the region {region}").into())
-    } else if let Some(tag) = variant.tags.iter().find(|tag| !facts.tags.contains(tag)) {
-        Some(format!("it has no tag {tag}").into())
-    } else if let Some((cost, most)) = cost.zip(most).filter(|(cost, most)| cost > most) {
-        Some(format!("it would cost about {cost} micro-dollars, more than {most}").into())
-    } else if let Some((slow, limit)) = first_token.zip(slowest).filter(|(slow, limit)| slow > limit && !explores) {
-        Some(format!("its first token takes about {slow:.0} ms, more than {limit:.0}").into())
-    } else {
-        None
-    };
-    let tokens = input as u64;
-    Considered {
-        left_out,
-        lacks,
+    let mut considered = Considered {
+        left_out: None,
+        place: None,
+        lacks: facts.capabilities.map_or(Capabilities::NONE, |has| request.needs.without(has)),
         cost,
         first_token,
         whole,
         quality: facts.quality.of(request.task.or(variant.task.as_deref())),
         score: None,
-        verdict: target.health.verdict(now, tokens),
+        verdict: target.health.verdict(now, input as u64),
+    };
+    // What was asked for has to fit in, too.
+    let wanted = request.output.and(most_output).unwrap_or(0) as f64;
+    considered.left_out = left_out(variant, target, request, now, &considered, input, wanted);
+    considered
+}
+
+fn left_out(
+    variant: &Variant,
+    target: &Known<'_>,
+    request: &Request<'_>,
+    now: Duration,
+    it: &Considered,
+    input: f64,
+    wanted: f64,
+) -> Option<LeftOut> {
+    let facts = target.facts;
+    if let Some(date) = facts.retires.filter(|_| has_ended(facts, Date::of(now), request.running)) {
+        return Some(LeftOut::Retired(date));
     }
+    if !it.lacks.is_empty() {
+        return Some(LeftOut::Lacks(it.lacks));
+    }
+    if let Some(window) = target.context_window.filter(|window| input * SURELY + wanted > *window as f64) {
+        return Some(LeftOut::TooLong { tokens: (input + wanted) as u64, window });
+    }
+    for region in [request.region, variant.region.as_deref()].into_iter().flatten() {
+        if facts.region.as_deref() != Some(region) {
+            return Some(LeftOut::Elsewhere(region.to_owned()));
+        }
+    }
+    if let Some(tag) = variant.tags.iter().find(|tag| !facts.tags.contains(tag)) {
+        return Some(LeftOut::Untagged(tag.clone()));
+    }
+    let most = [variant.max_cost, request.max_cost].into_iter().flatten().min();
+    if let Some((cost, most)) = it.cost.zip(most).filter(|(cost, most)| cost > most) {
+        return Some(LeftOut::TooDear { cost, most });
+    }
+    // Who is never asked is never known to be fast again.
+    let explores = request.seed.is_multiple_of(EXPLORE);
+    let limit = variant.max_first_token.filter(|_| !explores).map(|limit| limit.as_millis() as f64);
+    let too_slow = it.first_token.zip(limit).filter(|(first_token, limit)| first_token > limit);
+    too_slow.map(|(first_token, limit)| LeftOut::TooSlow { first_token, limit })
 }
 
 /// Whether a model gets no request of this kind any more.
@@ -241,43 +287,66 @@ fn tier(price: &Price, input: f64) -> &Price {
 /// twice as slow, or twice as far from a quality of 1, has a half. So a small difference decides little, and a
 /// target far behind changes nothing between those in front. Who is not known counts as half as good as the
 /// best. Of it all goes the share of attempts that failed of late.
-fn score(
+///
+/// Gives the target of the highest score, or one to find out how fast it is.
+fn best(
     variant: &Variant,
     targets: &[Known<'_>],
     considered: &mut [Considered],
-    order: &[usize],
     weights: [f64; 3],
-    streamed: bool,
-) {
-    let latency = |it: &Considered| match (it.first_token, it.whole) {
+    request: &Request<'_>,
+    now: Duration,
+) -> Option<usize> {
+    let mut least = [f64::INFINITY; 3];
+    for it in considered.iter().filter(|it| it.left_out.is_none()) {
+        for (least, value) in least.iter_mut().zip(parts(it, request.streamed)) {
+            *least = least.min(value.unwrap_or(f64::INFINITY));
+        }
+    }
+    let mut best: Option<(usize, f64)> = None;
+    for (index, (it, target)) in considered.iter_mut().zip(targets).enumerate() {
+        if it.left_out.is_some() {
+            continue;
+        }
+        let bias = variant.targets.get(index).map_or(0.0, |target| f64::from(target.bias) / 1_000.0);
+        let mut total = bias - target.health.failed_share();
+        for ((weight, least), value) in weights.iter().zip(least).zip(parts(it, request.streamed)) {
+            total += weight * value.map_or(UNKNOWN, |value| least / value);
+        }
+        it.score = Some(total);
+        if best.is_none_or(|(_, highest)| total > highest) {
+            best = Some((index, total));
+        }
+    }
+    let (best, highest) = best?;
+    // What is learnt by trying is how fast a target is: only who could win by that is tried.
+    let [_, latency, _] = weights;
+    let mut explored: Option<(usize, f64)> = None;
+    if latency > 0.0 && request.seed.is_multiple_of(EXPLORE) {
+        for (index, (it, target)) in considered.iter().zip(targets).enumerate() {
+            let could_win = index != best && it.score.is_some_and(|score| score + latency > highest);
+            let samples = target.health.learnt().samples(now);
+            let least = explored.map_or(ENOUGH_SAMPLES, |(_, least)| least);
+            if could_win && it.verdict == Verdict::Well && samples < least {
+                explored = Some((index, samples));
+            }
+        }
+    }
+    Some(explored.map_or(best, |(index, _)| index))
+}
+
+/// Cost, latency and what is missing to the highest quality: something of which less is better.
+fn parts(it: &Considered, streamed: bool) -> [Option<f64>; 3] {
+    let latency = match (it.first_token, it.whole) {
         // Readers of a stream wait for its beginning; what follows comes faster than they read.
         (Some(first), Some(whole)) if streamed => Some(first + (whole - first) * 0.1),
         (first, whole) => whole.or(first),
     };
-    // As something of which less is better.
-    let parts = |it: &Considered| {
-        [
-            it.cost.map(|cost| cost as f64 + NO_COST),
-            latency(it).map(|latency| latency + NO_TIME),
-            it.quality.map(|quality| f64::from(1_000_u16.saturating_sub(quality)) + NO_FLAW),
-        ]
-    };
-    let mut best = [f64::INFINITY; 3];
-    for it in order.iter().filter_map(|index| considered.get(*index)) {
-        for (best, value) in best.iter_mut().zip(parts(it)) {
-            *best = best.min(value.unwrap_or(f64::INFINITY));
-        }
-    }
-    for index in order {
-        let Some(it) = considered.get_mut(*index) else { continue };
-        let bias = variant.targets.get(*index).map_or(0.0, |target| f64::from(target.bias) / 1_000.0);
-        let failed = targets.get(*index).map_or(0.0, |target| target.health.failed_share());
-        let mut total = bias - failed;
-        for ((weight, best), value) in weights.iter().zip(best).zip(parts(it)) {
-            total += weight * value.map_or(UNKNOWN, |value| best / value);
-        }
-        it.score = Some(total);
-    }
+    [
+        it.cost.map(|cost| cost as f64 + NO_COST),
+        latency.map(|latency| latency + NO_TIME),
+        it.quality.map(|quality| f64::from(1_000_u16.saturating_sub(quality)) + NO_FLAW),
+    ]
 }
 
 /// What nobody cares about: micro-dollars of a request, milliseconds, and thousandths of quality.
@@ -287,62 +356,83 @@ const NO_FLAW: f64 = 20.0;
 
 const UNKNOWN: f64 = 0.5;
 
-/// A draw by shares that is the same for the same key, by weighted rendezvous hashing: a change of one
-/// share moves only keys to or from that target.
-fn drawn<'a>(
-    key: u64,
-    order: &[usize],
-    share: impl Fn(usize) -> f64,
-    name: impl Fn(usize) -> &'a str,
-) -> Option<usize> {
-    let draw = |index: usize| {
-        let hash = hash(key, name(index).as_bytes());
-        // In (0, 1): never an end of it, where the logarithm has none.
-        let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        share(index) / -uniform.ln()
-    };
-    order.iter().copied().filter(|index| share(*index) > 0.0).max_by(|a, b| draw(*a).total_cmp(&draw(*b)))
+/// What somebody with a share draws by weighted rendezvous hashing; the highest wins. The same for the same
+/// hash of key and name, and a change of one share moves only keys to or from its owner.
+fn draw(hash: u64, share: f64) -> f64 {
+    // In (0, 1): never an end of it, where the logarithm has none.
+    let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    share / -uniform.ln()
 }
 
 /// One of several by their weights, the same for the same key: `None` if all weights are 0.
 pub fn pick<T>(key: u64, items: &[T], weight: impl Fn(&T) -> u32, name: impl Fn(&T) -> &str) -> Option<&T> {
-    let order: Vec<usize> = (0..items.len()).collect();
-    let share = |index: usize| items.get(index).map_or(0.0, |item| f64::from(weight(item)));
-    items.get(drawn(key, &order, share, |index| items.get(index).map_or("", &name))?)
+    let mut best = (0.0, None);
+    for item in items {
+        let drawn = draw(hash(key, name(item).as_bytes()), f64::from(weight(item)));
+        if drawn > best.0 {
+            best = (drawn, Some(item));
+        }
+    }
+    best.1
 }
 
-/// The target of which least is known, if that is little.
-fn least_known(order: impl Iterator<Item = usize>, targets: &[Known<'_>], now: Duration) -> Option<usize> {
-    let samples = |index: &usize| targets.get(*index).map_or(f64::MAX, |target| target.health.learnt().samples(now));
-    order.min_by(|a, b| samples(a).total_cmp(&samples(b))).filter(|least| samples(least) < ENOUGH_SAMPLES)
+/// One of the candidates by their shares. Whose share is nothing gets nothing, not even in failover.
+fn drawn(
+    variant: &Variant,
+    targets: &[Known<'_>],
+    considered: &mut [Considered],
+    key: u64,
+    now: Duration,
+) -> Option<usize> {
+    let mut hashes: Vec<Place> = Vec::with_capacity(targets.len());
+    for (index, (target, it)) in targets.iter().zip(considered.iter()).enumerate() {
+        if it.left_out.is_none() {
+            hashes.push((u128::from(hash(key, target.name.as_bytes())), index));
+        }
+    }
+    // A model that takes a retired one's place beside its own has both shares, and so they stand together.
+    hashes.sort_unstable();
+    let mut best = (0.0, None);
+    for same in hashes.chunk_by(|(a, _), (b, _)| a == b) {
+        let weight = |(_, index): &Place| variant.targets.get(*index).map_or(0, |target| u64::from(target.weight));
+        let weight: u64 = same.iter().map(weight).sum();
+        if weight == 0 {
+            for (_, index) in same {
+                considered.get_mut(*index).into_iter().for_each(|it| it.left_out = Some(LeftOut::Weightless));
+            }
+        }
+        let Some((hash, index)) = same.first().copied() else { continue };
+        let room = match targets.get(index).map_or(1.0, |target| target.health.room(now)) {
+            room if room < LITTLE_ROOM => room.max(LEAST_ROOM) / LITTLE_ROOM,
+            _ => 1.0,
+        };
+        let drawn = draw(hash as u64, weight as f64 * room);
+        if drawn > best.0 {
+            best = (drawn, Some(index));
+        }
+    }
+    best.1
 }
 
-/// Puts `first` in front and the others behind it, the likest first: same tier, then near in quality,
-/// context and price.
-fn follow(order: &mut [usize], first: usize, targets: &[Known<'_>], considered: &[Considered]) {
-    let Some((this, chosen)) = targets.get(first).zip(considered.get(first)) else { return };
+/// How unlike the first choice another target is: its tier, then quality, context and price.
+fn distance(chosen: (&Known<'_>, &Considered), other: (&Known<'_>, &Considered)) -> f64 {
+    let ((this, chosen), (other, it)) = (chosen, other);
     let ratio = |a: Option<u64>, b: Option<u64>| match (a, b) {
+        (a, b) if a == b && a.is_some() => 0.0,
         (Some(a), Some(b)) => ((a.max(1) as f64) / (b.max(1) as f64)).ln().abs(),
         _ => 0.5,
     };
-    let distance = |index: &usize| {
-        let Some((other, it)) = targets.get(*index).zip(considered.get(*index)) else { return f64::MAX };
-        if *index == first {
-            return -1.0;
-        }
-        let quality = match (chosen.quality, it.quality) {
-            (Some(a), Some(b)) => f64::from(a.abs_diff(b)) / 100.0,
-            _ => 0.5,
-        };
-        // A model of another class comes behind all of the same, and behind those that are in none.
-        let tier = match (&this.facts.tier, &other.facts.tier) {
-            (this, other) if this == other => 0.0,
-            (Some(_), Some(_)) => 1_000.0,
-            _ => 500.0,
-        };
-        tier + quality + 0.3 * ratio(this.context_window, other.context_window) + 0.5 * ratio(chosen.cost, it.cost)
+    let quality = match (chosen.quality, it.quality) {
+        (Some(a), Some(b)) => f64::from(a.abs_diff(b)) / 100.0,
+        _ => 0.5,
     };
-    order.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.cmp(b)));
+    // A model of another class comes behind all of the same, and behind those that are in none.
+    let tier = match (&this.facts.tier, &other.facts.tier) {
+        (this, other) if this == other => 0.0,
+        (Some(_), Some(_)) => 1_000.0,
+        _ => 500.0,
+    };
+    tier + quality + 0.3 * ratio(this.context_window, other.context_window) + 0.5 * ratio(chosen.cost, it.cost)
 }
 
 /// A hash that is the same on every worker and after every start.
@@ -394,6 +484,10 @@ mod tests {
         Known { name, facts, context_window: Some(100_000), max_output: None, health: Health::default() }
     }
 
+    fn reason(considered: &Considered) -> String {
+        considered.left_out.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
     fn broken() -> Health {
         let mut health = Health::default();
         (0..5).for_each(|_| health.failed(Class::Unreachable, None, NOW, 0));
@@ -411,8 +505,8 @@ mod tests {
         let request = Request { needs: Capabilities::NONE.with(Capability::Images), ..Request::default() };
         let decision = decide(&variant, &targets, &request, NOW);
         assert_eq!(decision.order, [1], "what is not known is held against nobody");
-        let reasons: Vec<_> = decision.considered.iter().map(|it| it.left_out.as_deref()).collect();
-        assert_eq!(reasons, [Some("it lacks images"), None, Some("it retired on 2026-11-18")]);
+        let reasons: Vec<_> = decision.considered.iter().map(reason).collect();
+        assert_eq!(reasons, ["it lacks images", "", "it retired on 2026-11-18"]);
         let running = Request { running: true, ..Request::default() };
         assert_eq!(decide(&variant, &targets, &running, NOW).order, [0, 1, 2], "a conversation may end");
         let later = NOW + Duration::from_secs(u64::from(GRACE) * 86_400);
@@ -627,7 +721,7 @@ mod tests {
         let share = (0..10_000).filter(|key| first(*key) < 2).count() as f64 / 10_000.0;
         assert!((share - 0.6).abs() < 0.02, "{share}");
         let decision = decide(&variant, &targets, &Request::default(), NOW);
-        assert_eq!(decision.considered[3].left_out.as_deref(), Some("its weight is 0"));
+        assert_eq!(reason(&decision.considered[3]), "its weight is 0");
     }
 
     #[test]

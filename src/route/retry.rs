@@ -116,6 +116,7 @@ mod tests {
             retry_after: 5000,
             input_estimate: 0,
             conversation: 0,
+            task: None,
             expected: Expected::default(),
             candidates: windows.iter().map(candidate).collect(),
             explanation: None,

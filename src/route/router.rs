@@ -2,21 +2,22 @@
 //!
 //! Made once from the configuration. What changes (time, health, chance) comes with each request.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::explain::{Explained, Explanation};
 use super::health::Health;
-use super::policy::{self, Considered, Decision, Known};
+use super::policy::{self, Considered, Decision, Known, LeftOut};
 use super::{Candidate, Explain, Plan, Wishes, needs};
 use crate::chat::ChatRequest;
-use crate::config::registry::{Capabilities, Date, Price, Rank, RouteTarget, Sticky, Variant};
+use crate::config::registry::{Capabilities, Date, Rank, RouteTarget, Sticky, Variant};
 use crate::config::{BESIDE_BODY, Commit, Config, Model, Scheme};
 use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
 use crate::json::RawValue;
-use crate::provider::{Body, Kind, Target};
+use crate::needle::Needle;
+use crate::provider::{Body, Target};
 use crate::quality::Expected;
 use crate::tokens;
 
@@ -24,11 +25,19 @@ pub struct Router {
     config: Config,
     /// One for each model of the configuration, in its order.
     targets: Vec<Arc<Target>>,
-    /// The names of routes and of models, each in the configuration's order.
-    routes: Vec<Arc<str>>,
-    models: Vec<Arc<str>>,
+    /// What clients can name, sorted by name.
+    names: Vec<(Arc<str>, Named)>,
     /// How a model is chosen that is named by itself: one for each.
     singles: Vec<Variant>,
+    /// All that the configuration names, sorted. What is learnt by task is learnt of these alone.
+    tasks: Vec<Arc<str>>,
+}
+
+/// By its index in the configuration.
+#[derive(Clone, Copy)]
+enum Named {
+    Route(usize),
+    Model(usize),
 }
 
 /// What a decision depends on beside the request.
@@ -37,8 +46,8 @@ pub struct Moment<'a> {
     pub now: Duration,
     /// Any number, another for each request.
     pub seed: u64,
-    /// Of a model, by its name in the registry.
-    pub health: &'a dyn Fn(&str) -> Health,
+    /// Of a model, by its name in the registry, for a request of a task of the configuration.
+    pub health: &'a dyn Fn(&str, Option<&str>) -> Health,
 }
 
 /// What comes of a request.
@@ -51,8 +60,9 @@ pub enum Answered {
 impl Router {
     pub fn new(config: Config) -> Self {
         let targets = config.models.iter().filter_map(|model| target(&config, model).map(Arc::new));
+        let version: Arc<str> = config.version.as_str().into();
         let single = |(index, _): (usize, &Model)| Variant {
-            version: config.version.clone(),
+            version: Arc::clone(&version),
             weight: 1,
             rank: Rank::Ordered,
             targets: vec![RouteTarget { model: index, weight: 1, bias: 0 }],
@@ -63,11 +73,21 @@ impl Router {
             task: None,
             sticky: Sticky::User,
         };
+        let routes = config.routes.iter().enumerate().map(|(index, route)| (&route.name, Named::Route(index)));
+        let models = config.models.iter().enumerate().map(|(index, model)| (&model.name, Named::Model(index)));
+        let mut names: Vec<(Arc<str>, Named)> =
+            routes.chain(models).map(|(name, named)| (name.as_str().into(), named)).collect();
+        // A route goes before a model of its name.
+        names.sort_by(|(a, _), (b, _)| a.cmp(b));
+        names.dedup_by(|(later, _), (first, _)| later == first);
+        let of_models = config.models.iter().flat_map(|model| model.facts.quality.tasks.iter().map(|(task, _)| task));
+        let of_routes = config.routes.iter().flat_map(|route| &route.variants).filter_map(|it| it.task.as_ref());
+        let tasks: BTreeSet<&String> = of_models.chain(of_routes).collect();
         Router {
             targets: targets.collect(),
-            routes: config.routes.iter().map(|route| route.name.as_str().into()).collect(),
-            models: config.models.iter().map(|model| model.name.as_str().into()).collect(),
+            names,
             singles: config.models.iter().enumerate().map(single).collect(),
+            tasks: tasks.into_iter().map(|task| task.as_str().into()).collect(),
             config,
         }
     }
@@ -76,10 +96,10 @@ impl Router {
         &self.config
     }
 
-    /// What a target of a plan of this router costs.
-    pub fn price(&self, target: &Arc<Target>) -> Option<&Price> {
+    /// The model of a target of a plan of this router.
+    pub fn model(&self, target: &Arc<Target>) -> Option<&Model> {
         let index = self.targets.iter().position(|known| Arc::ptr_eq(known, target))?;
-        self.config.models.get(index)?.facts.price.as_ref()
+        self.config.models.get(index)
     }
 
     /// The names of the headers that some route keeps its choice by.
@@ -104,11 +124,9 @@ impl Router {
         let conversation = conversation(chat);
         let key = |sticky: &Sticky| key(sticky, chat, wishes, conversation);
         let variant = chosen(variants, key).ok_or_else(|| models::unknown(&name))?;
-        let today = Date::of(moment.now);
         let running = is_running(chat);
-        let indices: Vec<usize> =
-            variant.targets.iter().map(|target| self.successor(target.model, today, running)).collect();
-        let known: Vec<Known<'_>> = indices.iter().filter_map(|index| self.known(*index, moment.health)).collect();
+        let task = self.task(wishes.task.as_deref().or(variant.task.as_deref()));
+        let (indices, known) = self.known(variant, task.map(|task| &**task), running, moment);
         let has_capabilities = known.iter().any(|known| known.facts.capabilities.is_some());
         let wants_needs = has_capabilities || wishes.explain != Explain::No;
         let needs = if wants_needs { needs::of(chat) } else { Capabilities::NONE };
@@ -126,99 +144,86 @@ impl Router {
             key: if variant.rank == Rank::Weighted { key(&variant.sticky) } else { 0 },
             seed: moment.seed,
         };
-        let Decision { order, is_last_resort, mut considered } = policy::decide(variant, &known, &request, moment.now);
+        let mut decision = policy::decide(variant, &known, &request, moment.now);
+        drop(known);
 
         let hold = wishes.commit.unwrap_or(commit) == Commit::Complete;
-        let streams = chat.stream && !hold;
-        let mut candidates: Vec<Candidate> = Vec::with_capacity(order.len());
-        let mut rejections = Vec::new();
-        let mut try_limit = Duration::ZERO;
-        let mut places = vec![None; indices.len()];
-        for place in order {
-            let Some(index) = indices.get(place).copied() else { continue };
-            let Some((target, model)) = self.targets.get(index).zip(self.config.models.get(index)) else { continue };
-            if candidates.iter().any(|candidate| Arc::ptr_eq(&candidate.target, target)) {
-                continue;
-            }
-            if is_last_resort && !candidates.is_empty() {
-                break;
-            }
-            // More than there are attempts are only of use for a context that is too long for all of them.
-            let windows = candidates.iter().map(|candidate| candidate.target.context_window);
-            let is_spare = candidates.len() >= self.config.limits.attempts as usize;
-            if is_spare && wishes.explain == Explain::No && windows.max().flatten() >= target.context_window {
-                continue;
-            }
-            match candidate(chat, target, wishes, self.largest_body()) {
-                Ok(mut candidate) => {
-                    candidate.written.take_if(|_| !candidates.is_empty());
-                    candidates.push(candidate);
-                    places.get_mut(place).into_iter().for_each(|it| *it = Some(candidates.len()));
-                    // Envoy has one limit for all tries of a request: the longest, so that no healthy
-                    // answer is cut.
-                    try_limit = try_limit.max(if streams { model.first_token } else { model.answer });
-                }
-                Err(rejection) => {
-                    if let Some(it) = considered.get_mut(place) {
-                        it.left_out = Some(Cow::Owned(rejection.message.clone()));
-                    }
-                    rejections.push(rejection);
-                }
-            }
+        let written = self.write(chat, wishes, hold, &indices, &mut decision);
+        let Decision { is_last_resort, considered, .. } = decision;
+        let only_explains = wishes.explain == Explain::Only;
+        if written.candidates.is_empty() && !only_explains {
+            return Err(self.none_left(route, &indices, &considered, written).reply());
         }
         let explanation = (wishes.explain != Explain::No).then(|| {
-            let explained = |(place, (index, considered)): (usize, (&usize, &Considered))| {
-                let target = Arc::clone(self.targets.get(*index)?);
-                let candidate = candidates.iter().find(|candidate| Arc::ptr_eq(&candidate.target, &target));
-                let dropped = candidate.map(|it| it.dropped.iter().map(ToString::to_string).collect());
-                let place = places.get(place).copied().flatten();
-                Some(Explained { target, place, considered: considered.clone(), dropped: dropped.unwrap_or_default() })
-            };
-            let targets = indices.iter().zip(&considered).enumerate().filter_map(explained).collect();
-            let version = variant.version.as_str().into();
+            let targets = self.explained(&indices, considered, &written.candidates);
+            let version = Arc::clone(&variant.version);
             Explanation { route: Arc::clone(route), version, needs, input_estimate: input, targets }
         });
         let explanation = match explanation {
-            Some(explanation) if wishes.explain == Explain::Only => return Ok(Answered::Explained(explanation)),
+            Some(explanation) if only_explains => return Ok(Answered::Explained(explanation)),
             explanation => explanation,
         };
-        if candidates.is_empty() {
-            let known = indices.iter().filter_map(|index| self.models.get(*index)).zip(&considered);
-            return Err(none_left(route, known, rejections).reply());
-        }
         Ok(Answered::Planned(Plan {
-            version: variant.version.as_str().into(),
+            version: Arc::clone(&variant.version),
             request_id: String::new(),
             route: Arc::clone(route),
             endpoint,
             stream: chat.stream,
             include_usage: chat.include_usage,
             hold,
-            try_limit: milliseconds(try_limit),
+            try_limit: milliseconds(written.try_limit),
             attempts: if is_last_resort { 1 } else { self.config.limits.attempts },
             retry_after: milliseconds(self.config.limits.retry_after),
             input_estimate: input,
             conversation,
+            task: task.cloned(),
             expected: Expected::of(chat),
             explanation: explanation.map(|explanation| explanation.summary()),
-            candidates,
+            candidates: written.candidates,
         }))
-    }
-
-    /// What Envoy can hold of a request in a provider's format.
-    fn largest_body(&self) -> u64 {
-        self.config.limits.body.saturating_add(BESIDE_BODY)
     }
 
     /// What a client named: a route, or a model alone.
     fn lookup(&self, name: &str) -> Option<(&Arc<str>, &[Variant], Commit)> {
-        let known = |names: &[Arc<str>]| names.iter().position(|known| &**known == name);
-        if let Some(index) = known(&self.routes) {
-            let route = self.config.routes.get(index)?;
-            return Some((self.routes.get(index)?, &route.variants, route.commit));
+        let at = self.names.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        let (name, named) = self.names.get(at)?;
+        Some(match *named {
+            Named::Route(index) => {
+                let route = self.config.routes.get(index)?;
+                (name, &route.variants, route.commit)
+            }
+            Named::Model(index) => (name, self.singles.get(index..=index)?, Commit::FirstToken),
+        })
+    }
+
+    fn task(&self, name: Option<&str>) -> Option<&Arc<str>> {
+        let name = name?;
+        let at = self.tasks.binary_search_by(|known| (**known).cmp(name)).ok()?;
+        self.tasks.get(at)
+    }
+
+    /// The models that a variant's targets are now, by their indices, and what is known of each.
+    fn known(
+        &self,
+        variant: &Variant,
+        task: Option<&str>,
+        running: bool,
+        moment: &Moment<'_>,
+    ) -> (Vec<usize>, Vec<Known<'_>>) {
+        let today = Date::of(moment.now);
+        let mut indices = Vec::with_capacity(variant.targets.len());
+        let mut known = Vec::with_capacity(variant.targets.len());
+        for target in &variant.targets {
+            let index = self.successor(target.model, today, running);
+            let Some(model) = self.config.models.get(index) else { continue };
+            // Without breakers nobody's failures are held against it; the speed that is learnt still counts.
+            let health = (moment.health)(&model.name, task);
+            let health = if self.config.limits.breaker { health } else { health.without_breaker() };
+            let (context_window, max_output) = (model.context_window, model.max_output);
+            indices.push(index);
+            known.push(Known { name: &model.name, facts: &model.facts, context_window, max_output, health });
         }
-        let index = known(&self.models)?;
-        Some((self.models.get(index)?, self.singles.get(index..=index)?, Commit::FirstToken))
+        (indices, known)
     }
 
     /// The model that takes the place of one that has retired, if it says which. A conversation that runs
@@ -235,14 +240,138 @@ impl Router {
         index
     }
 
-    fn known(&self, index: usize, health: &dyn Fn(&str) -> Health) -> Option<Known<'_>> {
-        let model = self.config.models.get(index)?;
-        // Without breakers nobody's failures are held against it; the speed that is learnt still counts.
-        let health = health(&model.name);
-        let health = if self.config.limits.breaker { health } else { health.without_breaker() };
-        let (context_window, max_output) = (model.context_window, model.max_output);
-        Some(Known { name: &model.name, facts: &model.facts, context_window, max_output, health })
+    /// Writes the request for the targets that may be asked, in their order.
+    fn write(
+        &self,
+        chat: &ChatRequest<'_>,
+        wishes: &Wishes,
+        hold: bool,
+        indices: &[usize],
+        decision: &mut Decision,
+    ) -> Written {
+        let attempts = self.config.limits.attempts as usize;
+        let streams = chat.stream && !hold;
+        let mut written = Written { candidates: Vec::new(), try_limit: Duration::ZERO, refused: Vec::new() };
+        let mut largest_window = None;
+        for place in &decision.order {
+            let Some((index, considered)) = indices.get(*place).zip(decision.considered.get_mut(*place)) else {
+                continue;
+            };
+            let Some((target, model)) = self.targets.get(*index).zip(self.config.models.get(*index)) else { continue };
+            if decision.is_last_resort && !written.candidates.is_empty() {
+                break;
+            }
+            // More than there are attempts are only of use for a context that is too long for all of them.
+            let is_spare = written.candidates.len() >= attempts;
+            if is_spare && wishes.explain == Explain::No && largest_window >= target.context_window {
+                continue;
+            }
+            // One that took the place of two.
+            if written.candidates.iter().any(|candidate| Arc::ptr_eq(&candidate.target, target)) {
+                continue;
+            }
+            match self.candidate(chat, target, model, wishes) {
+                Ok(mut candidate) => {
+                    candidate.written.take_if(|_| !written.candidates.is_empty());
+                    written.candidates.push(candidate);
+                    considered.place = Some(written.candidates.len());
+                    largest_window = largest_window.max(target.context_window);
+                    // Envoy has one limit for all tries of a request: the longest, so that no healthy
+                    // answer is cut.
+                    let limit = if streams { model.first_token } else { model.answer };
+                    written.try_limit = written.try_limit.max(limit);
+                }
+                Err(rejection) => {
+                    considered.left_out = Some(LeftOut::Refused(rejection.message.clone()));
+                    written.refused.push(rejection);
+                }
+            }
+        }
+        written
     }
+
+    /// A target with what this request means for it, or why it cannot serve the request. The request is
+    /// written here only to see whether it can be: an attempt has no way to say no.
+    fn candidate(
+        &self,
+        chat: &ChatRequest<'_>,
+        target: &Arc<Target>,
+        model: &Model,
+        wishes: &Wishes,
+    ) -> Result<Candidate, Rejection> {
+        let provider = self.config.providers.get(model.provider);
+        let provider = provider.ok_or_else(|| Rejection::invalid("model", "The model has no provider."))?;
+        let upstream = provider.kind.translator.request(chat, target)?;
+        if wishes.strict
+            && let Some(name) = upstream.dropped.first()
+        {
+            let message = format!("'{name}' is not supported by {}, and x-dragoman-strict is set.", target.model);
+            return Err(Rejection::unsupported(name.clone(), message));
+        }
+        // What Envoy can hold of a request in a provider's format.
+        let largest_body = self.config.limits.body.saturating_add(BESIDE_BODY);
+        let (edits, written) = match upstream.body {
+            Body::Edited(edits) => (Some(edits), None),
+            Body::Written(bytes) if bytes.len() as u64 > largest_body => {
+                return Err(Rejection {
+                    status: 413,
+                    code: "request_too_large",
+                    param: None,
+                    message: format!("The request is too large in the format of {}.", target.model),
+                });
+            }
+            Body::Written(bytes) => (None, Some(bytes)),
+        };
+        Ok(Candidate {
+            target: Arc::clone(target),
+            path: upstream.path,
+            headers: upstream.headers,
+            edits,
+            written,
+            dropped: upstream.dropped,
+            renamed: upstream.renamed,
+        })
+    }
+
+    fn explained(&self, indices: &[usize], considered: Vec<Considered>, candidates: &[Candidate]) -> Vec<Explained> {
+        let explained = |(index, considered): (&usize, Considered)| {
+            let candidate = considered.place.and_then(|place| candidates.get(place.checked_sub(1)?));
+            let dropped = candidate.map(|it| it.dropped.iter().map(ToString::to_string).collect());
+            let target = Arc::clone(self.targets.get(*index)?);
+            Some(Explained { target, considered, dropped: dropped.unwrap_or_default() })
+        };
+        indices.iter().zip(considered).filter_map(explained).collect()
+    }
+
+    /// Why nobody can serve a request: a translator's own words if they are all there is to say, else what
+    /// each target lacks.
+    fn none_left(&self, route: &str, indices: &[usize], considered: &[Considered], written: Written) -> Rejection {
+        let only_refused = written.refused.len() == considered.len();
+        if let Some(first) = written.refused.into_iter().next().filter(|_| only_refused) {
+            return first;
+        }
+        let lacking = considered.iter().find_map(|it| it.lacks.iter().next());
+        let mut message = format!("No target of '{route}' can serve this request");
+        let mut before = ". ";
+        for (index, it) in indices.iter().zip(considered) {
+            if let Some((model, why)) = self.config.models.get(*index).zip(it.left_out.as_ref()) {
+                message += &format!("{before}{}: {}", model.name, why.to_string().trim_end_matches('.'));
+                before = "; ";
+            }
+        }
+        message.push('.');
+        let param = lacking.map(|need| need.name().to_owned());
+        Rejection { status: 400, code: "no_capable_target", param, message }
+    }
+}
+
+/// The request as the targets would get it.
+struct Written {
+    candidates: Vec<Candidate>,
+    /// What one try may take.
+    try_limit: Duration,
+    /// Why some get none.
+    refused: Vec<Rejection>,
 }
 
 fn target(config: &Config, model: &Model) -> Option<Target> {
@@ -326,75 +455,10 @@ fn sampled(hash: u64, message: &[u8]) -> u64 {
 
 /// Whether a model has spoken before.
 fn is_running(chat: &ChatRequest<'_>) -> bool {
-    let messages = chat.field("messages").map_or(&b""[..], |messages| messages.get().as_bytes());
-    memchr::memmem::find(messages, b"\"assistant\"").is_some()
-}
-
-/// Why nobody can serve a request: a translator's own words if they are all there is to say, else what each
-/// target lacks.
-fn none_left<'a>(
-    route: &str,
-    considered: impl Iterator<Item = (&'a Arc<str>, &'a Considered)>,
-    rejections: Vec<Rejection>,
-) -> Rejection {
-    let considered: Vec<_> = considered.collect();
-    let only_rejections = rejections.len() == considered.len();
-    if let Some(first) = rejections.into_iter().next().filter(|_| only_rejections) {
-        return first;
-    }
-    let lacking = considered.iter().find_map(|(_, it)| it.lacks.iter().next());
-    let reasons: Vec<String> = considered
-        .iter()
-        .filter_map(|(model, it)| Some(format!("{model}: {}", it.left_out.as_deref()?.trim_end_matches('.'))))
-        .collect();
-    Rejection {
-        status: 400,
-        code: "no_capable_target",
-        param: lacking.map(|need| need.name().to_owned()),
-        message: format!("No target of '{route}' can serve this request. {}.", reasons.join("; ")),
-    }
+    static ROLE: Needle = Needle::new("\"assistant\"");
+    chat.field("messages").is_some_and(|messages| ROLE.is_in(messages.get().as_bytes()))
 }
 
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// A target with what this request means for it, or why it cannot serve the request. The request is
-/// written here only to see whether it can be: an attempt has no way to say no.
-fn candidate(
-    chat: &ChatRequest<'_>,
-    target: &Arc<Target>,
-    wishes: &Wishes,
-    largest_body: u64,
-) -> Result<Candidate, Rejection> {
-    let kind = Kind::named(&target.kind)
-        .ok_or_else(|| Rejection::invalid("model", format!("Unknown kind of provider: {}.", target.kind)))?;
-    let upstream = kind.translator.request(chat, target)?;
-    if wishes.strict
-        && let Some(name) = upstream.dropped.first()
-    {
-        let message = format!("'{name}' is not supported by {}, and x-dragoman-strict is set.", target.model);
-        return Err(Rejection::unsupported(name.clone(), message));
-    }
-    let (edits, written) = match upstream.body {
-        Body::Edited(edits) => (Some(edits), None),
-        Body::Written(bytes) if bytes.len() as u64 > largest_body => {
-            return Err(Rejection {
-                status: 413,
-                code: "request_too_large",
-                param: None,
-                message: format!("The request is too large in the format of {}.", target.model),
-            });
-        }
-        Body::Written(bytes) => (None, Some(bytes)),
-    };
-    Ok(Candidate {
-        target: Arc::clone(target),
-        path: upstream.path,
-        headers: upstream.headers,
-        edits,
-        written,
-        dropped: upstream.dropped,
-        renamed: upstream.renamed,
-    })
 }

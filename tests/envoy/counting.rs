@@ -10,13 +10,13 @@ use crate::client::{self, Connection, Reply, chat, post, request};
 use crate::support::metrics::Metrics;
 use crate::world::{Document, Session, World, marker, own, shared, shown, together};
 
-async fn metrics(world: &World) -> Metrics {
+pub async fn metrics(world: &World) -> Metrics {
     let reply = client::send(world.envoy.admin, request("GET", "/stats/prometheus", &[], "")).await;
     Metrics::parse(&String::from_utf8(reply.body()).unwrap())
 }
 
 /// Waits until as many requests have been counted: clients see the end of an answer before it is.
-async fn after(world: &World, requests: u64) -> Metrics {
+pub async fn after(world: &World, requests: u64) -> Metrics {
     let began = Instant::now();
     loop {
         let metrics = metrics(world).await;

@@ -1,10 +1,13 @@
 //! Where requests go and why, on two workers: needs, shares, retirement, and the explanation.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use dragoman::config::registry::Date;
 use serde_json::{Value, json};
 
 use crate::client::chat;
+use crate::counting::after;
 use crate::world::{Document, Session, marker, own, shown, together};
 
 /// Models of the two fakes with facts of their own, and routes over them.
@@ -102,6 +105,92 @@ async fn a_retired_model_is_replaced_and_one_without_successor_is_refused() {
     let error = reply.error();
     assert_eq!(reply.status, 400, "{error}");
     assert!(error["message"].as_str().unwrap().contains("it retired on 2026-01-01"), "{error}");
+}
+
+/// So many days from today, which is what the module reads off Envoy's clock.
+#[expect(clippy::disallowed_methods, reason = "the day of the test is the module's")]
+fn day(ahead: i64) -> String {
+    let today = Date::of(SystemTime::now().duration_since(UNIX_EPOCH).unwrap());
+    Date(today.0.saturating_add_signed(i32::try_from(ahead).unwrap())).to_string()
+}
+
+#[tokio::test]
+async fn a_model_that_there_will_not_be_for_long_is_warned_of_once_and_its_requests_are_counted() {
+    const EACH: u64 = 20;
+    let near = day(30);
+    let world = own(
+        "ending",
+        |mut document: Document<'_>| {
+            for (name, provider, facts) in [
+                ("near", "openai", json!({"retires": near, "replaced_by": "far"})),
+                ("deprecated", "anthropic", json!({"deprecated": day(-10)})),
+                ("far", "openai", json!({"deprecated": day(100), "retires": day(400)})),
+                ("unasked", "openai", json!({"retires": near})),
+            ] {
+                document.model(name, provider, "", None);
+                document.facts(name, &facts);
+            }
+            document.route("smart", &["near", "deprecated"], "first_token");
+            document.finish(json!({"first_token": "10s", "answer": "20s"}))
+        },
+        &[],
+    );
+    for _ in 0..EACH {
+        for model in ["near", "smart", "deprecated", "far"] {
+            assert_eq!(world.ask(&chat(model, false, &marker())).await.status, 200);
+        }
+    }
+    let metrics = after(&world, 4 * EACH).await;
+    let counted = |labels: &[(&str, &str)]| metrics.sum("dragoman_retiring_requests_total", labels);
+    assert_eq!(counted(&[("model", "near"), ("route", "smart")]), EACH);
+    assert_eq!(counted(&[("model", "near")]), 2 * EACH);
+    assert_eq!(counted(&[("model", "deprecated"), ("provider", "anthropic"), ("version", "lane")]), EACH);
+    assert_eq!(counted(&[]), 3 * EACH);
+
+    let log = world.envoy.log();
+    let warnings =
+        |model: &str| log.lines().filter(|line| line.contains(&format!("dragoman: model {model}: "))).count();
+    // Once for each of the two workers that has had one of its requests.
+    for model in ["near", "deprecated"] {
+        assert!((1..=2).contains(&warnings(model)), "{model}: {}\n{log}", warnings(model));
+    }
+    assert_eq!((warnings("far"), warnings("unasked")), (0, 0));
+    assert!(log.contains(&format!("gpt-fake retires on {near}, in ")), "{log}");
+    assert!(log.contains("; far (gpt-fake) replaces it"), "{log}");
+}
+
+#[tokio::test]
+async fn what_a_request_will_cost_is_known_by_its_task_for_all_workers() {
+    let world = own(
+        "tasks",
+        |mut document: Document<'_>| {
+            document.model("writer", "openai", "", None);
+            let quality = json!({"default": 0.5, "essay": 0.5, "label": 0.5});
+            document.facts("writer", &json!({"price": {"input": 0, "output": 1000}, "quality": quality}));
+            document.finish(json!({"first_token": "10s", "answer": "20s"}))
+        },
+        &[],
+    );
+    for _ in 0..10 {
+        for (task, text) in [("essay", "count 2000"), ("label", "count 2"), ("poem", "count 2000")] {
+            let reply = world.ask_with(&[("x-dragoman-task", task)], &chat("writer", false, text)).await;
+            assert_eq!(reply.status, 200, "{}", shown(&reply));
+        }
+    }
+    // A worker believes for a second what it has read.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let cost = async |headers: &[(&str, &str)]| {
+        let headers = [&[("x-dragoman-explain", "only")], headers].concat();
+        let told = world.ask_with(&headers, &chat("writer", false, "hi")).await.json();
+        told["targets"][0]["cost_micro_usd"].as_u64().unwrap_or_else(|| panic!("{told}"))
+    };
+    // On both workers, by chance.
+    for _ in 0..10 {
+        let (essay, label) = (cost(&[("x-dragoman-task", "essay")]).await, cost(&[("x-dragoman-task", "label")]).await);
+        let (other, poem) = (cost(&[]).await, cost(&[("x-dragoman-task", "poem")]).await);
+        assert!(label * 2 < other && other < essay && label * 3 < essay, "{label} < {other} < {essay}");
+        assert_eq!(poem, other, "of a task that the configuration does not name nothing is kept");
+    }
 }
 
 #[tokio::test]

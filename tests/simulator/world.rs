@@ -348,6 +348,7 @@ fn plan<'a>(order: impl Iterator<Item = &'a usize>, is_last_resort: bool, input_
         retry_after: 5_000,
         input_estimate,
         conversation: 0,
+        task: None,
         expected: Expected::default(),
         candidates: order.map(candidate).collect(),
         explanation: None,

@@ -122,7 +122,7 @@ impl Case {
         let plan = (|| -> Result<Plan, error::ErrorReply> {
             let wishes = Wishes::read(&headers, router.sticky_headers()).map_err(|no| no.reply())?;
             let chat: ChatRequest<'_> = endpoint.parse(&self.request).map_err(|no| no.reply())?;
-            let moment = Moment { now: NOW, seed: 1, health: &|_| Health::default() };
+            let moment = Moment { now: NOW, seed: 1, health: &|_, _| Health::default() };
             match router.decide(&chat, endpoint.path(), &wishes, &moment)? {
                 Answered::Planned(plan) => Ok(plan),
                 Answered::Explained(_) => panic!("a conversation is answered"),

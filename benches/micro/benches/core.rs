@@ -41,9 +41,9 @@ fn requests(c: &mut Criterion) {
 
 fn plans(c: &mut Criterion) {
     let mut group = c.benchmark_group("plan");
-    for targets in [3, 10, 100] {
+    for targets in [1, 3, 10, 100] {
         let router = router(targets);
-        for route in ["all", "cheap"] {
+        for route in ["all", "cheap", "shared"] {
             let body = request(route, 1, false);
             group.bench_with_input(BenchmarkId::new(route, targets), &body, |b, body| b.iter(|| plan(&router, body)));
         }

@@ -61,14 +61,15 @@ pub fn router(targets: usize) -> Router {
     let document = format!(
         r#"{{"providers":{{"openai":{{"credential":"none"}},"anthropic":{{"credential":"none"}}}},
         "models":{{{models}}},"routes":{{"all":{{"targets":[{names}]}},
-        "cheap":{{"targets":[{names}],"policy":"cheapest"}}}}}}"#
+        "cheap":{{"targets":[{names}],"policy":"cheapest"}},
+        "shared":{{"targets":[{names}],"policy":"weighted"}}}}}}"#
     );
     Router::new(config::from_json(document.as_bytes()).unwrap_or_else(|problems| panic!("{problems}")))
 }
 
 pub fn plan(router: &Router, body: &[u8]) -> Plan {
     let chat = ChatRequest::parse(body).expect("a request");
-    let moment = Moment { now: NOW, seed: 1, health: &|_| Health::default() };
+    let moment = Moment { now: NOW, seed: 1, health: &|_, _| Health::default() };
     match router.decide(&chat, PATH, &Wishes::default(), &moment) {
         Ok(Answered::Planned(plan)) => plan,
         _ => panic!("no plan for {}", String::from_utf8_lossy(body)),

@@ -42,7 +42,7 @@ pub fn explain(router: &Router, body: &[u8], headers: &Headers, today: Date) -> 
     };
     let (wishes, chat) = read().map_err(|no| refused(no.reply()))?;
     let moment =
-        Moment { now: Duration::from_secs(u64::from(today.0) * 86_400), seed: 1, health: &|_| Health::default() };
+        Moment { now: Duration::from_secs(u64::from(today.0) * 86_400), seed: 1, health: &|_, _| Health::default() };
     let decide = |explain| router.decide(&chat, endpoint.path(), &Wishes { explain, ..wishes.clone() }, &moment);
     let mut out = String::new();
     if let Answered::Explained(explanation) = decide(Explain::Only).map_err(refused)? {

@@ -11,6 +11,7 @@ use crate::chat::ChatRequest;
 use crate::chat::request::{Content, Message, Tool};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
+use crate::needle::Needle;
 
 /// How many marks a request may have, the one of its top level included.
 const MOST: usize = 4;
@@ -51,8 +52,8 @@ impl Marks {
         dropped: &mut Vec<Cow<'static, str>>,
     ) -> Result<Self, Rejection> {
         let mut marks = Marks::default();
-        let is_in = |name: &str| memchr::memmem::find(chat.body, name.as_bytes()).is_some();
-        if !is_in(OWN) && !is_in(OPENAI) {
+        static NAMES: [Needle; 2] = [Needle::new(OWN), Needle::new(OPENAI)];
+        if !NAMES.iter().any(|name| name.is_in(chat.body)) {
             return Ok(marks);
         }
         for (index, tool) in tools.iter().enumerate() {
@@ -178,7 +179,7 @@ mod tests {
         let body = format!(r#"{{"model":"m",{body}}}"#);
         let chat = ChatRequest::parse(body.as_bytes()).unwrap();
         let mut dropped = Vec::new();
-        let marks = Marks::read(&chat, &chat.messages().unwrap(), &chat.tools().unwrap(), &mut dropped);
+        let marks = Marks::read(&chat, chat.messages().unwrap(), &chat.tools().unwrap(), &mut dropped);
         let marks = marks.map_err(|no| no.param.unwrap())?;
         let told = marks.places.into_iter().map(|((_, place), (ttl, _))| {
             let place = match place {

@@ -28,16 +28,16 @@ pub fn translate(surface: Surface, chat: &ChatRequest<'_>, target: &Target) -> R
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
-    let (system, conversation) = list.split_at(turns::leading_system(&list));
+    let (system, conversation) = list.split_at(turns::leading_system(list));
     let turns = turns::turns(conversation)?;
     let tools = chat.tools()?;
     let choice = chat.tool_choice()?;
-    let names = tools::names(&tools, &list);
+    let names = tools::names(&tools, list);
     let betas = surface::betas(chat)?;
     let max_tokens = max_tokens(chat, target, &mut dropped)?;
     let forces_a_call = tools::forces_a_call(choice.as_ref());
     let thinking = Thinking::asked(chat, target, &turns, forces_a_call, max_tokens, &mut dropped)?;
-    let marks = Marks::read(chat, &list, &tools, &mut dropped)?;
+    let marks = Marks::read(chat, list, &tools, &mut dropped)?;
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();

@@ -372,7 +372,7 @@ fn format_of(name: &str, formats: &'static [&'static str]) -> Option<&'static st
 
 fn inner<'a>(part: &'a RawValue, key: &str) -> Option<Object<'a>> {
     let part = Object::of(part)?;
-    part.get(key).and_then(|value| Object::of(value))
+    part.get(key).and_then(Object::of)
 }
 
 fn says_result(message: &Message<'_>) -> bool {

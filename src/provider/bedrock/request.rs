@@ -25,7 +25,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
-    let tools = Tools::read(chat, &list)?;
+    let tools = Tools::read(chat, list)?;
     let max_tokens = max_tokens(chat, target, &mut dropped)?;
     let mut additional = Additional::default();
     for name in of_maker(maker) {
@@ -36,17 +36,17 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     let around = Around {
         max_tokens,
         choice: tools.choice.as_ref(),
-        unthought_results: messages::ends_with_unthought_results(&list, &target.id),
+        unthought_results: messages::ends_with_unthought_results(list, &target.id),
     };
     let reasoned = reasoning::read(chat, target, maker, &around, &mut additional, &mut dropped)?;
 
-    let mut cache = CachePoints::new(maker, &list, &tools.tools);
+    let mut cache = CachePoints::new(maker, list, &tools.tools);
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();
     // Tools come first in what is cached, then the system's words, then the conversation.
     tools.write(&mut w, maker, &mut cache, &mut additional, &mut dropped)?;
     let format = chat.response_format()?;
-    let (system, conversation) = list.split_at(turns::leading_system(&list));
+    let (system, conversation) = list.split_at(turns::leading_system(list));
     let mut out = Conversation::new(&mut w, &mut cache, &tools.names, &target.id, reasoned.keeps_thoughts);
     out.write_system(system, matches!(format, ResponseFormat::JsonObject))?;
     out.write(conversation)?;

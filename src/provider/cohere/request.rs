@@ -22,7 +22,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
-    let names = offer.names(NAMES, &[], &list);
+    let names = offer.names(NAMES, &[], list);
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();
@@ -31,7 +31,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     let wants_json = !matches!(format, ResponseFormat::Text);
     let how =
         messages::How { names: &names, thinks: target.reasoning.is_some(), in_json: wants_json && !says_json(chat) };
-    messages::write(&mut w, &list, &how)?;
+    messages::write(&mut w, list, &how)?;
     write_tools(&mut w, chat, &offer, &names, &mut dropped)?;
     write_format(&mut w, &format)?;
     let max_tokens = parameters::max_tokens(chat, target, &mut dropped)?;
@@ -163,7 +163,7 @@ fn write_tools(
 }
 
 fn has_required(parameters: Option<&RawValue>) -> bool {
-    let fields = parameters.and_then(|parameters| Object::of(parameters));
+    let fields = parameters.and_then(Object::of);
     let required = fields.as_ref().and_then(|fields| fields.get("required")).and_then(json::elements);
     required.is_some_and(|required| !required.is_empty())
 }

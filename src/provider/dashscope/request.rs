@@ -25,13 +25,13 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, multimodal: bool) -> R
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
     }
-    let names = offer.names(NAMES, &["search"], &list);
-    let in_blocks = multimodal || messages::has_media(&list);
+    let names = offer.names(NAMES, &["search"], list);
+    let in_blocks = multimodal || messages::has_media(list);
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object().key("model").string(&target.id).key("input").begin_object();
     let how = messages::How { names: &names, thinks: target.reasoning.is_some(), in_blocks };
-    messages::write(&mut w, &list, &how, &mut dropped)?;
+    messages::write(&mut w, list, &how, &mut dropped)?;
     w.end_object().key("parameters").begin_object();
     // Without it the answer has an older shape.
     w.key("result_format").string("message");

@@ -36,7 +36,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> R
         wants_signatures: matches!(target.reasoning, Some(Reasoning::Effort | Reasoning::Adaptive)),
         files: &files,
     };
-    let (system, conversation) = list.split_at(turns::leading_system(&list));
+    let (system, conversation) = list.split_at(turns::leading_system(list));
 
     let mut w = Writer::with_capacity(chat.body.len() + 1024);
     w.begin_object();

@@ -29,13 +29,13 @@ pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<Str
     let Some(list) = chat.field("messages") else { return Ok(()) };
     let (Some(span), Some(raws)) = (json::span(chat.body, list.get()), json::elements(list)) else { return Ok(()) };
     if rules.ordered {
-        check_order(&messages)?;
+        check_order(messages)?;
     }
     let open = span.start + 1;
     if let Some(text) = instruction {
         request.edits.replace(open..open, format!(r#"{{"role":"system","content":{}}},"#, json::escape(&text)));
     }
-    let ids = Ids::new(rules.short_ids, &messages);
+    let ids = Ids::new(rules.short_ids, messages);
     let last = messages.len().saturating_sub(1);
     let mut items = Vec::with_capacity(if rules.ordered { messages.len() } else { 0 });
     for (message, raw) in messages.iter().zip(raws) {

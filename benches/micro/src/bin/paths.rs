@@ -156,7 +156,7 @@ fn plan(router: &Router, body: &[u8]) -> Plan {
     let endpoint = endpoint::named(headers.get(":path").unwrap_or_default());
     let wishes = Wishes::read(&headers, router.sticky_headers()).unwrap_or_else(|_| panic!("no wishes"));
     let chat = endpoint.parse(body).unwrap_or_else(|no| panic!("{}", no.message));
-    let moment = Moment { now: NOW, seed: 1, health: &|_| Health::default() };
+    let moment = Moment { now: NOW, seed: 1, health: &|_, _| Health::default() };
     match router.decide(&chat, PATH, &wishes, &moment) {
         Ok(Answered::Planned(plan)) => plan,
         _ => panic!("no plan"),
@@ -219,8 +219,8 @@ fn settle(router: &Router, plan: &Plan, answer: &Answer) {
     let ended = NOW + Duration::from_millis(700);
     let times = Times { began: NOW, attempt: Some(NOW), committed: Some(ended), ended };
     let progress = Progress::default();
-    let price = |target: &_| router.price(target);
-    let settled = Settled::new(plan, &progress, Some(answer), Outcome::Answered, 200, times, price);
+    let model = |target: &_| router.model(target);
+    let settled = Settled::new(plan, &progress, Some(answer), Outcome::Answered, 200, times, model);
     metrics::of_request(&settled, &mut |target, point, amount| drop(black_box((target, point, amount))));
     black_box(settled.line());
 }

@@ -71,8 +71,8 @@ fn addition(found: &Found<'_>, fields: &[Field], name: &str) -> Option<Node> {
         },
         (_, Some(_)) => None,
         ("capabilities", None) if written("reasoning") == Some(&Value::Bool(false)) => Some(without_reasoning(known)),
-        // A day from which it is deprecated is an answer to the same question.
-        ("retires", None) if written("deprecated").is_some() => None,
+        // Either is an answer to how long there will be the model.
+        ("deprecated" | "retires", None) if written("deprecated").or(written("retires")).is_some() => None,
         _ => Some(known.clone()),
     }
 }
@@ -135,16 +135,31 @@ mod tests {
         assert_eq!(filled(&format!(r#"{claude}, "capabilities": ["reasoning"]"#)).reasoning, budget);
         assert_eq!(filled(&format!(r#"{claude}, "reasoning": true"#)).reasoning, budget);
 
-        assert!(filled(claude).facts.retires.is_some());
-        assert!(filled(&format!(r#"{claude}, "deprecated": "2030-01-01""#)).facts.retires.is_none());
+        let gpt = r#""provider": "openai", "id": "gpt-4o""#;
+        assert!(filled(gpt).facts.retires.is_some());
+        assert!(filled(&format!(r#"{gpt}, "deprecated": "2030-01-01""#)).facts.retires.is_none());
+        let retires = filled(&format!(r#"{claude}, "retires": "2030-01-01""#)).facts;
+        assert_eq!((retires.deprecated, retires.retires), (None, config::registry::Date::parse("2030-01-01")));
+    }
+
+    #[test]
+    fn a_date_by_hearsay_is_warned_of_and_only_the_vendors_takes_a_model_away() {
+        let day = config::registry::Date::parse("2026-12-24").unwrap();
+        let hearsay = filled(r#""provider": "anthropic", "id": "claude-sonnet-4-5""#).facts;
+        assert!(dragoman::route::ending::is_near(&hearsay, day), "{:?}", hearsay.deprecated);
+        assert!(!dragoman::route::policy::has_ended(&hearsay, day, false));
+        let vendors = filled(r#""provider": "openai", "id": "gpt-5""#).facts;
+        assert!(dragoman::route::policy::has_ended(&vendors, day, false), "{:?}", vendors.retires);
     }
 
     #[test]
     fn a_host_has_its_own_api_and_a_snapshot_its_own_end() {
         let hosted = filled(r#""provider": "openrouter", "id": "anthropic/claude-sonnet-4.5""#);
         assert_eq!(hosted.reasoning, Some(dragoman::provider::Reasoning::Effort));
-        assert!(hosted.facts.price.is_some() && hosted.facts.retires.is_none());
+        assert!(hosted.facts.price.is_some() && hosted.facts.deprecated.is_none());
         let snapshot = filled(r#""provider": "anthropic", "id": "claude-sonnet-4-5-20260101""#);
+        assert!(snapshot.facts.price.is_some() && snapshot.facts.deprecated.is_none());
+        let snapshot = filled(r#""provider": "openai", "id": "gpt-5-2027-01-01""#);
         assert!(snapshot.facts.price.is_some() && snapshot.facts.retires.is_none());
     }
 

@@ -27,7 +27,7 @@ impl Holds {
     /// Whether a field of the row holds.
     pub fn covers(self, field: &str) -> bool {
         match field {
-            "retires" => self == Holds::All,
+            "deprecated" | "retires" => self == Holds::All,
             "price" => matches!(self, Holds::All | Holds::ButDates | Holds::Resold),
             _ => true,
         }

@@ -40,7 +40,9 @@ pub fn list(catalog: &Catalog, selection: &Selection<'_>, json: bool, today: Dat
         rows.len(),
         catalog.rows().count()
     ));
-    out.push_str("+ where long prompts cost more.\n");
+    out.push_str(
+        "+ where long prompts cost more.\nA date with ? is not its vendor's own: it is warned of, and ends nothing.\n",
+    );
     for source in catalog.sources() {
         out.push_str(&format!("{}: {}, {}\n", source.key, source.name, age(&source, today)));
     }
@@ -80,7 +82,11 @@ fn cells(row: &Row<'_>) -> [String; HEADER.len()] {
         dollars("input"),
         dollars("cached_input"),
         dollars("output"),
-        row.text("retires").unwrap_or("-").to_owned(),
+        match (row.text("retires"), row.text("deprecated")) {
+            (Some(date), _) => date.to_owned(),
+            (None, Some(date)) => format!("{date}?"),
+            (None, None) => "-".to_owned(),
+        },
         sources.join(","),
         if capabilities.is_empty() { "not known".to_owned() } else { capabilities.join(" ") },
     ]

@@ -2,7 +2,8 @@
 //! sources. It ships with the command alone; the module is configured with what a file uses of it.
 //!
 //! The data is a document of the same schema as `models` of gateway.yaml, so that a row's fields are taken
-//! over as they are. `scripts/catalog` writes it.
+//! over as they are. `scripts/catalog` writes it. A date that is not the vendor's own is one of deprecation: it is
+//! warned of, but ends nothing.
 
 mod fill;
 mod find;
@@ -17,7 +18,8 @@ pub use list::{Selection, list};
 const DATA: &str = include_str!("catalog.json");
 
 /// The fields of a row that a model's entry may have, too.
-const FACTS: &[&str] = &["max_output", "context_window", "reasoning", "sampling", "capabilities", "price", "retires"];
+const FACTS: &[&str] =
+    &["max_output", "context_window", "reasoning", "sampling", "capabilities", "price", "deprecated", "retires"];
 
 pub struct Catalog {
     data: Node,
@@ -148,6 +150,9 @@ mod tests {
             assert!(seen.insert((row.kind, row.id)), "{} {} twice", row.kind, row.id);
             let keys: Vec<_> = row.texts("sources").collect();
             assert!(!keys.is_empty() && row.sources().count() == keys.len(), "{} {}", row.kind, row.id);
+            let vendors = map(get(map(&catalog.data), "sources")).iter().filter(|field| keys.contains(&&*field.name));
+            let is_vendors = vendors.filter_map(|field| text(get(map(&field.node), "vendor"))).any(|it| it == row.kind);
+            assert!(row.get("retires").is_none() || is_vendors, "{} {} ends by hearsay", row.kind, row.id);
             let known = |name: &str| FACTS.contains(&name) || ["kind", "id", "sources", "page"].contains(&name);
             assert!(row.fields.iter().all(|field| known(&field.name)), "{} {}", row.kind, row.id);
         }
