@@ -15,7 +15,7 @@ use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::provider::Target;
-use crate::record::{Outcome, Settled, Times};
+use crate::record::{self, Outcome, Settled, Times};
 use crate::route::health::Verdict;
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, policy};
 use abi::{Buffer, Map};
@@ -143,11 +143,10 @@ impl Stage {
         let answer = live.answer.borrow();
         let answer = answer.as_ref().filter(|_| live.running.get().is_some());
         let details = abi::property("response\0code_details").unwrap_or_default();
-        let client_left = memchr::memmem::find(&details, b"downstream").is_some();
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
             Phase::Answered if answer.is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
-            _ if client_left => Outcome::Aborted,
+            _ if record::client_left(&details) => Outcome::Aborted,
             Phase::Answered => Outcome::Broken,
             _ => Outcome::Failed,
         };

@@ -10,13 +10,13 @@ use crate::client::{self, Connection, Reply, chat, post, request};
 use crate::support::metrics::Metrics;
 use crate::world::{Document, Session, World, marker, own, shared, shown, together};
 
-async fn metrics(world: &World) -> Metrics {
+pub async fn metrics(world: &World) -> Metrics {
     let reply = client::send(world.envoy.admin, request("GET", "/stats/prometheus", &[], "")).await;
     Metrics::parse(&String::from_utf8(reply.body()).unwrap())
 }
 
 /// Waits until as many requests have been counted: clients see the end of an answer before it is.
-async fn after(world: &World, requests: u64) -> Metrics {
+pub async fn after(world: &World, requests: u64) -> Metrics {
     let began = Instant::now();
     loop {
         let metrics = metrics(world).await;
@@ -60,11 +60,11 @@ fn document(mut document: Document<'_>) -> Value {
     document.finish(json!({"first_token": "5s", "answer": "10s"}))
 }
 
-async fn counts(world: &World) -> Value {
+pub async fn counts(world: &World) -> Value {
     client::send(world.fakes.control(), request("GET", "/counts", &[], "")).await.json()
 }
 
-fn of_fakes(counts: &Value, what: &str) -> u64 {
+pub fn of_fakes(counts: &Value, what: &str) -> u64 {
     counts.as_object().unwrap().values().map(|provider| provider[what].as_u64().unwrap()).sum()
 }
 
@@ -173,6 +173,18 @@ async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
         ];
         assert!(arm > 0, "both arms have requests");
         assert_eq!(metrics.sum("dragoman_requests_total", &labels), arm, "{metrics:#?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_of_http2_that_reset_a_stream_have_left_it() {
+    let world = own("left", document, &[]);
+    let slow = post(&[("content-type", "application/json")], chat("slow", true, "count 500").to_string());
+    client::leave_http2(world.envoy.address, slow, Duration::from_millis(200)).await;
+    let metrics = after(&world, 1).await;
+    for name in ["dragoman_requests_total", "dragoman_attempts_total"] {
+        let (all, label) = (metrics.sum(name, &[]), if name.contains("requests") { "outcome" } else { "class" });
+        assert_eq!((all, metrics.sum(name, &[(label, "aborted")])), (1, 1), "{metrics:#?}");
     }
 }
 
