@@ -16,7 +16,6 @@ use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::provider::Target;
 use crate::record::{self, Outcome, Settled, Times};
-use crate::route::health::Verdict;
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, policy};
 use abi::{Buffer, Map};
 
@@ -120,7 +119,8 @@ impl Stage {
         let moment = Moment { now, seed, health: &|model| shared::health(model, now) };
         let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
             let decided = router.decide(&chat, endpoint.path(), wishes, &moment)?;
-            // A probe that another request has become meanwhile is none: what is known now decides.
+            // Another request has become the probe meanwhile, or has taken what was left of a limit: what is known
+            // now decides.
             let lost = matches!(&decided, Answered::Planned(plan) if !may_begin(plan, now));
             if lost { router.decide(&chat, endpoint.path(), wishes, &moment) } else { Ok(decided) }
         });
@@ -166,14 +166,9 @@ impl Stage {
     }
 }
 
-/// Whether the first target is well, or this request is the one that may find out.
+/// Whether the first target is there for this request, now that it says that it comes.
 fn may_begin(plan: &Plan, now: Duration) -> bool {
-    let Some(first) = plan.candidates.first() else { return true };
-    let model = &first.target.model;
-    match shared::health(model, now).verdict(now, plan.input_estimate) {
-        Verdict::Probe => shared::update(model, now, |health| health.probe(now)),
-        _ => true,
-    }
+    plan.candidates.first().is_none_or(|first| shared::claim(&first.target.model, plan.input_estimate, now))
 }
 
 /// Tells Envoy and the attempts what to do.

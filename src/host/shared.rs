@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::abi;
-use crate::route::health::Health;
+use crate::route::health::{Health, Verdict};
 
 /// How long what was read is believed.
 const FRESH: Duration = Duration::from_millis(50);
@@ -56,6 +56,17 @@ pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health)
             remember(model, health, now);
             return result;
         }
+    }
+}
+
+/// Tells all workers of a request that is about to be sent to a target that is not simply well: that it is the
+/// probe, or that it takes what little is left of the limits. False if others were quicker.
+pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
+    let known = health(model, now);
+    match known.verdict(now, tokens) {
+        Verdict::Probe => update(model, now, |health| health.probe(now)),
+        Verdict::Well if known.is_scarce(tokens, now) => update(model, now, |health| health.take(tokens, now)),
+        _ => true,
     }
 }
 

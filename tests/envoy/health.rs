@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::chat;
-use crate::world::{Document, Session, marker, own, shown, together};
+use crate::client::{self, chat};
+use crate::world::{Document, PROVIDERS, Session, marker, other, own, shown, together};
 
 /// A route over both fakes that both tests and faults of the control listener decide about.
 fn world(name: &str) -> Session {
+    world_of(name, "openai")
+}
+
+fn world_of(name: &str, first: &str) -> Session {
     own(
         name,
         |mut document: Document<'_>| {
-            document.model("first", "openai", "", None);
-            document.model("second", "anthropic", "", None);
+            document.model("first", first, "", None);
+            document.model("second", other(first), "", None);
             document.route("both", &["first", "second"], "first_token");
             document.finish(json!({"first_token": "5s", "answer": "10s"}))
         },
@@ -22,16 +26,24 @@ fn world(name: &str) -> Session {
     )
 }
 
-/// How many requests the fake of `first` has received since.
+/// The requests that a fake has received, oldest first.
+async fn records(world: &Session, provider: &str) -> Vec<Value> {
+    let path = format!("/requests?provider={provider}");
+    let reply = client::send(world.fakes.control(), client::request("GET", &path, &[], "")).await;
+    reply.json().as_array().unwrap().clone()
+}
+
+/// How many the fake of `first` has received.
 async fn received(world: &Session) -> usize {
-    let reply =
-        crate::client::send(world.fakes.control(), crate::client::request("GET", "/requests?provider=openai", &[], ""))
-            .await;
-    reply.json().as_array().unwrap().len()
+    records(world, "openai").await.len()
 }
 
 async fn ask(world: &Session) -> (u64, String) {
-    let reply = world.ask(&chat("both", false, &marker())).await;
+    ask_for(world, &marker()).await
+}
+
+async fn ask_for(world: &Session, text: &str) -> (u64, String) {
+    let reply = world.ask(&chat("both", false, text)).await;
     assert_eq!(reply.status, 200, "every request is answered: {}", shown(&reply));
     (reply.attempts(), reply.header("x-dragoman-model").to_owned())
 }
@@ -120,6 +132,53 @@ async fn a_target_that_is_rate_limited_is_left_alone_until_it_said() {
         assert_eq!(ask(&world).await, (1, "second".to_owned()));
     }
     assert_eq!(received(&world).await, before);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_limit_of_requests_is_shared_by_all_workers_and_never_overdrawn() {
+    let worlds = PROVIDERS.map(|first| async move {
+        let world = world_of("requests-left", first);
+        world.control("PUT", &format!("/faults/{first}"), "limit_requests=10&limit_window_s=30").await;
+        // One learns of the limit; then many come at once, to both workers.
+        assert_eq!(ask(&world).await, (1, "first".to_owned()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        let tasks = (0..40).map(|_| {
+            let world = world.clone();
+            async move { ask(&world).await }
+        });
+        let answered = together(tasks).await;
+        let by_first = answered.iter().filter(|(_, model)| model == "first").count() as u64;
+        // Nine are left, and one comes back every three seconds.
+        let came_back = began.elapsed().as_secs() / 3 + 1;
+        assert!((9..=9 + came_back).contains(&by_first), "{first}: {by_first} of 10");
+        assert!(answered.iter().all(|(attempts, _)| *attempts == 1), "{first}: {answered:?}");
+        // Nobody has to be told: it is asked again as soon as there is room.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(ask(&world).await, (1, "first".to_owned()));
+        let refused = records(&world, first).await.iter().filter(|record| record["status"] == 429).count();
+        assert_eq!(refused, 0, "{first}");
+    });
+    together(worlds).await;
+}
+
+#[tokio::test]
+async fn a_target_whose_tokens_do_not_hold_the_request_is_skipped_and_takes_a_smaller_one() {
+    let worlds = PROVIDERS.map(|first| async move {
+        let world = world_of("tokens-left", first);
+        world.control("PUT", &format!("/faults/{first}"), "limit_tokens=1000&limit_window_s=60").await;
+        // About 400 tokens each: after two there are 200 left, and what comes back of 1,000 a minute.
+        let long = || format!("{} {}", marker(), "what is left of it ".repeat(80));
+        for expected in ["first", "first", "second", "second", "second"] {
+            assert_eq!(ask_for(&world, &long()).await, (1, expected.to_owned()), "{first}");
+            // What one worker finds out, the other knows 50 ms later.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(ask(&world).await, (1, "first".to_owned()), "{first}: a short one");
+        let refused = records(&world, first).await.iter().filter(|record| record["status"] == 429).count();
+        assert_eq!(refused, 0, "{first}");
+    });
+    together(worlds).await;
 }
 
 #[tokio::test]
