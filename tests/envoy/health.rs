@@ -94,31 +94,82 @@ async fn a_breaker_opens_for_all_workers_lets_one_probe_through_and_closes() {
     }
 }
 
+/// Goes on for longer if that is asked for, as `scripts/soak --flapping` does.
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+fn how_long() -> Duration {
+    let seconds = std::env::var("DRAGOMAN_FLAPPING_SECONDS").map_or(9, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
 #[tokio::test]
-async fn while_a_provider_flaps_every_request_is_answered_and_probes_are_rare() {
-    const FLAPS: usize = 6;
+async fn while_a_provider_flaps_every_request_is_answered_and_there_is_one_probe_an_interval() {
+    const CLIENTS: usize = 4;
+    const DOWN: Duration = Duration::from_secs(3);
+    const UP: Duration = Duration::from_millis(1_500);
     let world = world("flapping");
-    let mut asked = 0;
-    for flap in 0..FLAPS {
-        let fault = if flap % 2 == 0 { "status=503" } else { "" };
-        match fault {
-            "" => world.control("DELETE", "/faults/openai", "").await,
-            _ => world.control("PUT", "/faults/openai", "status=503").await,
+    let end = Instant::now() + how_long();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                while Instant::now() < end {
+                    ask(&world).await;
+                    answered += 1;
+                    // So that the fake can remember all that it has received.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                answered
+            })
+        })
+        .collect();
+    let (mut is_down, mut change) = (false, Instant::now());
+    while clients.iter().any(|client| !client.is_finished()) {
+        if Instant::now() >= change {
+            is_down = !is_down;
+            change += if is_down { DOWN } else { UP };
+            let (method, fault) = if is_down { ("PUT", "status=503") } else { ("DELETE", "") };
+            world.control(method, "/faults/openai", fault).await;
         }
-        let before = received(&world).await;
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(2) {
-            ask(&world).await;
-            asked += 1;
-        }
-        if flap % 2 == 0 {
-            // Five to open it the first time, whatever the other worker sends in the 50 ms until it knows, and a
-            // probe an interval: 0.5, 1, 2 seconds and longer.
-            let probes = received(&world).await - before;
-            assert!(probes <= 20, "{probes} requests to a provider that was down for two seconds");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut answered = 0;
+    for client in clients {
+        answered += client.await.unwrap();
+    }
+    let received = records(&world, "openai").await;
+    let ended = received.iter().filter_map(|record| Some((record["at_ms"].as_f64()?, record["status"].as_u64()?)));
+    let (failures, probes) = judge_probes(ended.collect());
+    println!(
+        "{answered} requests, all answered; {failures} met the provider while it was down, {probes} of them as probes"
+    );
+    assert!(answered > 20 * how_long().as_secs() && failures >= 5 && probes > 0, "{answered} {failures} {probes}");
+}
+
+/// Holds the requests of a target, when they came and with what status they ended, to the breaker's promise:
+/// after five failures, and what others send until they know, it is asked once an interval, and each is twice
+/// as long as the one before, until it answers. How many have failed, and how many of those were probes.
+fn judge_probes(requests: Vec<(f64, u64)>) -> (usize, usize) {
+    const IN_A_ROW: usize = 5;
+    /// 50 ms, on a busy machine.
+    const KNOWN_TO_ALL: f64 = 300.0;
+    /// Half a second, less the jitter.
+    const FIRST: f64 = 400.0;
+    const LONGEST: f64 = 24_000.0;
+    let (mut all, mut probes) = (0, 0);
+    for run in requests.split(|(_, status)| *status == 200) {
+        all += run.len();
+        let Some((opened, _)) = run.get(IN_A_ROW - 1) else { continue };
+        let mut earliest = opened + FIRST;
+        let mut interval = FIRST;
+        for (at, _) in run.iter().skip(IN_A_ROW).filter(|(at, _)| *at > opened + KNOWN_TO_ALL) {
+            assert!(*at >= earliest, "a probe {:.0} ms too early, of {run:?}", earliest - at);
+            interval = (interval * 2.0).min(LONGEST);
+            earliest = at + interval;
+            probes += 1;
         }
     }
-    assert!(asked > 100, "{asked}");
+    (all, probes)
 }
 
 #[tokio::test]
