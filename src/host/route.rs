@@ -253,6 +253,9 @@ impl HttpContext for Stage {
         self.watch.ended(self.context);
         if let Some(live) = self.live.take() {
             live::remove(self.context);
+            if !crate::COUNTS {
+                return;
+            }
             abi::set_property(state::RECORD, &self.settle(&live));
         } else if !matches!(self.phase, Phase::Logged | Phase::Served) {
             metrics::refused(response_code());

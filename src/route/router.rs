@@ -199,7 +199,7 @@ impl Router {
             retry_after: milliseconds(self.config.limits.retry_after),
             input_estimate: input,
             conversation,
-            expected: Expected::of(chat),
+            expected: if crate::COUNTS { Expected::of(chat) } else { Expected::default() },
             explanation: explanation.map(|explanation| explanation.summary()),
             candidates,
         }))

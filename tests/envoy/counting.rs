@@ -1,5 +1,5 @@
 //! What the gateway counts is what has happened: the sums of its metrics are those of the fakes and of the
-//! clients, exactly, on two workers and whatever became of the requests.
+//! clients, exactly, on eight workers and whatever became of the requests.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::{self, Connection, Reply, chat, post, request};
+use crate::process::{Fakes, Setup};
 use crate::support::metrics::Metrics;
-use crate::world::{Document, Session, World, marker, own, shared, shown, together};
+use crate::world::{Document, Session, World, marker, own, shared, shown, start, together};
 
 pub async fn metrics(world: &World) -> Metrics {
     let reply = client::send(world.envoy.admin, request("GET", "/stats/prometheus", &[], "")).await;
@@ -106,7 +107,9 @@ async fn mix(world: &Session, round: usize) -> Vec<Reply> {
 #[tokio::test]
 async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
     const ROUNDS: usize = 24;
-    let world = own("counting", document, &[]);
+    let fakes = Fakes::start();
+    let document = document(Document::new(&fakes));
+    let world = start(&Setup { workers: 8, ..Setup::new("counting", document) }, fakes);
     let rounds = (0..ROUNDS).map(|round| {
         let world = world.clone();
         async move { mix(&world, round).await }

@@ -94,6 +94,20 @@ async fn a_breaker_opens_for_all_workers_lets_one_probe_through_and_closes() {
     }
 }
 
+/// What explain says of the health of the route's targets, by the order of attempts.
+pub async fn explained(world: &Session, text: &str) -> Vec<(String, String)> {
+    let reply = world.ask_with(&[("x-dragoman-explain", "only")], &chat("both", false, text)).await;
+    let mut targets = reply.json()["targets"].as_array().unwrap().clone();
+    targets.sort_by_key(|target| target["attempt"].as_u64());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    targets.iter().map(|target| (text(&target["model"]), text(&target["health"]))).collect()
+}
+
+pub fn is_last(explained: &[(String, String)], why: &str) -> bool {
+    let [(first, well), (last, health)] = explained else { return false };
+    (first.as_str(), well.as_str(), last.as_str()) == ("second", "well", "first") && health.starts_with(why)
+}
+
 /// Goes on for longer if that is asked for, as `scripts/soak --flapping` does.
 #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 fn how_long() -> Duration {
@@ -183,6 +197,8 @@ async fn a_target_that_is_rate_limited_is_left_alone_until_it_said() {
         assert_eq!(ask(&world).await, (1, "second".to_owned()));
     }
     assert_eq!(received(&world).await, before);
+    let explained = explained(&world, &marker()).await;
+    assert!(is_last(&explained, "exhausted until"), "{explained:?}");
 }
 
 #[tokio::test]
@@ -225,6 +241,8 @@ async fn a_target_whose_tokens_do_not_hold_the_request_is_skipped_and_takes_a_sm
             // What one worker finds out, the other knows 50 ms later.
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        let explained = explained(&world, &long()).await;
+        assert!(is_last(&explained, "exhausted until"), "{first}: {explained:?}");
         assert_eq!(ask(&world).await, (1, "first".to_owned()), "{first}: a short one");
         let refused = records(&world, first).await.iter().filter(|record| record["status"] == 429).count();
         assert_eq!(refused, 0, "{first}");

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::client::{self, Connection, chat, post, request, send_http2};
 use crate::counting::{after, counts, metrics, of_fakes};
+use crate::health::{explained, is_last};
 use crate::process::{Envoy, Fakes, Setup, module};
 use crate::support::watched::Part;
 use crate::world::{Document, Session, World, marker, shown, start, together};
@@ -94,6 +95,8 @@ async fn a_new_configuration_keeps_health_counts_and_the_streams_under_way() {
             let state = |model: &str| status["models"][model]["state"].clone();
             assert_eq!((state("first"), state("second")), (json!("open"), json!("well")), "{version}: {status:#}");
         }
+        let explained = explained(&world, &marker()).await;
+        assert!(is_last(&explained, "open until"), "{version}: {explained:?}");
         for model in ["both", version] {
             ask_second(&world, model).await;
             requests += 1;
