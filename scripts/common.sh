@@ -57,11 +57,11 @@ find_wasm_toolchain() {
     wasm_target_dir=target/debian
 }
 
-# target/dragoman.wasm. A crate type in Cargo.toml would lose link-time optimization silently.
+# $MODULE, with the feature `host` or another. A crate type in Cargo.toml would lose link-time optimization silently.
 build_module() {
     find_wasm_toolchain
     "${wasm_cargo[@]}" rustc ${wasm_flags[@]+"${wasm_flags[@]}"} --release --target "$WASM" \
-        --target-dir "$wasm_target_dir" --lib --crate-type cdylib --features host
+        --target-dir "$wasm_target_dir" --lib --crate-type cdylib --features "${1:-host}"
     shrink "$wasm_target_dir/$WASM/release/dragoman.wasm"
 }
 

@@ -22,6 +22,9 @@
 //! `config` is what all of it is set up with, `json` and `error` are the vocabulary, `host` (only with
 //! the feature of that name) is the shell: the only code that knows proxy-wasm.
 
+/// Whether requests are counted, logged and learnt from: only the benchmark of that has a module without.
+pub(crate) const COUNTS: bool = !cfg!(feature = "uncounted");
+
 pub mod attempt;
 pub mod chat;
 pub mod config;

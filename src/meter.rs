@@ -33,6 +33,9 @@ impl Meter {
 
     /// A normalized chunk, and the usage that has been reported so far.
     pub fn chunk(&mut self, chunk: &ChatChunk<'_>) {
+        if !crate::COUNTS {
+            return;
+        }
         for choice in &chunk.choices {
             let delta = &choice.delta;
             let texts = [delta.content, delta.refusal, delta.reasoning];
@@ -70,7 +73,7 @@ impl Meter {
     /// A whole answer that is not streamed.
     pub fn response(&mut self, answer: &ChatResponse<'_>) {
         self.usage = answer.usage;
-        for choice in &answer.choices {
+        for choice in answer.choices.iter().filter(|_| crate::COUNTS) {
             let message = &choice.message;
             if choice.index == 0 {
                 self.finish = Some(choice.finish_reason);

@@ -25,6 +25,8 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Kind; 3] = [Kind::Counter, Kind::Gauge, Kind::Histogram];
+
     pub fn name(self) -> &'static str {
         match self {
             Kind::Counter => "counter",

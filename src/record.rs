@@ -24,7 +24,8 @@ pub enum Outcome {
     Answered,
     /// No target gave one, and the client was told.
     Failed,
-    /// The answer had begun and did not come to its end: the provider broke it off or stood still.
+    /// The answer had begun and did not come to its end: the provider broke it off or stood still, or Envoy
+    /// closed the connection, as it does when it has drained a listener that is replaced.
     Broken,
     /// The client left before the end.
     Aborted,
@@ -39,6 +40,14 @@ impl Outcome {
             Outcome::Aborted => "aborted",
         }
     }
+}
+
+/// Whether a request ended because its client left, by Envoy's response code details: the connection is gone
+/// (`downstream_remote_disconnect`) or the stream alone was reset (`http2.remote_reset`). What Envoy or a provider
+/// ends has other words (`downstream_local_disconnect(…)`, `upstream_reset_…{remote_reset}`).
+pub fn client_left(details: &[u8]) -> bool {
+    let is_clients = details.starts_with(b"downstream_") || details.starts_with(b"http");
+    is_clients && memchr::memmem::find(details, b"remote").is_some()
 }
 
 /// When what happened, since the Unix epoch.
@@ -227,4 +236,28 @@ fn milliseconds(duration: Duration) -> u64 {
 
 fn rfc3339(time: Duration) -> String {
     humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_by_closing_or_resetting_and_nobody_else_does() {
+        for details in
+            ["downstream_remote_disconnect", "http2.remote_reset", "http2.remote_refused", "http3.remote_reset"]
+        {
+            assert!(client_left(details.as_bytes()), "{details}");
+        }
+        for details in [
+            "",
+            "via_upstream",
+            "dragoman",
+            "downstream_local_disconnect(filter_chain_is_being_removed)",
+            "upstream_reset_after_response_started{remote_reset}",
+            "wasm_fail_stream",
+        ] {
+            assert!(!client_left(details.as_bytes()), "{details}");
+        }
+    }
 }

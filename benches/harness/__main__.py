@@ -16,6 +16,7 @@ PARTS = {
     "honest": parts.honest,
     "relay": parts.relay,
     "translate": parts.translate,
+    "counting": parts.counting,
     "streams": parts.streams,
     "held": parts.held,
     "plan": parts.plan,
@@ -31,7 +32,7 @@ def main():
     arguments.add_argument("--directory", type=pathlib.Path, required=True)
     arguments.add_argument("--document", type=pathlib.Path, required=True)
     arguments.add_argument("--quick", action="store_true")
-    for program in ("dragoman", "module", "idle", "envoy", "upstream", "load"):
+    for program in ("dragoman", "module", "uncounted", "idle", "envoy", "upstream", "load"):
         arguments.add_argument(f"--{program}", type=lambda path: pathlib.Path(path).resolve(), required=True)
     arguments.add_argument("parts", nargs="*", choices=[*PARTS])
     given = arguments.parse_args()

@@ -19,6 +19,7 @@ def row(results, part, case):
 def all_bars(results):
     yield from relay(results)
     yield from translation(results)
+    yield from counting(results)
     yield from streams(results)
     yield from rivals(results)
     yield from start(results)
@@ -58,6 +59,12 @@ def translation(results):
     one = row(results, "others", "anthropic")
     yield at_most("To anthropic, JSON: CPU over TensorZero's", 0.5, median(one, "ratio", "tensorzero"))
     yield at_most("To anthropic, JSON: CPU over Envoy's transcoder", 1, median(one, "ratio", "native"))
+
+
+def counting(results):
+    for case, name in (("relay", "Relay, 1 KB"), ("anthropic", "To anthropic, JSON")):
+        yield at_most(f"{name}: CPU a request for metrics, health and log", 4,
+                      median(row(results, "counting", case), "over", "uncounted"), " µs")
 
 
 def streams(results):

@@ -54,17 +54,18 @@ def known_kinds(command, directory):
 
 
 class Bootstraps:
-    def __init__(self, command, module, idle, provider, kinds, directory):
-        self.idle = idle
+    def __init__(self, programs, provider, kinds, directory):
+        self.idle = programs["idle"]
+        self.uncounted = programs["uncounted"]
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "gateway.yaml"
         file.write_text(json.dumps(gateway(provider, kinds, "127.0.0.1:18080")))
-        self.printed = yaml.safe_load(system.output(command, "envoy", file, "--module", module))
+        self.printed = yaml.safe_load(system.output(programs["dragoman"], "envoy", file, "--module", programs["module"]))
 
     def write(self, name):
         """A bootstrap's file, and the address at which it listens."""
-        bootstrap = {"dragoman": self.dragoman, "floor": self.floor, "idle": self.with_idle,
+        bootstrap = {"dragoman": self.dragoman, "uncounted": self.without_counting, "floor": self.floor, "idle": self.with_idle,
                      "native": self.with_native}[name]()
         port = system.free_port()
         listener = bootstrap["static_resources"]["listeners"][0]
@@ -75,6 +76,16 @@ class Bootstraps:
 
     def dragoman(self):
         return copy.deepcopy(self.printed)
+
+    def without_counting(self):
+        """Nothing is counted, logged or learnt; all else is the same."""
+        bootstrap = self.dragoman()
+        del manager(bootstrap)["access_log"]
+        for filters in all_filters(bootstrap):
+            for one in filters:
+                if one["name"].startswith("dragoman."):
+                    one["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] = str(self.uncounted)
+        return bootstrap
 
     def floor(self):
         bootstrap = copy.deepcopy(self.printed)

@@ -49,6 +49,12 @@ def translate(world):
     return {"rows": json_rows(world, work.TRANSLATE)}
 
 
+def counting(world):
+    """What metrics, health and the access log take of a request, answers of every kind: JSON, and whole streams."""
+    cases = [work.RELAY[0], *work.TRANSLATE[:1], *work.STREAMS[:2]]
+    return {"rows": json_rows(world, cases, ("uncounted", "dragoman"))}
+
+
 def peak(world, case):
     """The most memory, over what each had before, with so many bodies in flight. Each Envoy is a new one."""
     # So many that what the VM takes once is little beside them.

@@ -4,7 +4,7 @@ import html
 
 from . import bars
 
-NAMES = {"floor": "plain Envoy", "idle": "idle filter", "dragoman": "Dragoman", "native": "Envoy's transcoder",
+NAMES = {"floor": "plain Envoy", "idle": "idle filter", "uncounted": "without", "dragoman": "Dragoman", "native": "Envoy's transcoder",
          "tensorzero": "TensorZero", "litellm": "LiteLLM", "portkey": "Portkey"}
 
 
@@ -63,6 +63,12 @@ def cpu_table(found):
     header += [f"Dragoman / {NAMES[name]}" for name in ("floor", "idle") if name in names]
     busy = min(row["busy"][name]["median"] for row in found["rows"] for name in row["busy"])
     return table(header, rows) + f"\nThe gateways were busy at least {busy:.0%} of the time.\n"
+
+
+def counting(found):
+    rows = [[row["title"], *(spread(row["cost"][name], 1) for name in ("uncounted", "dragoman")),
+             spread(row["over"]["uncounted"], 1)] for row in found["rows"]]
+    return table(["work, µs a request", "without", "Dragoman", "more"], rows)
 
 
 def relay(found):
@@ -144,6 +150,8 @@ def honest(found):
 SECTIONS = [
     ("relay", "Relay: OpenAI to OpenAI", "", relay),
     ("translate", "Translation, JSON", "Plain Envoy and the idle filter pass the provider's answer on as it is.", cpu_table),
+    ("counting", "Metrics, health and log", "Beside the same module built to count, remember and log nothing of its requests, without the access log in\n"
+     "its Envoy. A stream has 200 events.", counting),
     ("streams", "Streams of 200 events", "", cpu_table),
     ("held", "Many open streams", "Each has an event a second. Growth of resident memory by the first thousand, and by the last of three: what the start\n"
      "of a VM leaves behind is used again first, which hides what the first streams take.", held),

@@ -23,8 +23,7 @@ class World:
         self.provider_address, self.events = said[0], int(said[1])
         self.kinds, self.missing = bootstraps.known_kinds(self.programs["dragoman"], self.directory)
         self.bootstraps = bootstraps.Bootstraps(
-            self.programs["dragoman"], self.programs["module"], self.programs["idle"], self.provider_address,
-            self.kinds, self.directory,
+            self.programs, self.provider_address, self.kinds, self.directory,
         )
         return self
 
@@ -60,7 +59,7 @@ class World:
 
     def side(self, name, process, address, case, model=None):
         """How an Envoy is asked for a case: ours by the name of a model, the others by the provider's path."""
-        if name == "dragoman":
+        if name in ("dragoman", "uncounted"):
             return measure.Side(name, process, address, "/v1/chat/completions", case.body(model or case.target))
         path = work.KINDS[case.kind][1]
         if case.kind == "gemini" and case.stream:

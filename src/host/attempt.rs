@@ -11,8 +11,6 @@ use super::{RETRY_HEADER, abi, shared, state};
 use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
 use crate::headers::Headers;
-use crate::provider::Target;
-use crate::route::health::Verdict;
 use crate::route::retry::Next;
 use abi::{Buffer, Map};
 
@@ -22,10 +20,6 @@ use abi::{Buffer, Map};
 fn early(limit: u64) -> Duration {
     Duration::from_millis(50 + limit / 16)
 }
-
-/// Below this share of its limits, what each request takes of a target's is told to all workers at once;
-/// above it the next answer's headers tell soon enough.
-const LITTLE_ROOM: f64 = 0.2;
 
 #[derive(Default)]
 pub struct Stage {
@@ -67,25 +61,15 @@ impl Stage {
             }
         };
         abi::set_headers(Map::RequestHeaders, &attempt.headers(length));
-        self.announce(attempt.target(), live.plan.input_estimate);
+        // For the first target the plan has been made only since it was there.
+        if !progress.failures.is_empty() {
+            shared::claim(&attempt.target().model, live.plan.input_estimate, self.began);
+        }
         live.answer.replace(Some(attempt.answer(progress.attempts(), self.began)));
         drop(progress);
         live.running.set(Some(self.began));
         self.live = Some(live);
         Action::Continue
-    }
-
-    /// Tells the other workers what they have to know of a request that is about to be sent: that it is the
-    /// probe, or that it takes what little is left of the target's limits.
-    fn announce(&self, target: &Target, tokens: u64) {
-        let health = shared::health(&target.model, self.began);
-        let is_probe = health.verdict(self.began, tokens) == Verdict::Probe;
-        if is_probe || health.room(self.began) < LITTLE_ROOM {
-            shared::update(&target.model, self.began, |health| {
-                health.probe(self.began);
-                health.taken(tokens, self.began);
-            });
-        }
     }
 
     /// Tells the other workers what an answer says of its target: when it begins, if that is news, and

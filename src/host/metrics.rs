@@ -1,8 +1,12 @@
 //! Counters, gauges and histograms of the host. A metric is defined when it is first counted, and its id is
-//! kept for as long as the VM lives; after a reload it is defined anew and goes on where it was.
+//! kept for as long as the VM lives.
+//!
+//! Envoy keeps a metric for as long as there is a VM that has defined it. Another VM that takes this one's place, as
+//! one of another module does, goes on with what it defines in time: so all names are shared, and every VM
+//! defines all of them, at its start and when others have found new ones.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{abi, shared};
@@ -21,8 +25,62 @@ struct Series {
     ids: BTreeMap<Point, Option<u32>>,
 }
 
+/// The names that any VM has defined, a line each. It only grows.
+const NAMES: &str = "dragoman.metrics";
+
+/// Whoever loses as often leaves it to the next worker that counts the same.
+const MOST_TRIES: usize = 8;
+
+/// What this VM has seen of them.
+#[derive(Default)]
+struct Names {
+    read: usize,
+    /// The lines' hashes.
+    known: BTreeSet<u64>,
+}
+
+impl Names {
+    /// Defines what is new; gives all of it, and its version.
+    fn catch_up(&mut self) -> (Vec<u8>, u32) {
+        let (all, version) = abi::shared(NAMES);
+        let new = all.get(self.read..).unwrap_or_default();
+        for line in new.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.known.insert(policy::hash(0, line));
+            if let Some((kind, name)) = std::str::from_utf8(line).ok().and_then(read) {
+                abi::define_metric(kind, name);
+            }
+        }
+        self.read = all.len();
+        (all, version)
+    }
+
+    /// Tells the other VMs of a metric that this one has defined.
+    fn tell(&mut self, kind: Kind, name: &str) {
+        let line = format!("{} {name}", kind.name());
+        let hash = policy::hash(0, line.as_bytes());
+        for _ in 0..MOST_TRIES {
+            if self.known.contains(&hash) {
+                return;
+            }
+            let (mut all, version) = self.catch_up();
+            if !self.known.contains(&hash) {
+                all.extend_from_slice(line.as_bytes());
+                all.push(b'\n');
+                abi::set_shared(NAMES, &all, version);
+            }
+        }
+    }
+}
+
+/// `counter dragoman_requests_total;route=…`
+fn read(line: &str) -> Option<(Kind, &str)> {
+    let (kind, name) = line.split_once(' ')?;
+    Some((*Kind::ALL.iter().find(|known| known.name() == kind)?, name))
+}
+
 #[derive(Default)]
 struct All {
+    names: Names,
     /// As many as the configuration has routes and targets.
     series: Vec<Series>,
     /// Their places, by a hash of the scope.
@@ -54,7 +112,12 @@ impl All {
         let kind = point.family().kind;
         let define = || {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            abi::define_metric(kind, &point.name(&names))
+            let name = point.name(&names);
+            // Gauges are set every second, by whoever is there.
+            if kind != Kind::Gauge {
+                self.names.tell(kind, &name);
+            }
+            abi::define_metric(kind, &name)
         };
         let Some(id) = *ids.entry(point).or_insert_with(define) else { return };
         match kind {
@@ -86,6 +149,17 @@ pub fn refused(status: u16) {
     ALL.with_borrow_mut(|all| {
         let place = all.place(&[]);
         all.count(place, Point::Refused(status), 1);
+    });
+}
+
+/// Takes up what other VMs have counted, so that it outlives them.
+pub fn catch_up() {
+    ALL.with_borrow_mut(|all| {
+        // Nobody has written it before the first VM of all, which has no others beside it: a first write is
+        // never somebody else's end.
+        if all.names.catch_up().1 == 0 {
+            abi::set_shared(NAMES, b"\n", 0);
+        }
     });
 }
 

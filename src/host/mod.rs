@@ -74,6 +74,7 @@ impl RootContext for Root {
                 Ok(config) => {
                     let watch = Watch::new(config.limits.idle);
                     abi::set_tick_period(watch.period());
+                    metrics::catch_up();
                     Stage::Route(Rc::new(Router::new(config)), Rc::new(watch))
                 }
                 Err(problems) => {
@@ -96,6 +97,7 @@ impl RootContext for Root {
             let now = watch.tick();
             if now.saturating_sub(self.shown.get()) >= SHOW {
                 self.shown.set(now);
+                metrics::catch_up();
                 metrics::health(router.config(), now);
             }
         }

@@ -19,8 +19,7 @@ use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::provider::Target;
-use crate::record::{Outcome, Settled, Times};
-use crate::route::health::Verdict;
+use crate::record::{self, Outcome, Settled, Times};
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, ending, policy};
 use abi::{Buffer, Map};
 
@@ -124,7 +123,8 @@ impl Stage {
         let moment = Moment { now, seed, health: &|model, task| shared::health_for(model, task, now) };
         let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
             let decided = router.decide(&chat, endpoint.path(), wishes, &moment)?;
-            // A probe that another request has become meanwhile is none: what is known now decides.
+            // Another request has become the probe meanwhile, or has taken what was left of a limit: what is known
+            // now decides.
             let lost = matches!(&decided, Answered::Planned(plan) if !may_begin(plan, now));
             if lost { router.decide(&chat, endpoint.path(), wishes, &moment) } else { Ok(decided) }
         });
@@ -147,11 +147,10 @@ impl Stage {
         let answer = live.answer.borrow();
         let answer = answer.as_ref().filter(|_| live.running.get().is_some());
         let details = abi::property("response\0code_details").unwrap_or_default();
-        let client_left = memchr::memmem::find(&details, b"downstream").is_some();
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
             Phase::Answered if answer.is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
-            _ if client_left => Outcome::Aborted,
+            _ if record::client_left(&details) => Outcome::Aborted,
             Phase::Answered => Outcome::Broken,
             _ => Outcome::Failed,
         };
@@ -187,14 +186,9 @@ fn warn_of_end(router: &Router, model: &Model, now: Duration) {
     }
 }
 
-/// Whether the first target is well, or this request is the one that may find out.
+/// Whether the first target is there for this request, now that it says that it comes.
 fn may_begin(plan: &Plan, now: Duration) -> bool {
-    let Some(first) = plan.candidates.first() else { return true };
-    let model = &first.target.model;
-    match shared::health(model, now).verdict(now, plan.input_estimate) {
-        Verdict::Probe => shared::update(model, now, |health| health.probe(now)),
-        _ => true,
-    }
+    plan.candidates.first().is_none_or(|first| shared::claim(&first.target.model, plan.input_estimate, now))
 }
 
 /// Tells Envoy and the attempts what to do.
@@ -279,6 +273,9 @@ impl HttpContext for Stage {
         self.watch.ended(self.context);
         if let Some(live) = self.live.take() {
             live::remove(self.context);
+            if !crate::COUNTS {
+                return;
+            }
             abi::set_property(state::RECORD, &self.settle(&live));
         } else if !matches!(self.phase, Phase::Logged | Phase::Served) {
             metrics::refused(response_code());

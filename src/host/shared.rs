@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::abi;
-use crate::route::health::{Health, Lengths};
+use crate::COUNTS;
+use crate::route::health::{Health, Lengths, Verdict};
 
 /// How long what was read is believed.
 const FRESH: Duration = Duration::from_millis(50);
@@ -38,6 +39,9 @@ fn key(model: &str) -> String {
 
 /// The health of a model of the registry.
 pub fn health(model: &str, now: Duration) -> Health {
+    if !COUNTS {
+        return Health::default();
+    }
     let fresh = |cached: &Cached| (now.saturating_sub(cached.read) < FRESH).then_some(cached.health);
     if let Some(health) = CACHE.with_borrow(|cache| cache.get(model).and_then(fresh)) {
         return health;
@@ -87,6 +91,9 @@ pub fn learn_length(model: &str, task: &str, output: u64) {
 /// Changes it for all workers. `change` may run several times, each time on what is there now; its last
 /// result is given back.
 pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health) -> T) -> T {
+    if !COUNTS {
+        return change(&mut Health::default());
+    }
     let key = key(model);
     let mut tries = 0;
     loop {
@@ -98,6 +105,17 @@ pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health)
             remember(model, health, now);
             return result;
         }
+    }
+}
+
+/// Tells all workers of a request that is about to be sent to a target that is not simply well: that it is the
+/// probe, or that it takes what little is left of the limits. False if others were quicker.
+pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
+    let known = health(model, now);
+    match known.verdict(now, tokens) {
+        Verdict::Probe => update(model, now, |health| health.probe(now)),
+        Verdict::Well if known.is_scarce(tokens, now) => update(model, now, |health| health.take(tokens, now)),
+        _ => true,
     }
 }
 

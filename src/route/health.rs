@@ -20,6 +20,11 @@ const RECENT: f32 = 0.05;
 const SHORTEST: u64 = 500;
 const LONGEST: u64 = 30_000;
 
+/// A budget is scarce when it has less than this share of its limit, or room for fewer such requests: then each
+/// that is sent is taken from it at once, before an answer tells.
+const LITTLE: u64 = 5;
+const FEW: u64 = 16;
+
 /// The longest that a rate limit takes to be whole again: some are by the day.
 const LONGEST_RESET: u64 = 25 * 3_600_000;
 
@@ -104,6 +109,19 @@ impl Budget {
         }
         let whole = self.reset.saturating_sub(self.at);
         self.at.saturating_add((whole as f64 * more as f64 / missing as f64).ceil() as u64)
+    }
+
+    /// Whether requests of so much must not all go by what the last answer said.
+    fn is_scarce(&self, needed: u64, now: u64) -> bool {
+        let available = self.available(now);
+        self.reset > now && (available < self.limit / LITTLE || available < needed.saturating_mul(FEW))
+    }
+
+    /// What an answer says of it. Where it is scarce, what is under way and had not arrived when the provider
+    /// wrote that counts as well.
+    fn hear(&mut self, told: Budget) {
+        let remaining = if self.is_scarce(1, told.at) { self.available(told.at) } else { u64::MAX };
+        *self = Budget { remaining: told.remaining.min(remaining), ..told };
     }
 
     /// Takes from what is there now.
@@ -254,6 +272,12 @@ impl Health {
         budgets.filter(move |(_, budget)| budget.reset > now).map(move |(name, budget)| (name, there(budget)))
     }
 
+    /// Whether what is left of its limits is so little that requests have to be taken from it one by one.
+    pub fn is_scarce(&self, tokens: u64, now: Duration) -> bool {
+        let now = milliseconds(now);
+        self.requests.is_scarce(1, now) || self.tokens.is_scarce(tokens, now)
+    }
+
     /// A request is the probe; false if another was quicker.
     pub fn probe(&mut self, now: Duration) -> bool {
         if self.verdict(now, 0) != Verdict::Probe {
@@ -263,16 +287,24 @@ impl Health {
         true
     }
 
-    /// What was taken for the request that goes there now, so that many at once do not overdraw it.
-    pub fn taken(&mut self, tokens: u64, now: Duration) {
-        self.requests.take(1, milliseconds(now));
-        self.tokens.take(tokens, milliseconds(now));
+    /// Takes a request that goes there now from what is left, so that many at once do not overdraw it; false if
+    /// others have taken it.
+    pub fn take(&mut self, tokens: u64, now: Duration) -> bool {
+        let holds = self.verdict(now, tokens) == Verdict::Well;
+        if holds {
+            self.requests.take(1, milliseconds(now));
+            self.tokens.take(tokens, milliseconds(now));
+        }
+        holds
     }
 
     /// What the headers of an answer say of the limits.
     pub fn limits(&mut self, requests: Option<Budget>, tokens: Option<Budget>) {
-        self.requests = requests.unwrap_or(self.requests);
-        self.tokens = tokens.unwrap_or(self.tokens);
+        for (budget, told) in [(&mut self.requests, requests), (&mut self.tokens, tokens)] {
+            if let Some(told) = told {
+                budget.hear(told);
+            }
+        }
     }
 
     /// The share of failures among the latest attempts.
@@ -652,12 +684,36 @@ mod tests {
         assert_eq!(health.verdict(at(12_000), 600), Verdict::Well);
         assert_eq!(health.verdict(at(0), 5_000), Verdict::Exhausted(reset), "when it is full, rather than never");
         assert!((health.room(at(0)) - 0.02).abs() < 1e-9);
-        health.taken(100, at(0));
-        health.taken(100, at(0));
+        assert!(health.take(100, at(0)));
+        assert!(health.take(100, at(0)));
         assert_eq!(health.verdict(at(0), 1), Verdict::Exhausted(1_000_600));
         assert_eq!(health.verdict(at(60_000), 501), Verdict::Well, "whole again");
         health.failed(Class::RateLimited, Some(Duration::from_secs(2)), at(60_000), 20);
         assert_eq!(health.verdict(at(60_001), 1), Verdict::Exhausted(1_062_000));
+    }
+
+    #[test]
+    fn what_is_scarce_is_taken_one_by_one_whatever_an_answer_has_not_seen_yet() {
+        let mut health = Health::default();
+        let told = |remaining, milliseconds: u64| {
+            let at = 1_000_000 + milliseconds;
+            Some(Budget { limit: 10, remaining, reset: at + 60_000, at })
+        };
+        assert!(!health.is_scarce(1, at(0)), "nothing is known");
+        health.limits(Some(Budget { limit: 10_000, remaining: 9_000, reset: 1_060_000, at: 1_000_000 }), None);
+        assert!(!health.is_scarce(1, at(0)));
+        health = Health::default();
+        health.limits(told(3, 0), None);
+        assert!(health.is_scarce(1, at(0)));
+        // Three go; a fourth finds that they are gone, and so does who hears of the first one's answer.
+        assert_eq!([0, 1, 2, 3].map(|n| health.take(1, at(n))), [true, true, true, false]);
+        health.limits(told(2, 10), None);
+        assert!(matches!(health.verdict(at(11), 1), Verdict::Exhausted(_)));
+        // What the provider says less of is gone, too; with the reset all is as it says.
+        health.limits(told(9, 70_000), None);
+        assert_eq!(health.verdict(at(70_000), 1), Verdict::Well);
+        health.limits(told(0, 70_100), None);
+        assert!(matches!(health.verdict(at(70_101), 1), Verdict::Exhausted(_)));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is left of a provider's rate limits, by the headers of any of its answers.
 //!
-//! OpenAI's names and their cousins (Groq, Azure, Together, OpenRouter), Anthropic's, and Mistral's, which
-//! has no reset because its windows are minutes. mapping.md of the provider reference, section 12.
+//! OpenAI's names and their cousins (Groq, Azure, Together, OpenRouter), Anthropic's, Mistral's and Fireworks', which
+//! have no reset because their windows are minutes (mapping.md of the provider reference, section 12), those of
+//! Cerebras (inference-docs.cerebras.ai, rate limits) and of watsonx (IBM's own SDK).
 
 use std::time::Duration;
 
@@ -41,6 +42,13 @@ const REQUESTS: &[Names] = &[
         "anthropic-ratelimit-requests-reset",
     ),
     names("x-ratelimit-limit-req-minute", "x-ratelimit-remaining-req-minute", ""),
+    names(
+        "x-ratelimit-limit-requests-minute",
+        "x-ratelimit-remaining-requests-minute",
+        "x-ratelimit-reset-requests-minute",
+    ),
+    names("x-ratelimit-limit-requests-day", "x-ratelimit-remaining-requests-day", "x-ratelimit-reset-requests-day"),
+    names("x-requests-limit-rate", "x-requests-limit-remaining", "x-requests-limit-reset"),
     names("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
 ];
 
@@ -57,14 +65,15 @@ const TOKENS: &[Names] = &[
         "anthropic-ratelimit-tokens-remaining",
         "anthropic-ratelimit-tokens-reset",
     ),
-    names("x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute", ""),
+    names("x-ratelimit-limit-tokens-minute", "x-ratelimit-remaining-tokens-minute", "x-ratelimit-reset-tokens-minute"),
+    names("x-ratelimit-limit-tokens-prompt", "x-ratelimit-remaining-tokens-prompt", ""),
 ];
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// `now`: since the Unix epoch.
 pub fn of(headers: &Headers, now: Duration) -> Limits {
-    if !headers.iter().any(|(name, _)| name.contains("ratelimit-")) {
+    if !headers.iter().any(|(name, _)| name.contains("ratelimit-") || name.starts_with("x-requests-limit-")) {
         return Limits::default();
     }
     let budget = |spellings: &[Names]| spellings.iter().find_map(|names| budget(headers, names, now));
@@ -142,6 +151,24 @@ mod tests {
         assert_eq!((anthropic.requests, anthropic.tokens), (budget(4_000, 0, 30), budget(400_000, 399_000, 10)));
         let mistral = [("x-ratelimit-limit-req-minute", "60"), ("x-ratelimit-remaining-req-minute", "7")];
         assert_eq!(limits(&mistral).requests, budget(60, 7, 60));
+        let cerebras = limits(&[
+            ("x-ratelimit-limit-requests-day", "14400"),
+            ("x-ratelimit-remaining-requests-day", "14399"),
+            ("x-ratelimit-reset-requests-day", "33011"),
+            ("x-ratelimit-limit-tokens-minute", "60000"),
+            ("x-ratelimit-remaining-tokens-minute", "59000"),
+            ("x-ratelimit-reset-tokens-minute", "11"),
+        ]);
+        assert_eq!((cerebras.requests, cerebras.tokens), (budget(14_400, 14_399, 33_011), budget(60_000, 59_000, 11)));
+        let fireworks = [
+            ("x-ratelimit-limit-tokens-generated", "72000"),
+            ("x-ratelimit-limit-tokens-prompt", "7200000"),
+            ("x-ratelimit-remaining-tokens-prompt", "7193993"),
+        ];
+        assert_eq!(limits(&fireworks).tokens, budget(7_200_000, 7_193_993, 60));
+        let watsonx =
+            [("x-requests-limit-rate", "8"), ("x-requests-limit-remaining", "7"), ("x-requests-limit-reset", "1")];
+        assert_eq!(limits(&watsonx).requests, budget(8, 7, 1));
         let together = [("x-ratelimit-limit", "600"), ("x-ratelimit-remaining", "599.0"), ("x-ratelimit-reset", "1")];
         assert_eq!(limits(&together).requests, budget(600, 599, 1));
     }

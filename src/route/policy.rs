@@ -451,6 +451,7 @@ mod tests {
     use super::*;
     use crate::config::registry::{Quality, RouteTarget, Sticky};
     use crate::error::Class;
+    use crate::route::health::Budget;
 
     const NOW: Duration = Duration::from_secs(1_795_000_000);
 
@@ -600,6 +601,25 @@ mod tests {
         assert!(keys.iter().all(|key| first(&[0, 100, 0], *key) == 1), "all or nothing is exact");
         let moved: Vec<_> = keys.iter().map(|key| (first(&[70, 20, 10], *key), first(&[70, 20, 20], *key))).collect();
         assert!(moved.iter().all(|(before, after)| before == after || *after == 2), "only to the one that grew");
+    }
+
+    #[test]
+    fn a_share_shrinks_with_what_is_left_of_the_limits_before_anybody_refuses() {
+        let facts = Facts::default();
+        let share = |remaining: u64| {
+            let mut targets = [known("short", &facts), known("other", &facts)];
+            let at = NOW.as_millis() as u64;
+            let budget = Budget { limit: 10_000, remaining, reset: at + 60_000, at };
+            targets[0].health.limits(Some(budget), None);
+            let first = |key: u64| {
+                let request = Request { key: hash(0, &key.to_le_bytes()), ..Request::default() };
+                decide(&variant(Rank::Weighted, &[50, 50]), &targets, &request, NOW).order[0]
+            };
+            (0..4_000).filter(|key| first(*key) == 0).count() as f64 / 4_000.0
+        };
+        for (remaining, expected) in [(9_000, 0.5), (1_000, 0.5), (500, 1.0 / 3.0), (100, 1.0 / 11.0)] {
+            assert!((share(remaining) - expected).abs() < 0.03, "{remaining}: {}", share(remaining));
+        }
     }
 
     #[test]

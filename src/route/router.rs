@@ -177,7 +177,7 @@ impl Router {
             input_estimate: input,
             conversation,
             task: task.cloned(),
-            expected: Expected::of(chat),
+            expected: if crate::COUNTS { Expected::of(chat) } else { Expected::default() },
             explanation: explanation.map(|explanation| explanation.summary()),
             candidates: written.candidates,
         }))

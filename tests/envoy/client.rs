@@ -13,6 +13,7 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::support::reader;
@@ -145,12 +146,26 @@ pub async fn send(address: SocketAddr, request: Request<Body>) -> Reply {
     Connection::open(address).await.send(request).await.unwrap_or_else(|error| panic!("no answer: {error}"))
 }
 
-pub async fn send_http2(address: SocketAddr, mut request: Request<Body>) -> Reply {
+async fn http2(address: SocketAddr, request: &mut Request<Body>) -> (http2::SendRequest<Body>, JoinHandle<()>) {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    let connection = tokio::spawn(connection);
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let uri = format!("http://gateway{}", request.uri());
     *request.uri_mut() = uri.parse().unwrap();
+    (sender, tokio::spawn(async move { drop(connection.await) }))
+}
+
+/// Only the beginning of an answer: the stream is reset, and the connection stays.
+pub async fn leave_http2(address: SocketAddr, mut request: Request<Body>, after: Duration) {
+    let (mut sender, connection) = http2(address, &mut request).await;
+    let response = sender.send_request(request).await.unwrap_or_else(|error| panic!("no answer: {error}"));
+    tokio::time::sleep(after).await;
+    drop(response);
+    tokio::time::sleep(after).await;
+    connection.abort();
+}
+
+pub async fn send_http2(address: SocketAddr, mut request: Request<Body>) -> Reply {
+    let (mut sender, connection) = http2(address, &mut request).await;
     let began = Instant::now();
     let reply = tokio::time::timeout(HANGS, async {
         let response = sender.send_request(request).await.unwrap_or_else(|error| panic!("no answer: {error}"));

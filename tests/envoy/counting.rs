@@ -1,5 +1,5 @@
 //! What the gateway counts is what has happened: the sums of its metrics are those of the fakes and of the
-//! clients, exactly, on two workers and whatever became of the requests.
+//! clients, exactly, on eight workers and whatever became of the requests.
 
 use std::time::Duration;
 
@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::client::{self, Connection, Reply, chat, post, request};
+use crate::process::{Fakes, Setup};
 use crate::support::metrics::Metrics;
-use crate::world::{Document, Session, World, marker, own, shared, shown, together};
+use crate::world::{Document, Session, World, marker, own, shared, shown, start, together};
 
 pub async fn metrics(world: &World) -> Metrics {
     let reply = client::send(world.envoy.admin, request("GET", "/stats/prometheus", &[], "")).await;
@@ -60,11 +61,11 @@ fn document(mut document: Document<'_>) -> Value {
     document.finish(json!({"first_token": "5s", "answer": "10s"}))
 }
 
-async fn counts(world: &World) -> Value {
+pub async fn counts(world: &World) -> Value {
     client::send(world.fakes.control(), request("GET", "/counts", &[], "")).await.json()
 }
 
-fn of_fakes(counts: &Value, what: &str) -> u64 {
+pub fn of_fakes(counts: &Value, what: &str) -> u64 {
     counts.as_object().unwrap().values().map(|provider| provider[what].as_u64().unwrap()).sum()
 }
 
@@ -106,7 +107,9 @@ async fn mix(world: &Session, round: usize) -> Vec<Reply> {
 #[tokio::test]
 async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
     const ROUNDS: usize = 24;
-    let world = own("counting", document, &[]);
+    let fakes = Fakes::start();
+    let document = document(Document::new(&fakes));
+    let world = start(&Setup { workers: 8, ..Setup::new("counting", document) }, fakes);
     let rounds = (0..ROUNDS).map(|round| {
         let world = world.clone();
         async move { mix(&world, round).await }
@@ -173,6 +176,18 @@ async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
         ];
         assert!(arm > 0, "both arms have requests");
         assert_eq!(metrics.sum("dragoman_requests_total", &labels), arm, "{metrics:#?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_of_http2_that_reset_a_stream_have_left_it() {
+    let world = own("left", document, &[]);
+    let slow = post(&[("content-type", "application/json")], chat("slow", true, "count 500").to_string());
+    client::leave_http2(world.envoy.address, slow, Duration::from_millis(200)).await;
+    let metrics = after(&world, 1).await;
+    for name in ["dragoman_requests_total", "dragoman_attempts_total"] {
+        let (all, label) = (metrics.sum(name, &[]), if name.contains("requests") { "outcome" } else { "class" });
+        assert_eq!((all, metrics.sum(name, &[(label, "aborted")])), (1, 1), "{metrics:#?}");
     }
 }
 

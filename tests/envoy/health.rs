@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::client::chat;
-use crate::world::{Document, Session, marker, own, shown, together};
+use crate::client::{self, chat};
+use crate::world::{Document, PROVIDERS, Session, marker, other, own, shown, together};
 
 /// A route over both fakes that both tests and faults of the control listener decide about.
 fn world(name: &str) -> Session {
+    world_of(name, "openai")
+}
+
+fn world_of(name: &str, first: &str) -> Session {
     own(
         name,
         |mut document: Document<'_>| {
-            document.model("first", "openai", "", None);
-            document.model("second", "anthropic", "", None);
+            document.model("first", first, "", None);
+            document.model("second", other(first), "", None);
             document.route("both", &["first", "second"], "first_token");
             document.finish(json!({"first_token": "5s", "answer": "10s"}))
         },
@@ -22,16 +26,24 @@ fn world(name: &str) -> Session {
     )
 }
 
-/// How many requests the fake of `first` has received since.
+/// The requests that a fake has received, oldest first.
+async fn records(world: &Session, provider: &str) -> Vec<Value> {
+    let path = format!("/requests?provider={provider}");
+    let reply = client::send(world.fakes.control(), client::request("GET", &path, &[], "")).await;
+    reply.json().as_array().unwrap().clone()
+}
+
+/// How many the fake of `first` has received.
 async fn received(world: &Session) -> usize {
-    let reply =
-        crate::client::send(world.fakes.control(), crate::client::request("GET", "/requests?provider=openai", &[], ""))
-            .await;
-    reply.json().as_array().unwrap().len()
+    records(world, "openai").await.len()
 }
 
 async fn ask(world: &Session) -> (u64, String) {
-    let reply = world.ask(&chat("both", false, &marker())).await;
+    ask_for(world, &marker()).await
+}
+
+async fn ask_for(world: &Session, text: &str) -> (u64, String) {
+    let reply = world.ask(&chat("both", false, text)).await;
     assert_eq!(reply.status, 200, "every request is answered: {}", shown(&reply));
     (reply.attempts(), reply.header("x-dragoman-model").to_owned())
 }
@@ -82,31 +94,96 @@ async fn a_breaker_opens_for_all_workers_lets_one_probe_through_and_closes() {
     }
 }
 
+/// What explain says of the health of the route's targets, by the order of attempts.
+pub async fn explained(world: &Session, text: &str) -> Vec<(String, String)> {
+    let reply = world.ask_with(&[("x-dragoman-explain", "only")], &chat("both", false, text)).await;
+    let mut targets = reply.json()["targets"].as_array().unwrap().clone();
+    targets.sort_by_key(|target| target["attempt"].as_u64());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    targets.iter().map(|target| (text(&target["model"]), text(&target["health"]))).collect()
+}
+
+pub fn is_last(explained: &[(String, String)], why: &str) -> bool {
+    let [(first, well), (last, health)] = explained else { return false };
+    (first.as_str(), well.as_str(), last.as_str()) == ("second", "well", "first") && health.starts_with(why)
+}
+
+/// Goes on for longer if that is asked for, as `scripts/soak --flapping` does.
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+fn how_long() -> Duration {
+    let seconds = std::env::var("DRAGOMAN_FLAPPING_SECONDS").map_or(9, |seconds| seconds.parse().unwrap());
+    Duration::from_secs(seconds)
+}
+
 #[tokio::test]
-async fn while_a_provider_flaps_every_request_is_answered_and_probes_are_rare() {
-    const FLAPS: usize = 6;
+async fn while_a_provider_flaps_every_request_is_answered_and_there_is_one_probe_an_interval() {
+    const CLIENTS: usize = 4;
+    const DOWN: Duration = Duration::from_secs(3);
+    const UP: Duration = Duration::from_millis(1_500);
     let world = world("flapping");
-    let mut asked = 0;
-    for flap in 0..FLAPS {
-        let fault = if flap % 2 == 0 { "status=503" } else { "" };
-        match fault {
-            "" => world.control("DELETE", "/faults/openai", "").await,
-            _ => world.control("PUT", "/faults/openai", "status=503").await,
+    let end = Instant::now() + how_long();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let world = world.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                while Instant::now() < end {
+                    ask(&world).await;
+                    answered += 1;
+                    // So that the fake can remember all that it has received.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                answered
+            })
+        })
+        .collect();
+    let (mut is_down, mut change) = (false, Instant::now());
+    while clients.iter().any(|client| !client.is_finished()) {
+        if Instant::now() >= change {
+            is_down = !is_down;
+            change += if is_down { DOWN } else { UP };
+            let (method, fault) = if is_down { ("PUT", "status=503") } else { ("DELETE", "") };
+            world.control(method, "/faults/openai", fault).await;
         }
-        let before = received(&world).await;
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(2) {
-            ask(&world).await;
-            asked += 1;
-        }
-        if flap % 2 == 0 {
-            // Five to open it the first time, whatever the other worker sends in the 50 ms until it knows, and a
-            // probe an interval: 0.5, 1, 2 seconds and longer.
-            let probes = received(&world).await - before;
-            assert!(probes <= 20, "{probes} requests to a provider that was down for two seconds");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut answered = 0;
+    for client in clients {
+        answered += client.await.unwrap();
+    }
+    let received = records(&world, "openai").await;
+    let ended = received.iter().filter_map(|record| Some((record["at_ms"].as_f64()?, record["status"].as_u64()?)));
+    let (failures, probes) = judge_probes(ended.collect());
+    println!(
+        "{answered} requests, all answered; {failures} met the provider while it was down, {probes} of them as probes"
+    );
+    assert!(answered > 20 * how_long().as_secs() && failures >= 5 && probes > 0, "{answered} {failures} {probes}");
+}
+
+/// Holds the requests of a target, when they came and with what status they ended, to the breaker's promise:
+/// after five failures, and what others send until they know, it is asked once an interval, and each is twice
+/// as long as the one before, until it answers. How many have failed, and how many of those were probes.
+fn judge_probes(requests: Vec<(f64, u64)>) -> (usize, usize) {
+    const IN_A_ROW: usize = 5;
+    /// 50 ms, on a busy machine.
+    const KNOWN_TO_ALL: f64 = 300.0;
+    /// Half a second, less the jitter.
+    const FIRST: f64 = 400.0;
+    const LONGEST: f64 = 24_000.0;
+    let (mut all, mut probes) = (0, 0);
+    for run in requests.split(|(_, status)| *status == 200) {
+        all += run.len();
+        let Some((opened, _)) = run.get(IN_A_ROW - 1) else { continue };
+        let mut earliest = opened + FIRST;
+        let mut interval = FIRST;
+        for (at, _) in run.iter().skip(IN_A_ROW).filter(|(at, _)| *at > opened + KNOWN_TO_ALL) {
+            assert!(*at >= earliest, "a probe {:.0} ms too early, of {run:?}", earliest - at);
+            interval = (interval * 2.0).min(LONGEST);
+            earliest = at + interval;
+            probes += 1;
         }
     }
-    assert!(asked > 100, "{asked}");
+    (all, probes)
 }
 
 #[tokio::test]
@@ -120,6 +197,57 @@ async fn a_target_that_is_rate_limited_is_left_alone_until_it_said() {
         assert_eq!(ask(&world).await, (1, "second".to_owned()));
     }
     assert_eq!(received(&world).await, before);
+    let explained = explained(&world, &marker()).await;
+    assert!(is_last(&explained, "exhausted until"), "{explained:?}");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_limit_of_requests_is_shared_by_all_workers_and_never_overdrawn() {
+    let worlds = PROVIDERS.map(|first| async move {
+        let world = world_of("requests-left", first);
+        world.control("PUT", &format!("/faults/{first}"), "limit_requests=10&limit_window_s=30").await;
+        // One learns of the limit; then many come at once, to both workers.
+        assert_eq!(ask(&world).await, (1, "first".to_owned()));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let began = Instant::now();
+        let tasks = (0..40).map(|_| {
+            let world = world.clone();
+            async move { ask(&world).await }
+        });
+        let answered = together(tasks).await;
+        let by_first = answered.iter().filter(|(_, model)| model == "first").count() as u64;
+        // Nine are left, and one comes back every three seconds.
+        let came_back = began.elapsed().as_secs() / 3 + 1;
+        assert!((9..=9 + came_back).contains(&by_first), "{first}: {by_first} of 10");
+        assert!(answered.iter().all(|(attempts, _)| *attempts == 1), "{first}: {answered:?}");
+        // Nobody has to be told: it is asked again as soon as there is room.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(ask(&world).await, (1, "first".to_owned()));
+        let refused = records(&world, first).await.iter().filter(|record| record["status"] == 429).count();
+        assert_eq!(refused, 0, "{first}");
+    });
+    together(worlds).await;
+}
+
+#[tokio::test]
+async fn a_target_whose_tokens_do_not_hold_the_request_is_skipped_and_takes_a_smaller_one() {
+    let worlds = PROVIDERS.map(|first| async move {
+        let world = world_of("tokens-left", first);
+        world.control("PUT", &format!("/faults/{first}"), "limit_tokens=1000&limit_window_s=60").await;
+        // About 400 tokens each: after two there are 200 left, and what comes back of 1,000 a minute.
+        let long = || format!("{} {}", marker(), "what is left of it ".repeat(80));
+        for expected in ["first", "first", "second", "second", "second"] {
+            assert_eq!(ask_for(&world, &long()).await, (1, expected.to_owned()), "{first}");
+            // What one worker finds out, the other knows 50 ms later.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let explained = explained(&world, &long()).await;
+        assert!(is_last(&explained, "exhausted until"), "{first}: {explained:?}");
+        assert_eq!(ask(&world).await, (1, "first".to_owned()), "{first}: a short one");
+        let refused = records(&world, first).await.iter().filter(|record| record["status"] == 429).count();
+        assert_eq!(refused, 0, "{first}");
+    });
+    together(worlds).await;
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod process;
 mod protocol;
 mod record;
 mod refusal;
+mod reload;
 mod routing;
 mod start;
 mod streaming;

@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::support::watched::{self, Part};
+
 /// Envoy compiles the module for each worker; a loaded machine takes its time.
 const MOST_START: Duration = Duration::from_secs(20);
 /// What a failing test shows of Envoy's log.
@@ -79,6 +81,19 @@ pub struct Setup<'a> {
     /// Files beside gateway.yaml, by name.
     pub files: &'a [(&'a str, &'a str)],
     pub workers: usize,
+    /// Not the module that is tested by all.
+    pub module: Option<&'a Path>,
+    /// What of the bootstrap is in files that Envoy watches.
+    pub watched: &'a [Part],
+    /// More of Envoy's.
+    pub arguments: &'a [&'a str],
+}
+
+impl<'a> Setup<'a> {
+    /// With two workers, and the rest as it is generated.
+    pub fn new(name: &'a str, document: Value) -> Self {
+        Setup { name, document, files: &[], workers: 2, module: None, watched: &[], arguments: &[] }
+    }
 }
 
 impl Envoy {
@@ -87,7 +102,7 @@ impl Envoy {
         for _ in 0..3 {
             let (bootstrap, address, admin) = bootstrap(setup);
             let log = bootstrap.with_file_name("envoy.log");
-            let mut process = command(&bootstrap, &log, setup.workers, fakes);
+            let mut process = command(&bootstrap, &log, setup, fakes);
             let stdin = process.stdin.take();
             let envoy = Envoy { address, admin, log, stdin, process };
             match envoy.wait() {
@@ -113,6 +128,11 @@ impl Envoy {
             std::thread::sleep(Duration::from_millis(50));
         }
         Err(self.log())
+    }
+
+    /// Gives it another configuration while it runs: what is watched is written anew.
+    pub fn reload(&self, setup: &Setup<'_>) {
+        generate(self.log.parent().unwrap(), setup, self.address, self.admin);
     }
 
     pub fn log(&self) -> String {
@@ -146,12 +166,13 @@ impl Drop for Envoy {
 }
 
 /// Envoy under a shell that ends it when its standard input ends, as it does when this process dies.
-fn command(bootstrap: &Path, log: &Path, workers: usize, fakes: &Fakes) -> Child {
+fn command(bootstrap: &Path, log: &Path, setup: &Setup<'_>, fakes: &Fakes) -> Child {
     const UNTIL_STDIN_ENDS: &str = r#""$@" & envoy=$!; cat > /dev/null; kill -9 $envoy"#;
     Command::new("sh")
         .args(["-c", UNTIL_STDIN_ENDS, "sh"])
         .arg(binary())
-        .args(["--disable-hot-restart", "--log-level", "info", "--concurrency", &workers.to_string()])
+        .args(["--disable-hot-restart", "--log-level", "info", "--concurrency", &setup.workers.to_string()])
+        .args(setup.arguments)
         .args(["--file-flush-interval-msec", "50", "--log-path"])
         .arg(log)
         .arg("--config-path")
@@ -168,7 +189,7 @@ fn command(bootstrap: &Path, log: &Path, workers: usize, fakes: &Fakes) -> Child
 /// Runs Envoy with a bootstrap that it should refuse, and returns its log.
 pub fn refused(bootstrap: &Path, fakes: &Fakes) -> String {
     let log = bootstrap.with_file_name("envoy.log");
-    let mut process = command(bootstrap, &log, 1, fakes);
+    let mut process = command(bootstrap, &log, &Setup { workers: 1, ..Setup::new("refused", Value::Null) }, fakes);
     let read = || String::from_utf8_lossy(&std::fs::read(&log).unwrap_or_default()).into_owned();
     let began = Instant::now();
     while began.elapsed() < MOST_START && !read().contains("[critical]") {
@@ -186,21 +207,27 @@ pub fn bootstrap(setup: &Setup<'_>) -> (PathBuf, SocketAddr, SocketAddr) {
     let free = || TcpListener::bind("127.0.0.1:0").unwrap();
     let (listener, admin) = (free(), free());
     let (address, admin) = (listener.local_addr().unwrap(), admin.local_addr().unwrap());
+    for (name, text) in setup.files {
+        std::fs::write(directory.join(name), text).unwrap();
+    }
+    generate(&directory, setup, address, admin);
+    (directory.join("envoy.yaml"), address, admin)
+}
+
+/// Writes what an Envoy is configured with, or is to be from now on.
+fn generate(directory: &Path, setup: &Setup<'_>, address: SocketAddr, admin: SocketAddr) {
     let mut document = setup.document.clone();
     document["listen"] = address.to_string().into();
     // JSON is YAML.
     std::fs::write(directory.join("gateway.yaml"), document.to_string()).unwrap();
-    for (name, text) in setup.files {
-        std::fs::write(directory.join(name), text).unwrap();
-    }
     let output = Command::new(env!("CARGO_BIN_EXE_dragoman"))
         .args(["envoy", "gateway.yaml", "--no-catalog", "-o", ".", "--admin", &admin.to_string(), "--module"])
-        .arg(module())
-        .current_dir(&directory)
+        .arg(setup.module.map_or_else(module, Path::to_owned))
+        .current_dir(directory)
         .output()
         .unwrap();
     assert!(output.status.success(), "dragoman envoy: {}", String::from_utf8_lossy(&output.stderr));
-    (directory.join("envoy.yaml"), address, admin)
+    watched::separate(directory, setup.watched);
 }
 
 fn answers(address: SocketAddr) -> bool {
@@ -225,7 +252,7 @@ fn binary() -> PathBuf {
     found("DRAGOMAN_ENVOY", ".cache/envoy/bin/envoy", "Envoy")
 }
 
-fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     found("DRAGOMAN_MODULE", "target/dragoman.wasm", "the module")
 }
 

@@ -11,7 +11,7 @@ fn a_wrong_configuration_keeps_envoy_from_starting_and_its_log_says_why() {
     let mut document = Document::new(&fakes);
     document.model("gpt", "openai", "", None);
     let document = document.finish(json!({}));
-    let (path, address, _) = bootstrap(&Setup { name: "wrong", document, files: &[], workers: 1 });
+    let (path, address, _) = bootstrap(&Setup { workers: 1, ..Setup::new("wrong", document) });
     let right = std::fs::read_to_string(&path).unwrap();
     let wrong = right.replace(r#""attempts": 4"#, r#""attempts": "many", "atempts": 4"#);
     assert_ne!(wrong, right);

@@ -268,7 +268,7 @@ pub fn shared() -> Session {
     let world = SHARED.get_or_init(|| {
         let fakes = Fakes::start();
         let document = shared_document(&fakes);
-        let envoy = Envoy::start(&Setup { name: "shared", document, files: &[], workers: 2 }, &fakes);
+        let envoy = Envoy::start(&Setup::new("shared", document), &fakes);
         Arc::new(World { envoy, fakes })
     });
     Session(Arc::clone(world))
@@ -278,7 +278,11 @@ pub fn shared() -> Session {
 pub fn own(name: &str, document: impl FnOnce(Document<'_>) -> Value, files: &[(&str, &str)]) -> Session {
     let fakes = Fakes::start();
     let document = document(Document::new(&fakes));
-    let envoy = Envoy::start(&Setup { name, document, files, workers: 2 }, &fakes);
+    start(&Setup { files, ..Setup::new(name, document) }, fakes)
+}
+
+pub fn start(setup: &Setup<'_>, fakes: Fakes) -> Session {
+    let envoy = Envoy::start(setup, &fakes);
     Session(Arc::new(World { envoy, fakes }))
 }
 

@@ -243,8 +243,8 @@ FAULTS = {
 }
 ROWS = [fault for faults in FAULTS.values() for fault in faults]
 
-# Not by itself a fault, and only for the control listener.
-NOT_HERE = {"times"}
+# Not by themselves faults, and only for the control listener.
+NOT_HERE = {"times", "limit_requests", "limit_tokens", "limit_window_s"}
 
 
 def cell(text):

@@ -23,8 +23,6 @@ const FIRST_TOKEN_LIMIT: u64 = 10_000;
 const BACK_OFF: u64 = 25;
 /// How long a worker believes what it has read of a target's health.
 const FRESH: u64 = 50;
-/// Below it, a worker tells the others what it takes.
-const LITTLE_ROOM: f64 = 0.2;
 const WORKERS: usize = 2;
 /// Requests a second, on average.
 const BUSY: f64 = 1.5;
@@ -205,11 +203,12 @@ impl World {
         let model = self.target(index);
         let Client { worker, input: tokens, output, .. } = self.running[index].client;
         let health = self.health(worker, model, now);
-        if health.verdict(time(now), tokens) == Verdict::Probe || health.room(time(now)) < LITTLE_ROOM {
-            self.update(worker, model, now, |health| {
-                health.probe(time(now));
-                health.taken(tokens, time(now));
-            });
+        match health.verdict(time(now), tokens) {
+            Verdict::Probe => self.update(worker, model, now, |health| drop(health.probe(time(now)))),
+            Verdict::Well if health.is_scarce(tokens, time(now)) => {
+                self.update(worker, model, now, |health| drop(health.take(tokens, time(now))));
+            }
+            _ => {}
         }
         let second = (now - START) / 1_000;
         let limits = self.buckets[model].as_mut().map(|bucket| bucket.take(now));

@@ -25,8 +25,9 @@ const BEFORE_STREAM: &[&str] = &["error_in_stream", "error_after=0", "end_after=
 /// After it: the client is told, or with `complete` the other provider answers.
 const AFTER: &[&str] = &["error_after=5", "end_after=5", "cut_after=5", "no_finish", "stall_after=5"];
 
-/// gateway.yaml: each fault as a route that goes on to the other provider.
-pub fn document(listen: &str, fakes: &Value) -> Value {
+/// gateway.yaml: each fault as a route that goes on to the other provider. `turn`: which of the configurations
+/// that come one after the other, with the same names in all of them.
+pub fn document(listen: &str, fakes: &Value, turn: u64) -> Value {
     let (mut providers, mut models, mut routes) = (json!({}), json!({}), json!({}));
     for provider in PROVIDERS {
         let family = if provider == "openai" { "gpt" } else { "claude" };
@@ -45,7 +46,7 @@ pub fn document(listen: &str, fakes: &Value) -> Value {
     }
     routes["none"] = json!({"targets": [name("openai", "status=503"), name("anthropic", "reset")]});
     // A busy machine must not turn a healthy answer into a late one.
-    let limits = json!({"first_token": "8s", "answer": "30s", "idle": "3s"});
+    let limits = json!({"first_token": "8s", "answer": "30s", "idle": format!("{}ms", 3_000 + turn)});
     json!({"version": "soak", "listen": listen, "providers": providers, "models": models, "routes": routes,
         "limits": limits})
 }

@@ -32,6 +32,7 @@ use client::{Connection, Reply, post};
 use load::{Dice, End, PACE_MS, PROVIDERS, Question};
 use memory::{BOUNDS, Growth, Sample, resident};
 use support::metrics::Metrics;
+use support::watched::{self, Part};
 
 const STREAMS: u64 = 500;
 /// With outages: short answers, a few hundred a second.
@@ -42,6 +43,11 @@ const MOST_REQUESTS: u64 = 1_000_000;
 /// The longest that any request may take: a first token that never comes (8 s) twice, and the longest answer.
 const HUNG: Duration = Duration::from_secs(40);
 const EVERY: Duration = Duration::from_secs(5);
+/// How often there is another configuration, with outages.
+const CONFIGURED: Duration = Duration::from_secs(20);
+/// Longer than any request: what is under way ends by the configuration that it began with.
+const DRAIN: Duration = HUNG;
+const DIRECTORY: &str = "target/soak";
 /// Within which providers learn that nobody listens any more.
 const QUIET: Duration = Duration::from_secs(20);
 /// Words that Envoy or a panic hook log when the module has crashed, and nothing else does.
@@ -84,11 +90,11 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let streams = if outages { SHORT_STREAMS } else { STREAMS };
-    let directory = Path::new("target/soak");
+    let directory = Path::new(DIRECTORY);
     let _ = std::fs::remove_dir_all(directory);
     std::fs::create_dir_all(directory).unwrap();
     let (fakes, said) = start_fakes(if outages { SHORT_PACE_MS } else { PACE_MS });
-    let (mut envoy, address, admin) = start_envoy(directory, &said).await;
+    let (mut envoy, address, admin) = start_envoy(directory, &said, outages).await;
 
     let tally = Arc::new(Tally::default());
     let began = Instant::now();
@@ -99,6 +105,7 @@ async fn main() -> ExitCode {
     let control: SocketAddr = said["control"].as_str().unwrap().trim_start_matches("http://").parse().unwrap();
     if outages {
         tokio::spawn(come_and_go(control, until));
+        tokio::spawn(configure(address, said.clone(), until));
     }
     let (samples, least_open) = watch(envoy.0.id(), admin, began, until, &tally).await;
     for worker in workers {
@@ -110,7 +117,8 @@ async fn main() -> ExitCode {
     let served = client::send(control, client::request("GET", "/counts", &[], "")).await.json();
     let metrics = metrics(admin).await;
     let ended = envoy.0.try_wait().unwrap();
-    let reloads = reloads(admin).await;
+    let crashed = stat(admin, "vm_reload").await;
+    let configured = stat(admin, "listener_manager.listener_in_place_updated").await;
     drop((envoy, fakes));
 
     let log = std::fs::read_to_string(directory.join("envoy.log")).unwrap_or_default();
@@ -121,7 +129,12 @@ async fn main() -> ExitCode {
     verdict.counts(&tally, &metrics, &served);
     verdict.must("Envoy has ended", u64::from(ended.is_some()));
     verdict.must("crashes in Envoy's log", crashes as u64);
-    verdict.must("wasm VMs that were made anew", reloads);
+    verdict.must("wasm VMs that were made anew", crashed);
+    if outages {
+        let least = (seconds / CONFIGURED.as_secs()).saturating_sub(1);
+        println!("{:34} {configured:>9}", "configurations that took over");
+        verdict.must("  too few", least.saturating_sub(configured));
+    }
     verdict.memory(&samples);
     for problem in tally.wrong.lock().unwrap().iter().take(20) {
         println!("{problem}");
@@ -208,7 +221,9 @@ async fn ask(
         return Ok(None);
     }
     let reply = open.send(request).await?;
-    *connection = Some(open);
+    // As Envoy says where the listener has another configuration by now.
+    let is_last = reply.header("connection") == "close";
+    *connection = Some(open).filter(|_| !is_last);
     Ok(Some(reply))
 }
 
@@ -250,12 +265,13 @@ async fn providers(control: SocketAddr) -> (u64, u64) {
     }
 }
 
-/// How often Envoy has replaced a wasm VM, as it does after a trap.
-async fn reloads(admin: SocketAddr) -> u64 {
-    let reply = client::send(admin, client::request("GET", "/stats?filter=vm_reload", &[], "")).await;
+/// The sum of Envoy's own numbers whose names hold this.
+async fn stat(admin: SocketAddr, name: &str) -> u64 {
+    let path = format!("/stats?filter={name}");
+    let reply = client::send(admin, client::request("GET", &path, &[], "")).await;
     let text = String::from_utf8_lossy(&reply.body()).into_owned();
     let counts: Vec<u64> = text.lines().map(|line| line.rsplit(": ").next().unwrap().parse().unwrap()).collect();
-    assert!(!counts.is_empty(), "Envoy counts its VMs");
+    assert!(!counts.is_empty(), "Envoy counts {name}");
     counts.iter().sum()
 }
 
@@ -276,6 +292,19 @@ async fn come_and_go(control: SocketAddr, until: Instant) {
         sleep(Duration::from_secs(3)).await;
         client::send(control, client::request("DELETE", &path, &[], "")).await;
         turn += 1;
+    }
+}
+
+/// Gives Envoy one configuration after the other, each a little different.
+async fn configure(address: SocketAddr, fakes: Value, until: Instant) {
+    for turn in 1.. {
+        sleep(CONFIGURED).await;
+        if Instant::now() >= until {
+            return;
+        }
+        let fakes = fakes.clone();
+        let generated = move || generate(Path::new(DIRECTORY), address, &fakes, turn, &[Part::Listeners]);
+        tokio::task::spawn_blocking(generated).await.expect("another configuration is generated");
     }
 }
 
@@ -416,11 +445,11 @@ fn start_fakes(pace_ms: u64) -> (Process, Value) {
     (Process(process), serde_json::from_str(&line).expect("the fakes say where they are"))
 }
 
-async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr, SocketAddr) {
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+/// The bootstrap, or what is watched of it.
+fn generate(directory: &Path, address: SocketAddr, fakes: &Value, turn: u64, watched: &[Part]) {
     // JSON is YAML.
     let gateway = directory.join("gateway.yaml");
-    std::fs::write(&gateway, load::document(&address.to_string(), fakes).to_string()).unwrap();
+    std::fs::write(&gateway, load::document(&address.to_string(), fakes, turn).to_string()).unwrap();
     let generated = Command::new(found("DRAGOMAN_COMMAND"))
         .arg("envoy")
         .arg(&gateway)
@@ -429,6 +458,12 @@ async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr, S
         .stdout(Stdio::null())
         .status();
     assert!(generated.unwrap().success(), "the bootstrap is generated");
+    watched::separate(&directory.canonicalize().unwrap(), watched);
+}
+
+async fn start_envoy(directory: &Path, fakes: &Value, outages: bool) -> (Process, SocketAddr, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    generate(directory, address, fakes, 0, if outages { &[Part::Listeners] } else { &[] });
     // For its memory and its VMs; the generated bootstrap has none.
     let bootstrap = directory.join("envoy.yaml");
     let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -440,7 +475,8 @@ async fn start_envoy(directory: &Path, fakes: &Value) -> (Process, SocketAddr, S
     // Its parent's death is its own: whatever ends the soak, no Envoy is left behind.
     let process = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "--", &found("DRAGOMAN_ENVOY")])
-        .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning", "--log-path"])
+        .args(["--disable-hot-restart", "--concurrency", "2", "--log-level", "warning"])
+        .args(["--drain-strategy", "immediate", "--drain-time-s", &DRAIN.as_secs().to_string(), "--log-path"])
         .arg(directory.join("envoy.log"))
         .arg("--config-path")
         .arg(bootstrap)

@@ -7,6 +7,7 @@ pub mod frames;
 pub mod golden;
 pub mod metrics;
 pub mod reader;
+pub mod watched;
 
 /// Whether expected files are to be rewritten rather than compared.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]

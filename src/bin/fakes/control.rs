@@ -74,7 +74,7 @@ impl Control {
                     "PUT" => {
                         let faults = exchange.fake.vocabulary().parse(body);
                         let faults = faults.map_err(|unknown| bad(unknown.to_string()))?;
-                        Some(Asked { left: faults.number("times"), faults })
+                        Some(Asked::new(faults))
                     }
                     "DELETE" => None,
                     _ => return Err((StatusCode::METHOD_NOT_ALLOWED, format!("{method} is not for {path}"))),

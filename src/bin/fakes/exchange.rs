@@ -4,7 +4,7 @@
 //! of its own meets the faults that were asked for. It knows no wire format.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -13,7 +13,8 @@ use hyper::{HeaderMap, Request, Response};
 use crate::body::{Body, Broken};
 use crate::faults::Faults;
 use crate::framing::Framing;
-use crate::prompt::{Prompt, Usage};
+use crate::limits::{Found, Limits};
+use crate::prompt::{self, Prompt, Usage};
 use crate::provider::{Fake, Operation};
 use crate::record::{Head, Open, Records};
 use crate::script::{self, Step, Steps};
@@ -40,8 +41,19 @@ pub struct Exchange {
 pub struct Asked {
     pub faults: Faults,
     /// For how many more requests.
-    pub left: Option<u64>,
+    left: Option<u64>,
+    limits: Limits,
 }
+
+impl Asked {
+    #[expect(clippy::disallowed_methods, reason = "limits fill up with time")]
+    pub fn new(faults: Faults) -> Self {
+        Asked { left: faults.number("times"), limits: Limits::asked(&faults, SystemTime::now()), faults }
+    }
+}
+
+/// Faults that a model cannot have.
+const OF_MANY: &[&str] = &["times", "limit_requests", "limit_tokens", "limit_window_s"];
 
 /// An answer before it travels.
 struct Answer {
@@ -106,7 +118,7 @@ impl Handler for Exchange {
         let request_id = self.fake.request_id(open.record.seq);
         let target = Target::new(&parts.method, &parts.uri);
         let checked = self.checked(&target, &open.record.head.headers, body.as_ref());
-        let (question, faults) = match checked {
+        let (question, faults, found) = match checked {
             Ok(checked) => checked,
             Err(refusal) => {
                 let answer = self.refused(&refusal, &request_id, &Faults::default());
@@ -124,19 +136,26 @@ impl Handler for Exchange {
             // The connection's end drops this, and the record with it.
             std::future::pending::<()>().await;
         }
-        let answer = self.answer(question, &body.unwrap_or_default(), &faults, &request_id);
+        let mut answer = match found.wait {
+            Some(_) => {
+                let refusal = Refusal { retry_after: found.wait, ..self.fake.failure(Some(429), None) };
+                self.refused(&refusal, &request_id, &faults)
+            }
+            None => self.answer(question, &body.unwrap_or_default(), &faults, &request_id),
+        };
+        answer.headers.extend(found.headers);
         Ok(self.respond(answer, &faults, &request_id, open))
     }
 }
 
 impl Exchange {
-    /// What is asked, and the faults for this request.
+    /// What is asked, the faults for this request, and what it has found of the limits.
     fn checked(
         &self,
         target: &Target,
         headers: &HeaderMap,
         body: Option<&Bytes>,
-    ) -> Result<(Question, Faults), Refusal> {
+    ) -> Result<(Question, Faults, Found), Refusal> {
         let fake = self.fake;
         let operation = fake.route(target)?;
         let request = Received { target, headers, body: body.map(|body| &**body).unwrap_or_default() };
@@ -153,11 +172,12 @@ impl Exchange {
             Question::Fixed(_) => "",
         };
         let of_model = fake.vocabulary().parse(of_model).map_err(|unknown| self.mistaken(unknown.to_string()))?;
-        if of_model.has("times") {
-            let text = "`times` is for the control listener: the faults of a model are those of one request";
-            return Err(self.mistaken(text.to_owned()));
+        if let Some(name) = OF_MANY.iter().find(|name| of_model.has(name)) {
+            let text = format!("`{name}` is for the control listener: the faults of a model are those of one request");
+            return Err(self.mistaken(text));
         }
-        Ok((question, self.take_asked().and(of_model)))
+        let (asked, found) = self.take_asked(prompt::input_tokens(request.body));
+        Ok((question, asked.and(of_model), found))
     }
 
     /// A test asked for a fault that is none: the answer has to say so.
@@ -165,23 +185,22 @@ impl Exchange {
         Refusal { message, ..self.fake.failure(Some(500), None) }
     }
 
-    fn take_asked(&self) -> Faults {
+    #[expect(clippy::disallowed_methods, reason = "limits fill up with time")]
+    fn take_asked(&self, tokens: u64) -> (Faults, Found) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Asked { faults, left }) = asked.as_mut() else { return Faults::default() };
-        let faults = faults.clone();
-        match left {
-            Some(0) => {
-                *asked = None;
-                return Faults::default();
-            }
-            Some(left) => *left -= 1,
-            None => {}
+        if asked.as_ref().is_some_and(|asked| asked.left == Some(0)) {
+            *asked = None;
         }
-        faults
+        let Some(Asked { faults, left, limits }) = asked.as_mut() else { return Default::default() };
+        if let Some(left) = left {
+            *left -= 1;
+        }
+        (faults.clone(), limits.take(tokens, self.fake.headers(), SystemTime::now()))
     }
 
     fn refused(&self, refusal: &Refusal, request_id: &str, faults: &Faults) -> Answer {
-        let refusal = Refusal { retry_after: faults.number("retry_after"), ..refusal.clone() };
+        let retry_after = faults.number("retry_after").or(refusal.retry_after);
+        let refusal = Refusal { retry_after, ..refusal.clone() };
         let body = self.fake.error(&refusal, request_id);
         let answer = Answer::whole(refusal.status, self.fake.json_type(), body, faults);
         Answer { headers: self.fake.error_headers(&refusal), ..answer }

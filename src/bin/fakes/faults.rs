@@ -46,6 +46,10 @@ const FAULTS: &[Row] = &[
     row("no_content", Form::Flag),
     row("json_for_stream", Form::Flag),
     row("stream_for_json", Form::Flag),
+    // What is left of a rate limit, which the headers tell.
+    row("limit_requests", Form::Number),
+    row("limit_tokens", Form::Number),
+    row("limit_window_s", Form::Number),
     // When.
     row("delay_ms", Form::Number),
     row("first_token_ms", Form::Number),
@@ -143,10 +147,10 @@ impl Faults {
         self.word(name) == Some(value)
     }
 
-    /// Whether the answer is whole and says what it always does: only its timing is another.
+    /// Whether an answer is whole and says what it always does: only its timing and its limits are others.
     pub fn change_nothing(&self) -> bool {
-        const TIMING: &[&str] = &["delay_ms", "first_token_ms", "pace_ms", "split", "times"];
-        self.0.iter().all(|(fault, _)| TIMING.contains(fault))
+        const HARMLESS: &[&str] = &["delay_ms", "first_token_ms", "pace_ms", "split", "times"];
+        self.0.iter().all(|(fault, _)| HARMLESS.contains(fault) || fault.starts_with("limit_"))
     }
 
     /// Both, and `closer` wins where they say different things.

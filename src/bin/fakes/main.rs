@@ -27,6 +27,7 @@ mod exchange;
 mod faults;
 mod framing;
 mod gemini;
+mod limits;
 mod openai;
 mod prompt;
 mod provider;
