@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use dragoman::attempt::Attempt;
-use dragoman::chat::ChatRequest;
+use dragoman::chat::{ChatRequest, state};
 use dragoman::endpoint;
 use dragoman::error::ErrorReply;
 use dragoman::headers::Headers;
@@ -55,7 +55,7 @@ pub fn check(router: &Router, body: &[u8], wishes: &Wishes) {
 /// In the body or in the path, where there is nothing else that a client has a say in.
 fn names_its_model(attempt: &Attempt<'_>, headers: &Headers, fields: &Object<'_>) {
     let id = attempt.target().id.as_str();
-    match fields.get("model").and_then(Str::new) {
+    match fields.get("model").or(fields.get("model_id")).and_then(Str::new) {
         Some(model) => assert_eq!(model.decode(), id),
         None => {
             let path = headers.get(":path").expect("a request has a path").replace("%3A", ":");
@@ -64,9 +64,15 @@ fn names_its_model(attempt: &Attempt<'_>, headers: &Headers, fields: &Object<'_>
     }
 }
 
-/// Apart from the model and the wish for usage, all fields are there in their order and as they were.
+/// Apart from the model, the wish for usage and state in the ids of calls, all fields are there in their order
+/// and as they were.
 fn only_edited(chat: &ChatRequest<'_>, written: &Object<'_>) {
-    let other = |(key, _): &(&str, _)| !matches!(*key, "model" | "stream_options");
+    let has_state = state::is_in(chat.body);
+    let other = |(key, _): &(&str, _)| match *key {
+        "model" | "stream_options" => false,
+        "messages" => !has_state,
+        _ => true,
+    };
     let before = Object::parse(chat.body).unwrap();
     let mut before = before.iter().filter(other);
     let mut after = written.iter().filter(other);

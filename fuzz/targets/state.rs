@@ -17,7 +17,8 @@ fuzz_target!(|input: &[u8]| {
     let [letter, tag, rest @ ..] = input else { return };
     let text = String::from_utf8_lossy(rest);
     let (own, payload) = text.split_once('\n').unwrap_or(("call_1", &text));
-    let tag = TAGS.iter().find(|known| known.as_bytes()[0] == *tag).unwrap_or(&TAGS[usize::from(*tag) % TAGS.len()]);
+    let named = TAGS.iter().find(|known| known.as_bytes()[0] == *tag);
+    let tag = named.copied().unwrap_or(TAGS[usize::from(*tag) % TAGS.len()]);
 
     let id = State { tag, payload: payload.into() }.attach(own);
     let raw = RawValue::from_string(json::escape(&id)).expect("a string is JSON");
