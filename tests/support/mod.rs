@@ -5,8 +5,10 @@ pub mod canonical;
 pub mod folders;
 pub mod frames;
 pub mod golden;
+pub mod inherited;
 pub mod metrics;
 pub mod reader;
+pub mod shown;
 
 /// Whether expected files are to be rewritten rather than compared.
 #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
