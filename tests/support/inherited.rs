@@ -207,12 +207,11 @@ fn in_frames(given: &[u8]) -> Vec<u8> {
     // The end may stand for a blank line, or cut off the last event: here that is within its frame.
     let mut cut = Vec::new();
     while let Some(event) = parser.finish() {
-        match json::is_valid(event.data.as_bytes()) {
-            true => told.push(frame(event.data)),
-            false => {
-                let whole = frames::join(&[frame(event.data)]);
-                cut.extend_from_slice(&whole[..whole.len() / 2]);
-            }
+        if json::is_valid(event.data.as_bytes()) || event.data == "[DONE]" {
+            told.push(frame(event.data));
+        } else {
+            let whole = frames::join(&[frame(event.data)]);
+            cut.extend_from_slice(&whole[..whole.len() / 2]);
         }
     }
     headers.0.retain(|(name, _)| name != "content-type");
