@@ -5,8 +5,11 @@ use serde_json::Value;
 use super::golden::{Case, Replayed, in_one_piece, parse_response};
 use super::{canonical, folders, inherited};
 
+/// Its name, and whether a conversation shows it.
+pub type Item = (&'static str, fn(&Shown) -> bool);
+
 /// What every kind of provider has a conversation of, streamed and not.
-pub const ITEMS: &[(&str, fn(&Shown) -> bool)] = &[
+pub const ITEMS: &[Item] = &[
     ("text", |shown| shown.answered && shown.has_text),
     ("system", |shown| shown.answered && shown.asks(System)),
     ("parallel calls", |shown| shown.answered && shown.calls > 1),
