@@ -49,6 +49,7 @@ const PARAMETERS: &[(&str, &str, &str)] = &[
     ("prediction", r#"{"type":"content","content":"x"}"#, ""),
     ("store", "true", ""),
     ("modalities", r#"["text","audio"]"#, ""),
+    ("modalities", r#"["text","image"]"#, ""),
     ("web_search_options", "{}", ""),
     ("some_field_of_nobody", "1", ""),
 ];

@@ -12,9 +12,11 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
+use dragoman::provider::KINDS;
 use serde_json::Value;
 use support::golden::in_one_piece;
-use support::{canonical, folders};
+use support::shown::Ask;
+use support::{canonical, folders, inherited, shown};
 
 #[test]
 fn every_conversation_goes_as_recorded() {
@@ -33,6 +35,45 @@ fn every_conversation_goes_as_recorded() {
 fn the_canonical_conversations_go_as_recorded_with_every_vendor_of_the_format() {
     let differences: Vec<String> = canonical::rows().iter().flat_map(canonical::Row::compare).collect();
     assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// What one API is sent and answers, where it is served elsewhere: what each folder has in words of its own is all
+/// that is different there.
+#[test]
+fn an_api_elsewhere_differs_from_its_first_home_only_as_recorded() {
+    let differences: Vec<String> = inherited::surfaces().iter().filter_map(inherited::Surface::compare).collect();
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
+}
+
+/// What a provider does not have: its kind, the item, why, and what of a request is refused for it.
+const WITHOUT: &[(&str, &str, &str, Ask)] = &[
+    ("perplexity", "parallel calls", "Sonar models have no tools", Ask::Tools),
+    ("perplexity", "results", "Sonar models have no tools", Ask::Results),
+    ("perplexity", "thinking, then calls", "Sonar models have no tools", Ask::Tools),
+    ("perplexity", "thinking comes back", "Sonar models have no tools", Ask::Thoughts),
+];
+
+#[test]
+fn every_kind_has_a_conversation_of_everything_streamed_and_not() {
+    let all = shown::all();
+    let mut problems = Vec::new();
+    for (kind, (item, shows)) in KINDS.iter().flat_map(|kind| shown::ITEMS.iter().map(move |item| (kind.name, item))) {
+        let without = WITHOUT.iter().find(|(of, what, ..)| (*of, *what) == (kind, *item));
+        for stream in [false, true] {
+            let own = || all.iter().filter(|shown| shown.kind == kind && shown.stream == stream);
+            let how = if stream { "streamed" } else { "whole" };
+            match without {
+                None if own().any(shows) => {}
+                None => problems.push(format!("{kind}: no conversation has: {item}, {how}")),
+                Some(_) if own().any(shows) => problems.push(format!("{kind} has {item}, {how}, after all")),
+                Some((_, _, why, ask)) if !own().any(|shown| shown.is_refused(*ask)) => {
+                    problems.push(format!("{kind}: no conversation is refused because {why}: {item}, {how}"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 /// The known deviations of streams and answers, by their numbers: A is framing, B what chunks say, C

@@ -11,7 +11,7 @@ mod support;
 
 use serde_json::Value;
 use support::golden::{Asked, Case, in_one_piece, parse_response};
-use support::{canonical, folders, frames, reader};
+use support::{canonical, folders, frames, inherited, reader};
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
@@ -35,6 +35,11 @@ fn for_each_case(check: impl Fn(&str, &Case)) {
             if row.kind == "openai" || row.has_own_answer(&name, &folder) {
                 check(&format!("{}/canonical/{name}", row.kind), &row.case(&folder));
             }
+        }
+    }
+    for surface in inherited::surfaces() {
+        for conversation in surface.conversations().iter().filter(|conversation| conversation.is_told_otherwise) {
+            check(&format!("{}/inherited/{}", surface.kind, conversation.name), &conversation.case);
         }
     }
 }

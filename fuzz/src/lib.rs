@@ -1,50 +1,71 @@
-//! What the targets share: a router with one provider of each kind, and how their inputs are read.
+//! What the targets share: a router for each kind of provider, and how their inputs are read.
 //!
-//! Inputs are text: one or two characters that say how, then the bytes that a client or a provider
-//! would send. So seeds are made from the golden conversations by putting a character in front.
+//! Inputs are text: a few characters that say how, then the bytes that a client or a provider would send.
+//! So seeds are made from the golden conversations by putting characters in front.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use dragoman::config;
-use dragoman::headers::Headers;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use dragoman::chat::ChatRequest;
+use dragoman::config;
 use dragoman::error::ErrorReply;
+use dragoman::headers::Headers;
+use dragoman::provider::KINDS;
 use dragoman::route::health::Health;
 use dragoman::route::{Answered, Moment, Plan, Router, Wishes};
+use serde_json::{Value, json};
 
+#[path = "../../tests/support/frames.rs"]
+pub mod frames;
 #[path = "../../tests/support/reader.rs"]
 pub mod reader;
+pub mod sent;
 pub mod tame;
 
-/// The route that both models are targets of.
-pub const ROUTE: &str = "both";
+/// The path of the API that is spoken.
+pub const PATH: &str = "/v1/chat/completions";
+
+/// The model that every router has.
+pub const MODEL: &str = "model";
+
+/// The router whose only model the character stands for (`models.json`).
+pub fn router(letter: u8) -> &'static Router {
+    let models = &*ROUTERS;
+    models.get(&letter).unwrap_or_else(|| models.values().nth(usize::from(letter) % models.len()).expect("one of all"))
+}
 
 /// A plan at some time, with everybody well.
-pub fn plan(chat: &ChatRequest<'_>, wishes: &Wishes) -> Result<Plan, ErrorReply> {
+pub fn plan(router: &Router, chat: &ChatRequest<'_>, wishes: &Wishes) -> Result<Plan, ErrorReply> {
     let now = std::time::Duration::from_secs(1_767_225_600);
     let moment = Moment { now, seed: 1, health: &|_, _| Health::default() };
-    match ROUTER.decide(chat, "/v1/chat/completions", wishes, &moment)? {
+    match router.decide(chat, PATH, wishes, &moment)? {
         Answered::Planned(plan) => Ok(plan),
         Answered::Explained(_) => panic!("nobody has asked for an explanation"),
     }
 }
 
-pub static ROUTER: LazyLock<Router> = LazyLock::new(|| {
-    let document = r#"{
-        "version": "fuzz",
-        "providers": {"openai": {"credential": "none"}, "anthropic": {"credential": "none"}},
-        "models": {
-            "gpt": {"provider": "openai", "id": "gpt-6.1-sol"},
-            "claude": {"provider": "anthropic", "id": "claude-x", "max_output": 64000,
-                "sampling": ["temperature", "top_p", "top_k"]}
-        },
-        "routes": {"both": {"targets": ["gpt", "claude"]}}
-    }"#;
-    match config::from_json(document.as_bytes()) {
+static ROUTERS: LazyLock<BTreeMap<u8, Router>> = LazyLock::new(|| {
+    let models: BTreeMap<String, Value> = serde_json::from_str(include_str!("../models.json")).expect("models.json");
+    for kind in KINDS {
+        assert!(models.values().any(|model| model["kind"] == kind.name), "{} is not in fuzz/models.json", kind.name);
+    }
+    models.into_iter().map(|(letter, model)| (letter.as_bytes()[0], router_of(model))).collect()
+});
+
+fn router_of(mut model: Value) -> Router {
+    let entry = model.as_object_mut().expect("an entry is an object");
+    let mut provider = entry.remove("provider").unwrap_or_else(|| json!({}));
+    provider["kind"] = entry.remove("kind").expect("an entry has a kind");
+    provider["credential"] = json!("none");
+    entry.insert("provider".to_owned(), json!("provider"));
+    let document = json!({"version": "fuzz", "providers": {"provider": provider}, "models": {MODEL: model}});
+    match config::from_json(document.to_string().as_bytes()) {
         Ok(config) => Router::new(config),
         Err(problems) => panic!("{problems}"),
     }
-});
+}
 
 /// `name: value` lines up to an empty one, or to the end; and what follows. Nothing is refused: what a
 /// host could not have taken is passed over.
@@ -86,6 +107,25 @@ pub fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
         rest = tail;
     }
     pieces
+}
+
+/// Lines of a type and a payload as the frames of an AWS event stream; `!` stands before an exception's type.
+/// With `wrapped`, payloads of the type `chunk` are in base64, as Bedrock passes on other APIs' events.
+pub fn framed(lines: &[u8], wrapped: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let frame = |line: &[u8]| {
+        let (name, payload) = line.split_at(line.iter().position(|byte| *byte == b' ').unwrap_or(line.len()));
+        let (kind, name) = match name.strip_prefix(b"!") {
+            Some(name) => ("exception", name),
+            None => ("event", name),
+        };
+        let payload = payload.strip_prefix(b" ").unwrap_or(payload);
+        let name = String::from_utf8_lossy(name);
+        match wrapped && name == "chunk" {
+            true => frames::message(kind, &name, json!({"bytes": STANDARD.encode(payload)}).to_string().as_bytes()),
+            false => frames::message(kind, &name, payload),
+        }
+    };
+    lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(frame).collect()
 }
 
 /// What leaves has to be what Envoy can send and no other proxy would misread.

@@ -1,8 +1,9 @@
 //! A provider's answer becomes the client's.
 //!
-//! Input: a character whose bits say what was asked (0: Anthropic, 1: a stream, 2: held back until
-//! complete, 3: with usage) and bit 4 that the end comes by itself; a character that the cuts follow from;
-//! then the answer as tests/golden has them: status line, headers, an empty line, body.
+//! Input: the model's character; one whose bits say what was asked (0: with tools that some know by other
+//! names, 1: a stream, 2: held back until complete, 3: with usage), that the end comes by itself (4) and that
+//! the lines of the body are the frames of a binary stream (5); one that the cuts follow from; then the answer
+//! as tests/golden has them: status line, headers, an empty line, body.
 #![no_main]
 
 use std::time::Duration;
@@ -12,20 +13,20 @@ use dragoman::chat::ChatRequest;
 use dragoman::config::Commit;
 use dragoman::headers::Headers;
 use dragoman::route::retry::Progress;
-use dragoman::route::{Plan, Wishes};
+use dragoman::route::{Plan, Router, Wishes};
 use dragoman_fuzz::tame::tame;
-use dragoman_fuzz::{check_headers, headers, pieces, plan, reader};
+use dragoman_fuzz::{MODEL, check_headers, framed, frames, headers, pieces, plan, reader, router};
 use libfuzzer_sys::fuzz_target;
 
 const NOW: Duration = Duration::from_secs(1_767_225_600);
 
 fuzz_target!(|input: &[u8]| {
-    let [how, seed, answer @ ..] = input else { return };
+    let [letter, how, seed, answer @ ..] = input else { return };
     let (status, headers, body) = parse(answer);
-    let request = request(*how);
-    let chat = ChatRequest::parse(request.as_bytes()).unwrap_or_else(|_| panic!("{request}"));
-    let wishes = Wishes { commit: (how & 4 != 0).then_some(Commit::Complete), ..Wishes::default() };
-    let plan = plan(&chat, &wishes).expect("a plan");
+    let plan = asked(router(*letter), *how);
+    let kind = plan.candidates[0].target.kind.as_str();
+    let binary = if how & 32 != 0 { frames::join(&framed(body, kind == "anthropic-bedrock")) } else { Vec::new() };
+    let body = if binary.is_empty() { body } else { &binary };
 
     let whole = replay(&plan, status, &headers, &[body], false);
     let split = replay(&plan, status, &headers, &pieces(body, *seed), how & 16 != 0);
@@ -33,7 +34,8 @@ fuzz_target!(|input: &[u8]| {
 
     check_headers(&whole.headers);
     // A chunk's own words around a letter, its id and model, and the id once more in that of a call.
-    assert!(whole.body.len() <= 32 * answer.len() + 4096, "{} of {}", whole.body.len(), answer.len());
+    let read = answer.len() + binary.len();
+    assert!(whole.body.len() <= 32 * read + 4096, "{} of {read}", whole.body.len());
     let stream = whole.headers.content_type() == Some("text/event-stream");
     let Some(tame) = tame(&whole.body, stream) else { return };
     if let Err(problem) = reader::read(whole.status, &whole.headers, &tame) {
@@ -41,13 +43,22 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-fn request(how: u8) -> String {
-    let model = if how & 1 != 0 { "claude" } else { "gpt" };
+fn asked(router: &Router, how: u8) -> Plan {
+    const TOOLS: &str = r#""tools":[{"type":"function","function":{"name":"1.a b","parameters":{}}},
+        {"type":"function","function":{"name":"get_weather","parameters":{"type":"object"}}}],"#;
+    let wishes = Wishes { commit: (how & 4 != 0).then_some(Commit::Complete), ..Wishes::default() };
     let (stream, usage) = (how & 2 != 0, how & 8 != 0);
-    format!(
-        r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}],
-        "stream":{stream},"stream_options":{{"include_usage":{usage}}}}}"#
-    )
+    let ask = |tools: &str| {
+        let request = format!(
+            r#"{{"model":"{MODEL}",{tools}"messages":[{{"role":"user","content":"hi"}}],
+            "stream":{stream},"stream_options":{{"include_usage":{usage}}}}}"#
+        );
+        let chat = ChatRequest::parse(request.as_bytes()).unwrap_or_else(|_| panic!("{request}"));
+        plan(router, &chat, &wishes).ok()
+    };
+    // Some models have no tools.
+    let with_tools = if how & 1 != 0 { ask(TOOLS) } else { None };
+    with_tools.or_else(|| ask("")).expect("a plan")
 }
 
 fn parse(answer: &[u8]) -> (u16, Headers, &[u8]) {

@@ -115,7 +115,8 @@ pub struct Message<'a> {
     pub refusal: Option<Str<'a>>,
     pub reasoning: Vec<Str<'a>>,
     pub tool_calls: Vec<ToolCall<'a>>,
-    /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
+    /// Output that has no typed field here: relayed only (audio, the deprecated `function_call`), or in `extra`
+    /// (pictures).
     pub other: bool,
     /// Log probabilities as JSON, in OpenAI's shape, which has them beside the message. Those of a source
     /// stay there.
@@ -205,11 +206,12 @@ pub struct Delta<'a> {
     pub refusal: Option<Str<'a>>,
     pub reasoning: Option<Str<'a>>,
     pub tool_calls: Vec<ToolCallDelta<'a>>,
-    /// Output that has no typed field here (audio, the deprecated `function_call`): relayed only.
+    /// Output that has no typed field here, as in [`Message::other`].
     pub other: bool,
     /// Log probabilities of this piece, as in [`Message::logprobs`].
     pub logprobs: Option<Cow<'a, str>>,
-    /// Further fields, and their JSON. Clients add up deltas: each name comes at most once in a stream.
+    /// Further fields, and their JSON. Clients add up deltas: each name comes at most once in a stream, but for
+    /// lists whose items have an index.
     pub extra: Vec<(&'static str, Cow<'a, str>)>,
 }
 

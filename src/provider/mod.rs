@@ -13,6 +13,7 @@ pub mod dashscope;
 mod distinct;
 mod failure;
 pub mod gemini;
+mod images;
 mod meaning;
 mod media;
 mod offer;

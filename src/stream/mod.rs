@@ -259,7 +259,9 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
             tell(Delta { tool_calls: vec![call], ..Delta::default() }, None);
         }
         let (logprobs, extra) = (message.logprobs.clone(), message.extra.clone());
-        tell(Delta { logprobs, extra, ..Delta::default() }, Some(choice.finish_reason));
+        // Output without a typed field is among the further ones, but for that of a source.
+        let other = message.other && answer.source.is_none();
+        tell(Delta { logprobs, extra, other, ..Delta::default() }, Some(choice.finish_reason));
     }
     output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() });
     output.done();

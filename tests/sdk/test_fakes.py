@@ -623,6 +623,7 @@ def sdk_of(name):
 SEED = {"seed": 1}
 CALLS = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 USER = {"role": "user", "content": "hi"}
+ADDRESS = {"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]}
 TOOL = ChatCompletions.tool
 
 HI = {"role": "user", "parts": [{"text": "hi"}]}
@@ -722,6 +723,7 @@ BAD = {
         ({"model": "claude-fake"}, 400, "model: Extra inputs are not permitted"),
         ({"anthropic_version": None}, 400, "anthropic_version: Field required"),
         ({"anthropic_version": "bedrock-2023-05-31"}, 400, "anthropic_version: Input should be"),
+        ({"messages": [ADDRESS]}, 400, "messages.0.content.0.source: URL sources are not supported"),
         ({"stream": True}, 400, "stream"),
     ],
     "anthropic_bedrock": [
@@ -730,6 +732,7 @@ BAD = {
         ({"stream": False}, 400, "stream: Extra inputs are not permitted"),
         ({"anthropic_version": None}, 400, "anthropic_version: Field required"),
         ({"anthropic_beta": "x"}, 400, "anthropic_beta"),
+        ({"messages": [ADDRESS]}, 400, "messages.0.content.0.source: URL sources are not supported"),
     ],
     "gemini": [
         *GENERATE_CONTENT,

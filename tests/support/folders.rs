@@ -14,8 +14,8 @@ pub fn all() -> Vec<PathBuf> {
         paths.sort();
         paths
     };
-    // What all kinds of OpenAI's format have in common is read by `canonical`.
-    let is_own = |folder: &PathBuf| !folder.ends_with("canonical");
+    // What kinds have in common is read by `canonical` and `inherited`.
+    let is_own = |folder: &PathBuf| !folder.ends_with("canonical") && !folder.ends_with("inherited");
     list(&root).iter().flat_map(|provider| list(provider)).filter(is_own).collect()
 }
 

@@ -24,15 +24,20 @@ pub fn join(frames: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 
 /// A frame of an event of this name.
 pub fn event(name: &str, payload: &str) -> (Vec<u8>, Vec<u8>) {
+    message("event", name, payload.as_bytes())
+}
+
+/// A frame of an event or an exception.
+pub fn message(kind: &str, name: &str, payload: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut headers = Vec::new();
-    for (key, value) in [(":event-type", name), (":message-type", "event")] {
+    for (key, value) in [(&*format!(":{kind}-type"), name), (":message-type", kind)] {
         headers.push(key.len() as u8);
         headers.extend(key.as_bytes());
         headers.push(7);
         headers.extend((value.len() as u16).to_be_bytes());
         headers.extend(value.as_bytes());
     }
-    (headers, payload.as_bytes().to_vec())
+    (headers, payload.to_vec())
 }
 
 fn frame(headers: &[u8], payload: &[u8]) -> Vec<u8> {

@@ -5,8 +5,10 @@ pub mod canonical;
 pub mod folders;
 pub mod frames;
 pub mod golden;
+pub mod inherited;
 pub mod metrics;
 pub mod reader;
+pub mod shown;
 pub mod watched;
 
 /// Whether expected files are to be rewritten rather than compared.

@@ -38,6 +38,30 @@ pub fn write(w: &mut Writer, message: &Message<'_>, marks: &Marks) -> Result<(),
     Ok(())
 }
 
+/// Refuses pictures and files that are not in the request itself: on Vertex and Bedrock the API fetches nothing
+/// ("URL sources are not supported"), and has no files.
+pub fn refuse_addresses(messages: &[Message<'_>]) -> Result<(), Rejection> {
+    for message in messages {
+        let Content::Parts(parts) = &message.content else { continue };
+        for (index, part) in parts.iter().enumerate() {
+            let (at, what, how) = match part {
+                Part::Image { url } if media::image(&url.decode()) == Ok(Image::Url) => {
+                    (message.at(&format!("content[{index}].image_url.url")), "images", "as data URLs")
+                }
+                Part::Other { kind, at, value } if kind == "file" => match File::read(value, at)?.source {
+                    FileSource::Data { .. } => continue,
+                    FileSource::Url(_) => (format!("{at}.file.file_url"), "files", "in 'file_data'"),
+                    FileSource::Id(_) => (format!("{at}.file.file_id"), "files", "in 'file_data'"),
+                },
+                _ => continue,
+            };
+            let text = format!("This model cannot fetch {what}: send them {how}.");
+            return Err(Rejection::unsupported(at, text));
+        }
+    }
+    Ok(())
+}
+
 /// Writes parts that are the content of another block, which has their marks.
 pub fn write_nested(w: &mut Writer, message: &Message<'_>, parts: &[Part<'_>]) -> Result<(), Rejection> {
     for (index, part) in parts.iter().enumerate() {

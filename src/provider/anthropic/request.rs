@@ -9,7 +9,7 @@ use super::cache::Marks;
 use super::messages::Conversation;
 use super::surface::{self, Surface};
 use super::thinking::Thinking;
-use super::{SCHEMA, tools};
+use super::{SCHEMA, content, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
@@ -27,6 +27,9 @@ pub fn translate(surface: Surface, chat: &ChatRequest<'_>, target: &Target) -> R
     let list = chat.messages()?;
     if list.iter().any(|message| message.name.is_some()) {
         dropped.push("messages.name".into());
+    }
+    if surface != Surface::Anthropic {
+        content::refuse_addresses(list)?;
     }
     let (system, conversation) = list.split_at(turns::leading_system(list));
     let turns = turns::turns(conversation)?;

@@ -9,6 +9,7 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCa
 use crate::error::UpstreamError;
 use crate::json::{self, Object, RawValue, Str, Type};
 use crate::provider::failure;
+use crate::provider::images::{self, Images};
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed, of a model with this id.
@@ -32,10 +33,13 @@ pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamEr
     let mut message = Message::default();
     let mut thoughts = Thoughts::new(id);
     let mut citations = Citations::default();
+    let mut images = Images::default();
     let mut said = 0;
     for (_, block) in content.into_placed() {
-        block.append_to(&mut message, &mut thoughts, &mut citations, &mut said);
+        block.append_to(&mut message, &mut thoughts, &mut citations, &mut said, &mut images);
     }
+    let images = images.take();
+    message.other = images.is_some();
     let reason = text(answer.stop_reason).map(Str::decode);
     let mut finish_reason = reason.as_deref().map_or(Ok(FinishReason::Stop), finish_reason)?;
     // A limit, a guardrail or a stop sequence may come before the first word; the model's own end may not.
@@ -49,6 +53,7 @@ pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamEr
         finish_reason = FinishReason::ToolCalls;
     }
     message.extra.extend(citations.into_extra());
+    message.extra.extend(images);
     message.extra.extend(field("additionalModelResponseFields", answer.fields.map(RawValue::get)));
     message.extra.extend(answer.trace.and_then(guardrail_trace));
     Ok(ChatResponse {
@@ -87,6 +92,7 @@ wire! {
         tool_use = "toolUse": Maybe<ToolUse<'a>>,
         reasoning_content = "reasoningContent": Maybe<Reasoning<'a>>,
         citations_content = "citationsContent": Maybe<Cited<'a>>,
+        image: Option<&'a RawValue>,
     }
 
     pub struct ToolUse<'a> {
@@ -126,14 +132,18 @@ wire! {
 }
 
 impl<'a> Block<'a> {
-    /// Blocks without an equivalent (results of a server's own tools, pictures) are left out.
+    /// Blocks without an equivalent (results of a server's own tools) are left out.
     fn append_to(
         self,
         message: &mut Message<'a>,
         thoughts: &mut Thoughts,
         citations: &mut Citations,
         said: &mut usize,
+        images: &mut Images,
     ) {
+        if let Some(image) = self.image {
+            picture(image, images);
+        }
         let not_empty = |text: &Str<'_>| !text.is_empty();
         message.content.extend(text(self.text).filter(not_empty).inspect(|text| *said += citations::characters(*text)));
         if let Some(reasoning) = self.reasoning_content.0 {
@@ -167,6 +177,24 @@ impl<'a> Block<'a> {
             });
         }
     }
+}
+
+/// A picture's bytes, or where they are. One that the model could not make has an error in their place.
+fn picture(image: &RawValue, images: &mut Images) {
+    let fields = Object::of(image).unwrap_or_default();
+    let Some(source) = fields.get("source") else { return };
+    let format = images::text_in(image, "format");
+    let format = format.map_or("png", Str::escaped);
+    if let Some(bytes) = images::text_in(source, "bytes") {
+        images.push(&["image/", format], bytes.escaped());
+    } else if let Some(uri) = address(source) {
+        images.push_url(&[uri.escaped()]);
+    }
+}
+
+/// Of an object in S3.
+pub fn address(source: &RawValue) -> Option<Str<'_>> {
+    Object::of(source)?.get("s3Location").and_then(|location| images::text_in(location, "uri"))
 }
 
 /// A call's input: always an object.

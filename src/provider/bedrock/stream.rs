@@ -2,14 +2,18 @@
 
 use std::mem;
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+
 use super::citations::{self, Citations};
 use super::error;
-use super::response::{ToolUse, field, finish_reason, guardrail_trace, text, usage};
+use super::response::{ToolUse, address, field, finish_reason, guardrail_trace, text, usage};
 use super::thoughts::Thoughts;
 use crate::chat::state::MAX_PAYLOAD;
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta};
 use crate::error::UpstreamError;
-use crate::json::{RawValue, Str};
+use crate::json::{Object, RawValue, Str};
+use crate::provider::images::{self, Images};
 use crate::provider::tolerant::{self, Maybe, wire};
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
@@ -26,6 +30,8 @@ pub struct BedrockStream {
     said: usize,
     said_before: usize,
     citations: Citations,
+    picture: Option<Picture>,
+    images: Images,
     /// The model is done. What a guardrail says of its words is still to come, with the usage and the end.
     finish: Option<FinishReason>,
     fields: Option<String>,
@@ -59,7 +65,7 @@ impl StreamTranslator for BedrockStream {
         match frame.event {
             "contentBlockDelta" => self.delta(event, out),
             "contentBlockStart" => self.block_start(event, out),
-            "contentBlockStop" => self.block_stop(event.index),
+            "contentBlockStop" => self.block_stop(event.index, out),
             "messageStart" => out.chunk(chunk(Delta { role: true, ..Delta::default() }, None)),
             "messageStop" => {
                 let reason = text(event.stop_reason).map(Str::decode);
@@ -94,6 +100,8 @@ impl BedrockStream {
             said: 0,
             said_before: 0,
             citations: Citations::default(),
+            picture: None,
+            images: Images::default(),
             finish: None,
             fields: None,
         }
@@ -101,7 +109,12 @@ impl BedrockStream {
 
     fn block_start(&mut self, event: Event<'_>, out: &mut dyn Sink) {
         self.said_before = self.said;
-        let Some(call) = event.start.0.and_then(|start| start.tool_use.0).filter(ToolUse::is_clients) else { return };
+        let Some(start) = event.start.0 else { return };
+        if let Some(image) = start.image {
+            let format = images::text_in(image, "format").map_or("png", Str::escaped);
+            self.picture = Some(Picture { format: format.to_owned(), ..Picture::default() });
+        }
+        let Some(call) = start.tool_use.0.filter(ToolUse::is_clients) else { return };
         self.close_thought();
         let index = self.calls;
         self.calls = self.calls.saturating_add(1);
@@ -132,6 +145,11 @@ impl BedrockStream {
                 out.chunk(chunk(Delta { reasoning: thought, ..Delta::default() }, None));
             }
         }
+        if let Some(image) = delta.image
+            && !self.picture.get_or_insert_default().add(image)
+        {
+            out.skipped();
+        }
         if let Some(citation) = delta.citation {
             self.citations.add(citation, self.said_before, self.said);
         }
@@ -145,7 +163,11 @@ impl BedrockStream {
         }
     }
 
-    fn block_stop(&mut self, index: Option<&RawValue>) {
+    fn block_stop(&mut self, index: Option<&RawValue>, out: &mut dyn Sink) {
+        self.picture.take().into_iter().for_each(|picture| picture.tell(&mut self.images));
+        if let Some(images) = self.images.take() {
+            out.chunk(chunk(Delta { other: true, extra: vec![images], ..Delta::default() }, None));
+        }
         let block = block_number(index);
         self.open.retain(|(open, _)| *open != block);
         self.close_thought();
@@ -165,6 +187,47 @@ impl BedrockStream {
         extra.extend(trace.and_then(guardrail_trace));
         if let Some(reason) = self.finish.take() {
             out.chunk(chunk(Delta { extra, ..Delta::default() }, Some(reason)));
+        }
+    }
+}
+
+/// A picture that is being told: its bytes, piece by piece, or where they are.
+#[derive(Default)]
+struct Picture {
+    format: String,
+    bytes: Vec<u8>,
+    address: String,
+    is_broken: bool,
+}
+
+/// Models make none that is larger; what a stream can make us hold is bounded by it.
+const MAX_PICTURE: usize = 16 << 20;
+
+impl Picture {
+    /// Tells whether the piece could be read.
+    fn add(&mut self, delta: &RawValue) -> bool {
+        let Some(fields) = Object::of(delta) else { return false };
+        // In place of one that the model could not make there is an error.
+        let Some(source) = fields.get("source") else { return true };
+        if let Some(uri) = address(source) {
+            uri.escaped().clone_into(&mut self.address);
+        }
+        let Some(piece) = images::text_in(source, "bytes") else { return true };
+        let piece = STANDARD_NO_PAD.decode(piece.decode().trim_end_matches('=')).unwrap_or_default();
+        self.is_broken |= piece.is_empty() || piece.len() > MAX_PICTURE.saturating_sub(self.bytes.len());
+        if self.is_broken {
+            self.bytes = Vec::new();
+        }
+        self.bytes.extend_from_slice(if self.is_broken { &[] } else { &piece });
+        !self.is_broken
+    }
+
+    fn tell(self, images: &mut Images) {
+        let format = if self.format.is_empty() { "png" } else { &self.format };
+        if !self.bytes.is_empty() {
+            images.push(&["image/", format], &STANDARD.encode(&self.bytes));
+        } else if !self.address.is_empty() {
+            images.push_url(&[&self.address]);
         }
     }
 }
@@ -203,6 +266,7 @@ wire! {
 
     struct Start<'a> {
         tool_use = "toolUse": Maybe<ToolUse<'a>>,
+        image: Option<&'a RawValue>,
     }
 
     struct WireDelta<'a> {
@@ -210,6 +274,7 @@ wire! {
         tool_use = "toolUse": Maybe<ToolUse<'a>>,
         reasoning_content = "reasoningContent": Maybe<ReasoningDelta<'a>>,
         citation: Option<&'a RawValue>,
+        image: Option<&'a RawValue>,
     }
 
     struct ReasoningDelta<'a> {

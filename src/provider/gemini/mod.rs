@@ -7,8 +7,8 @@
 //!
 //! Fields of the API that OpenAI has no name for pass through from the top level of a request, or from
 //! `extra_body.google` where Google's own compatibility layer has them, in either spelling:
-//! `safety_settings`, `cached_content`, `labels`, `thinking_config`, `media_resolution`, and with Vertex
-//! `model_armor_config`, `audio_timestamp` and `routing_config`.
+//! `safety_settings`, `cached_content`, `labels`, `thinking_config`, `media_resolution`, `image_config`, and with
+//! Vertex `model_armor_config`, `audio_timestamp` and `routing_config`.
 
 mod citations;
 mod error;

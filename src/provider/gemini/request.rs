@@ -9,7 +9,7 @@ use super::{Surface, messages, schema, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::{ResponseFormat, Tool};
 use crate::error::Rejection;
-use crate::json::{Object, RawValue, Writer};
+use crate::json::{self, Object, RawValue, Writer};
 use crate::provider::distinct::ToolNames;
 use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest, parameters, path, turns};
 
@@ -17,7 +17,6 @@ type Dropped = Vec<Cow<'static, str>>;
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> Result<UpstreamRequest, Rejection> {
     parameters::none_of(chat, REFUSED)?;
-    parameters::text_only(chat)?;
     let own = Own::read(chat, surface);
     let mut dropped = own.unknown_fields(chat);
     let list = chat.messages()?;
@@ -145,6 +144,7 @@ const OWN: &[(&str, &str, Place)] = &[
     ("labels", "labels", Place::Top),
     ("thinking_config", "thinkingConfig", Place::Generation),
     ("media_resolution", "mediaResolution", Place::Generation),
+    ("image_config", "imageConfig", Place::Generation),
 ];
 
 /// The same for those that Vertex AI alone knows.
@@ -246,11 +246,29 @@ fn generation(
     write_stop(&mut w, chat)?;
     write_sampling(&mut w, chat, target, dropped)?;
     write_logprobs(&mut w, chat)?;
+    write_modalities(&mut w, chat)?;
     write_format(&mut w, chat, target, tools)?;
     write_thinking(&mut w, chat, target, own, dropped)?;
     own.write(&mut w, Place::Generation);
     w.end_object();
     Ok(w.into_bytes())
+}
+
+/// Some models answer with pictures; sound has no place in the hub's answers.
+fn write_modalities(w: &mut Writer, chat: &ChatRequest<'_>) -> Result<(), Rejection> {
+    let list = chat.field("modalities").map(|list| json::elements(list).unwrap_or_else(|| vec![list]));
+    let list: Vec<_> = list.unwrap_or_default().into_iter().map(RawValue::get).collect();
+    if list.iter().any(|modality| !matches!(*modality, "\"text\"" | "\"image\"")) {
+        return Err(Rejection::unsupported("modalities", "This model answers with text and images only."));
+    }
+    if list.contains(&"\"image\"") {
+        w.key("responseModalities").begin_array();
+        for modality in list {
+            w.string(if modality == "\"text\"" { "TEXT" } else { "IMAGE" });
+        }
+        w.end_array();
+    }
+    Ok(())
 }
 
 /// OpenAI's newer name wins, as it does there. Thoughts count, as they do there.

@@ -10,6 +10,7 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State,
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
+use crate::provider::images::{self, Images};
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
@@ -89,6 +90,7 @@ wire! {
         pub thought: Option<&'a RawValue>,
         pub signature = "thoughtSignature": Option<&'a RawValue>,
         pub call = "functionCall": Maybe<Call<'a>>,
+        pub inline = "inlineData": Option<&'a RawValue>,
     }
 
     pub struct Call<'a> {
@@ -106,6 +108,17 @@ impl<'a> Part<'a> {
     pub fn said(&self) -> Option<(Str<'a>, bool)> {
         let text = text(self.text).filter(|text| !text.is_empty())?;
         Some((text, is_true(self.thought)))
+    }
+
+    /// Adds its picture, if it has one. Those of thoughts are drafts.
+    pub fn picture(&self, images: &mut Images) {
+        let Some(inline) = self.inline.filter(|_| !is_true(self.thought)) else { return };
+        let Some(media_type) = images::text_in(inline, "mimeType") else { return };
+        if media_type.escaped().starts_with("image/")
+            && let Some(data) = images::text_in(inline, "data")
+        {
+            images.push(&[media_type.escaped()], data.escaped());
+        }
     }
 }
 
@@ -133,6 +146,7 @@ impl<'a> Candidate<'a> {
         let mut message = Message::default();
         let mut offsets = Offsets::default();
         let parts = self.content.0.map(|content| content.parts).unwrap_or_default();
+        let mut images = Images::default();
         // Parts without an equivalent (code that the API runs itself) are left out.
         for (_, part) in parts.into_placed() {
             match part.said() {
@@ -143,6 +157,7 @@ impl<'a> Candidate<'a> {
                 }
                 None => {}
             }
+            part.picture(&mut images);
             if let Some(call) = &part.call.0
                 && let Some(name) = text(call.name)
             {
@@ -155,10 +170,13 @@ impl<'a> Candidate<'a> {
                 });
             }
         }
+        let images = images.take();
+        message.other = images.is_some();
         let word = text(self.finish_reason).map(Str::decode);
         let end = Ending::of(word.as_deref()).finish(!message.is_empty(), !message.tool_calls.is_empty())?;
         message.logprobs = self.logprobs.0.and_then(|logprobs| logprobs.written()).map(Cow::Owned);
         message.extra = citations::extra(self.grounding, self.citations, &offsets);
+        message.extra.extend(images);
         for (name, value) in [("url_context_metadata", self.url_context), ("safety_ratings", self.safety_ratings)] {
             message.extra.extend(value.filter(|value| is_told(value)).map(|value| (name, value.get().into())));
         }

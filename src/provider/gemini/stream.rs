@@ -13,6 +13,7 @@ use super::response::{
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, State, ToolCallDelta};
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
+use crate::provider::images::Images;
 use crate::provider::tolerant;
 use crate::provider::{Sink, StreamTranslator, failure};
 use crate::stream::Frame;
@@ -35,6 +36,7 @@ struct Told {
     /// The call whose arguments are still coming.
     open: Option<Open>,
     offsets: Offsets,
+    images: Images,
     ending: Option<(Ending, String)>,
     kept: [Option<String>; 4],
 }
@@ -121,6 +123,11 @@ impl Told {
                     self.tell(Delta { content: Some(text), logprobs, ..Delta::default() }, out);
                 }
                 None => {}
+            }
+            part.picture(&mut self.images);
+            if let Some(images) = self.images.take() {
+                self.has_output = true;
+                self.tell(Delta { other: true, extra: vec![images], ..Delta::default() }, out);
             }
             self.call(&part, out);
         }

@@ -13,6 +13,7 @@ mod surface;
 
 use serde_json::{Value, json};
 
+use crate::bedrock::signature;
 use crate::faults::{Faults, Form, Row, SERVER_SENT, row};
 use crate::framing::Framing;
 use crate::prompt::{Prompt, Reply};
@@ -36,7 +37,7 @@ const MOST_BODY: usize = 32 << 20;
 const OWN_HEADERS: &[&str] = &["authorization", "x-api-key", "anthropic-*"];
 /// The SDK sends the version in a header, too, which nobody reads there.
 const VERTEX_HEADERS: &[&str] = &["authorization", "anthropic-*", "x-goog-user-project"];
-const BEDROCK_HEADERS: &[&str] = &["authorization", "anthropic-version", "x-amzn-*"];
+const BEDROCK_HEADERS: &[&str] = &["authorization", "anthropic-version", "x-amz-*", "x-amzn-*"];
 
 const FAULTS: &[Row] =
     &[row("done", Form::OneOf(&["missing", "twice", "then_data"])), row("usage", Form::OneOf(&["missing"]))];
@@ -169,8 +170,10 @@ impl Fake for Anthropic {
     fn check_credentials(&self, request: &Received<'_>, key: &str) -> Result<(), Refusal> {
         let headers = request.headers;
         if self.0 != Surface::Anthropic {
-            if bearer(headers) != Some(key) {
-                return Err(self.failure(None, Some("authentication_error")));
+            match (bearer(headers), request.header("authorization")) {
+                (Some(given), _) if given == key => {}
+                (None, Some(signed)) if self.0 == Surface::Bedrock => signature::check(request, signed, key)?,
+                _ => return Err(self.failure(None, Some("authentication_error"))),
             }
             let own: &[&str] = if self.0 == Surface::Vertex { VERTEX_HEADERS } else { BEDROCK_HEADERS };
             return match foreign_header(headers, own) {

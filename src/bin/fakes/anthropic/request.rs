@@ -96,7 +96,22 @@ fn told_by_path(body: &mut Value, surface: Surface, place: &Place) -> Checked<Pr
     }
     fields.remove("anthropic_version");
     fields.insert("model".to_owned(), Value::String(place.model.clone()));
+    present(fields, "messages", fetches_nothing)?;
     request(fields, &version)
+}
+
+/// Only the vendor itself fetches what is given by its address, or has files.
+fn fetches_nothing(blocks: &Value) -> Checked<()> {
+    each(blocks, |block| {
+        let content = block.get("content").filter(|content| content.is_array());
+        content.map_or(Ok(()), fetches_nothing).map_err(|problem| problem.under("content"))?;
+        match block.pointer("/source/type").and_then(Value::as_str) {
+            Some("url") => Err(Problem::rule("URL sources are not supported").under("source")),
+            Some("file") => Err(Problem::rule("File sources are not supported").under("source")),
+            _ => Ok(()),
+        }
+    })
+    .map(drop)
 }
 
 fn top_level(body: &[u8]) -> Result<Value, Refusal> {

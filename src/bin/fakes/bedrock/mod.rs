@@ -9,7 +9,7 @@
 mod answer;
 mod blocks;
 mod request;
-mod signature;
+pub mod signature;
 
 use serde_json::{Value, json};
 
@@ -151,10 +151,7 @@ impl Fake for Bedrock {
                     "Authentication failed: Please make sure your API Key is valid.",
                 );
             }
-            (None, Some(authorization)) => match signature::check(request, authorization, key) {
-                Ok(()) => {}
-                Err(signature::Problem { kind, message }) => return refused(kind, &message),
-            },
+            (None, Some(authorization)) => signature::check(request, authorization, key)?,
             (None, None) => return refused("MissingAuthenticationTokenException", "Missing Authentication Token"),
         }
         match foreign_header(request.headers, OWN_HEADERS) {

@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use ring::{digest, hmac};
 
+use crate::strict::Refusal;
 use crate::target::Received;
 
 pub const REGION: &str = "us-east-1";
@@ -15,10 +16,16 @@ pub const ACCESS_KEY: &str = "AKIDFAKE";
 const SERVICE: &str = "bedrock";
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// An exception and its message.
+/// An exception of status 403 and its message.
 pub struct Problem {
     pub kind: &'static str,
     pub message: String,
+}
+
+impl From<Problem> for Refusal {
+    fn from(Problem { kind, message }: Problem) -> Self {
+        Refusal::new(403, kind, message)
+    }
 }
 
 fn incomplete(message: impl Into<String>) -> Problem {
