@@ -5,6 +5,8 @@
 //! turns into a retry. Bytes and headers in, bytes and headers out: when to hold and when to send is
 //! told by [`Output`].
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::{self, Endpoint};
@@ -20,8 +22,8 @@ use crate::route::{Candidate, Plan, wait};
 use crate::stream::normalize::Identity;
 use crate::stream::{self, Frames, Names, Relay};
 
-/// On every answer that an attempt gives; by its absence the route stage knows Envoy's own replies.
-pub const MODEL_HEADER: &str = "x-dragoman-model";
+/// On every answer that an attempt gives.
+const MODEL_HEADER: &str = "x-dragoman-model";
 
 /// What is read of an error answer: enough for any provider's words, little enough to wait for.
 const MAX_ERROR_BODY: usize = 64 << 10;
@@ -31,7 +33,7 @@ const MAX_ERROR_HEADER: usize = 256;
 
 /// The largest answer that is held back, which has to fit into Envoy's buffer: many times what any model
 /// writes.
-const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
+pub const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
 
 /// An attempt that has not been sent yet.
 pub struct Attempt<'a> {
@@ -101,9 +103,9 @@ impl<'a> Attempt<'a> {
             stream: self.plan.stream,
             include_usage: self.plan.include_usage,
             hold: self.plan.hold,
-            id: self.target().id.clone(),
             renamed: self.candidate.renamed.clone(),
-            labels: Labels::new(self.plan, self.candidate, attempts),
+            target: Arc::clone(&self.candidate.target),
+            labels: labels(self.plan, self.candidate, attempts),
             now,
             head: Headers::default(),
             content_type: String::new(),
@@ -123,11 +125,10 @@ pub struct Answer {
     stream: bool,
     include_usage: bool,
     hold: bool,
-    /// What the provider calls the model.
-    id: String,
+    target: Arc<Target>,
     /// Tools that were called by other names, and the client's.
     renamed: Vec<(String, String)>,
-    labels: Labels,
+    labels: Headers,
     now: Duration,
     /// What of the provider's headers a client is given.
     head: Headers,
@@ -194,9 +195,12 @@ impl Answer {
             200..=299 if self.stream => State::Unread { bytes: Vec::new() },
             200..=299 => State::Whole { body: Vec::new() },
             status => {
-                let headers = headers.iter().filter(|(_, value)| value.len() <= MAX_ERROR_HEADER);
-                let headers = Headers(headers.map(|(name, value)| (name.to_owned(), value.to_vec())).collect());
-                State::Error { status, headers, body: Vec::new() }
+                let mut kept = Headers::default();
+                headers
+                    .iter()
+                    .filter(|(_, value)| value.len() <= MAX_ERROR_HEADER)
+                    .for_each(|(name, value)| kept.push(name, value));
+                State::Error { status, headers: kept, body: Vec::new() }
             }
         };
         if end { self.body(&[], true) } else { Output::Hold }
@@ -229,8 +233,17 @@ impl Answer {
                 if bytes.len() > MAX_HELD.saturating_sub(body.len()) {
                     return self.fail(too_large());
                 }
+                if end && body.is_empty() {
+                    self.state = State::Over;
+                    return self.whole(bytes);
+                }
                 body.extend_from_slice(bytes);
-                if end { self.whole() } else { Output::Hold }
+                if !end {
+                    return Output::Hold;
+                }
+                let body = std::mem::take(body);
+                self.state = State::Over;
+                self.whole(&body)
             }
             State::Held { .. } => self.held(bytes, end),
             State::Open { relay } => {
@@ -252,6 +265,11 @@ impl Answer {
             }
             State::Head | State::Over => Output::Continue(Vec::new()),
         }
+    }
+
+    /// Whether the rest is only of use when it is all there: until then the host may keep it.
+    pub fn wants_whole(&self) -> bool {
+        matches!(&self.state, State::Whole { body } if body.is_empty())
     }
 
     /// How many of the stream's events could not be read and were left out.
@@ -290,7 +308,7 @@ impl Answer {
     fn relay(&self, frames: Frames) -> Relay {
         let render = self.endpoint.stream(self.include_usage);
         // Nothing has been read yet: the meter still only knows what to judge by.
-        let (translator, meter) = (self.kind.translator.stream_of(&self.id), self.meter.clone());
+        let (translator, meter) = (self.kind.translator.stream_of(&self.target.id), self.meter.clone());
         Relay::new(frames, translator, render, self.identity(), self.names(), meter)
     }
 
@@ -301,7 +319,7 @@ impl Answer {
     /// What stands in for what the provider does not say.
     fn identity(&self) -> Identity {
         // An ARN has our account's number in it.
-        let model = if self.id.starts_with("arn:") { &self.labels.model } else { &self.id };
+        let model = if self.target.id.starts_with("arn:") { &self.target.model } else { &self.target.id };
         Identity {
             id: json::escape(&format!("chatcmpl-{:x}", self.now.as_nanos())),
             model: json::escape(model),
@@ -318,10 +336,9 @@ impl Answer {
         Output::Fail(error)
     }
 
-    fn whole(&mut self) -> Output {
-        let State::Whole { body } = std::mem::replace(&mut self.state, State::Over) else { return Output::Hold };
+    fn whole(&mut self, body: &[u8]) -> Output {
         // As in a stream, what is no UTF-8 is replaced: JSON that has it elsewhere than in texts is none.
-        let body = String::from_utf8_lossy(content(&body));
+        let body = json::utf8(content(body)).map_or_else(|_| String::from_utf8_lossy(content(body)), Cow::Borrowed);
         let body = body.as_bytes();
         if body.starts_with(b"data:") || body.starts_with(b"event:") {
             // Quirk A18. Whoever ignores this much of a request may well have ignored the rest.
@@ -329,7 +346,7 @@ impl Answer {
                 .fail(UpstreamError::malformed("The provider answered with a stream, which was not asked for."));
         }
         let names = self.names();
-        let mut answer = match self.kind.translator.response_of(body, &self.id) {
+        let mut answer = match self.kind.translator.response_of(body, &self.target.id) {
             Ok(answer) => answer,
             Err(error) => return Output::Fail(in_band(error)),
         };
@@ -411,53 +428,29 @@ impl Answer {
     fn labelled(&self, status: u16) -> Headers {
         let mut headers = Headers::default();
         headers.push(":status", status.to_string());
-        for (name, value) in self.head.iter() {
-            headers.push(name, value);
-        }
-        self.labels.write(&mut headers);
+        headers.extend(&self.head);
+        headers.extend(&self.labels);
         headers
     }
 }
 
 /// The headers by which a client and an operator can tell who has answered.
-struct Labels {
-    model: String,
-    route: String,
-    version: String,
-    dropped: String,
-    request_id: String,
-    explanation: Option<String>,
-    attempts: usize,
-}
-
-impl Labels {
-    fn new(plan: &Plan, candidate: &Candidate, attempts: usize) -> Self {
-        Labels {
-            model: candidate.target.model.clone(),
-            route: plan.route.to_string(),
-            version: plan.version.to_string(),
-            dropped: candidate.dropped.join(","),
-            request_id: plan.request_id.clone(),
-            explanation: plan.explanation.clone(),
-            attempts,
-        }
+fn labels(plan: &Plan, candidate: &Candidate, attempts: usize) -> Headers {
+    let mut headers = Headers::default();
+    if !plan.request_id.is_empty() {
+        headers.push("x-request-id", &plan.request_id);
     }
-
-    fn write(&self, headers: &mut Headers) {
-        if !self.request_id.is_empty() {
-            headers.push("x-request-id", self.request_id.as_str());
-        }
-        headers.push(MODEL_HEADER, self.model.as_str());
-        headers.push("x-dragoman-route", self.route.as_str());
-        headers.push("x-dragoman-attempts", self.attempts.to_string());
-        headers.push("x-dragoman-version", self.version.as_str());
-        if !self.dropped.is_empty() {
-            headers.push("x-dragoman-dropped", self.dropped.as_str());
-        }
-        if let Some(explanation) = &self.explanation {
-            headers.push("x-dragoman-explain", explanation.as_str());
-        }
+    headers.push(MODEL_HEADER, &candidate.target.model);
+    headers.push("x-dragoman-route", plan.route.as_bytes());
+    headers.push("x-dragoman-attempts", attempts.to_string());
+    headers.push("x-dragoman-version", plan.version.as_bytes());
+    if !candidate.dropped.is_empty() {
+        headers.push("x-dragoman-dropped", candidate.dropped.join(","));
     }
+    if let Some(explanation) = &plan.explanation {
+        headers.push("x-dragoman-explain", explanation);
+    }
+    headers
 }
 
 /// What a client is told when all attempts have failed: what the last one failed with, and what each
@@ -475,7 +468,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
         headers.push(name, value.as_str());
     }
     if let Some(candidate) = plan.candidates.get(last.candidate) {
-        Labels::new(plan, candidate, progress.failures.len()).write(&mut headers);
+        headers.extend(&labels(plan, candidate, progress.failures.len()));
     }
     headers.push("content-type", "application/json");
     headers.push("content-length", body.len().to_string());

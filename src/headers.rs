@@ -1,30 +1,85 @@
 //! HTTP headers as the host gives them: names in lower case, values as bytes.
 
+use std::ops::Range;
+
 /// Pseudo-headers (`:status`, `:path` …) are among them.
-#[derive(Debug, Default)]
-pub struct Headers(pub Vec<(String, Vec<u8>)>);
+///
+/// All names and values lie in one text: a request has some fifty, and memory for each of them would cost more
+/// than all that is done with them.
+#[derive(Clone, Debug, Default)]
+pub struct Headers {
+    text: Vec<u8>,
+    pairs: Vec<Pair>,
+}
+
+/// Where the name and the value of a header lie in the text.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    pub name: Range<usize>,
+    pub value: Range<usize>,
+}
 
 impl Headers {
+    /// Of names and values that lie somewhere in `text`.
+    pub fn within(text: Vec<u8>, pairs: Vec<Pair>) -> Self {
+        Headers { text, pairs }
+    }
+
     /// The first value of a header, if it is text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.bytes(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+        let pair = self.pairs.iter().find(|pair| self.part(&pair.name) == name.as_bytes())?;
+        Some(self.part(&pair.value))
     }
 
+    /// A name that is not text, which HTTP does not allow, is empty.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.pairs.iter().map(|pair| (std::str::from_utf8(self.part(&pair.name)).unwrap_or(""), self.part(&pair.value)))
     }
 
-    pub fn push(&mut self, name: &str, value: impl Into<Vec<u8>>) {
-        self.0.push((name.to_owned(), value.into()));
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
+    pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        self.put(name.as_bytes(), value.as_ref());
+    }
+
+    fn put(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        let middle = self.text.len();
+        self.text.extend_from_slice(value);
+        self.pairs.push(Pair { name: start..middle, value: middle..self.text.len() });
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        let Headers { text, pairs } = self;
+        pairs.retain(|pair| text.get(pair.name.clone()) != Some(name.as_bytes()));
+    }
+
+    /// Adds all headers of another.
+    pub fn extend(&mut self, other: &Headers) {
+        self.text.reserve(other.text.len());
+        for pair in &other.pairs {
+            self.put(other.part(&pair.name), other.part(&pair.value));
+        }
     }
 
     /// The media type of the body, without its parameters.
     pub fn content_type(&self) -> Option<&str> {
         let value = self.get("content-type")?;
         Some(value.split(';').next().unwrap_or_default().trim())
+    }
+
+    fn part(&self, place: &Range<usize>) -> &[u8] {
+        self.text.get(place.clone()).unwrap_or_default()
     }
 }

@@ -82,7 +82,7 @@ pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
 }
 
 /// Bytes as a text.
-fn utf8(text: &[u8]) -> Result<&str, Error> {
+pub fn utf8(text: &[u8]) -> Result<&str, Error> {
     simdutf8::basic::from_utf8(text).or_else(|_| std::str::from_utf8(text)).map_err(Error::NotUtf8)
 }
 

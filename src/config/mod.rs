@@ -35,6 +35,19 @@ pub struct Config {
     pub limits: Limits,
 }
 
+impl Config {
+    /// What Envoy's routes allow for a try where the stages say nothing else: of a stream that is passed on from
+    /// its first token, the time until then.
+    pub fn longest_first_token(&self) -> Duration {
+        self.models.iter().map(|model| model.first_token).max().unwrap_or(self.limits.first_token)
+    }
+
+    /// The same of an answer that is only passed on when it is complete.
+    pub fn longest_answer(&self) -> Duration {
+        self.models.iter().map(|model| model.answer).max().unwrap_or(self.limits.answer)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     pub host: std::net::IpAddr,

@@ -7,7 +7,7 @@
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use crate::headers::Headers;
+use crate::headers::{Headers, Pair};
 use crate::metrics::Kind;
 
 #[derive(Clone, Copy)]
@@ -32,13 +32,6 @@ mod sys {
     unsafe extern "C" {
         pub fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
         pub fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
-        pub fn proxy_get_header_map_value(
-            map: u32,
-            key: *const u8,
-            key_size: usize,
-            data: *mut *mut u8,
-            size: *mut usize,
-        ) -> u32;
         pub fn proxy_replace_header_map_value(
             map: u32,
             key: *const u8,
@@ -118,7 +111,7 @@ fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8
 pub fn headers(map: Map) -> Headers {
     // SAFETY: both pointers are valid for writing during the call.
     let bytes = received(|data, size| unsafe { sys::proxy_get_header_map_pairs(map as u32, data, size) });
-    decode_pairs(&bytes.unwrap_or_default()).unwrap_or_default()
+    decode_pairs(bytes.unwrap_or_default()).unwrap_or_default()
 }
 
 /// Replaces the whole map.
@@ -126,11 +119,6 @@ pub fn set_headers(map: Map, headers: &Headers) {
     let bytes = encode_pairs(headers);
     // SAFETY: the slice outlives the call.
     unsafe { sys::proxy_set_header_map_pairs(map as u32, bytes.as_ptr(), bytes.len()) };
-}
-
-pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
-    // SAFETY: all pointers are valid during the call.
-    received(|data, size| unsafe { sys::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size) })
 }
 
 pub fn set_header(map: Map, name: &str, value: &str) {
@@ -276,7 +264,7 @@ fn encode_pairs(headers: &Headers) -> Vec<u8> {
     let size: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
     let mut out = Vec::with_capacity(size + 4);
     let number = |out: &mut Vec<u8>, number: usize| out.extend_from_slice(&(number as u32).to_le_bytes());
-    number(&mut out, headers.0.len());
+    number(&mut out, headers.len());
     for (name, value) in headers.iter() {
         number(&mut out, name.len());
         number(&mut out, value.len());
@@ -290,7 +278,8 @@ fn encode_pairs(headers: &Headers) -> Vec<u8> {
     out
 }
 
-fn decode_pairs(bytes: &[u8]) -> Option<Headers> {
+/// The names and values stay where the host has put them.
+fn decode_pairs(bytes: Vec<u8>) -> Option<Headers> {
     let number = |at: usize| {
         let bytes: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
         Some(u32::from_le_bytes(bytes) as usize)
@@ -299,13 +288,10 @@ fn decode_pairs(bytes: &[u8]) -> Option<Headers> {
     let mut pairs = Vec::with_capacity(count.min(256));
     let mut at = 4 + count.checked_mul(8)?;
     for index in 0..count {
-        let name_size = number(4 + index * 8)?;
-        let value_size = number(8 + index * 8)?;
-        let name = bytes.get(at..at + name_size)?;
-        at += name_size + 1;
-        let value = bytes.get(at..at + value_size)?;
-        at += value_size + 1;
-        pairs.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+        let name = at..at.checked_add(number(4 + index * 8)?)?;
+        let value = name.end + 1..(name.end + 1).checked_add(number(8 + index * 8)?)?;
+        at = value.end + 1;
+        pairs.push(Pair { name, value });
     }
-    Some(Headers(pairs))
+    Some(Headers::within(bytes, pairs))
 }

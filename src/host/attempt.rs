@@ -8,7 +8,7 @@ use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
 use super::{RETRY_HEADER, abi, shared, state};
-use crate::attempt::{Answer, Attempt, Output};
+use crate::attempt::{Answer, Attempt, MAX_HELD, Output};
 use crate::error::{Class, UpstreamError};
 use crate::headers::Headers;
 use crate::route::retry::Next;
@@ -74,19 +74,22 @@ impl Stage {
 
     /// Tells the other workers what an answer says of its target: when it begins, if that is news, and
     /// when it is whole.
-    fn learn(&self, begins: bool, ended: bool) {
+    fn learn(&self, now: Duration, begins: bool, ended: bool) {
         let Some(live) = &self.live else { return };
         let answer = live.answer.borrow();
         let progress = live.progress.borrow();
         let Some((answer, candidate)) = answer.as_ref().zip(live.plan.candidates.get(progress.next)) else { return };
-        let now = abi::now();
         let first_token = live.committed.get().unwrap_or(now).saturating_sub(self.began);
         let whole = now.saturating_sub(self.began);
         let measured = answer.measured(live.plan.input_estimate, first_token, whole).filter(|_| ended);
         let limits = answer.limits();
         let model = &candidate.target.model;
-        let changes = begins && (!limits.is_empty() || !shared::health(model, now).is_untroubled());
-        if changes || measured.is_some() {
+        let known = shared::health(model, now);
+        let mut heard = known;
+        heard.limits(limits.requests, limits.tokens);
+        let is_urgent = begins && (!known.is_untroubled() || heard.is_scarce(live.plan.input_estimate, now));
+        let is_news = (begins && !limits.is_empty()) || measured.is_some();
+        if is_urgent || (is_news && !shared::has_just_told(model, now)) {
             shared::update(model, now, |health| {
                 if begins {
                     health.succeeded();
@@ -107,11 +110,14 @@ impl Stage {
         self.live.as_ref()?.answer.borrow_mut().as_mut().map(step)
     }
 
-    fn begun(&mut self) {
+    /// The answer goes to the client from here on.
+    fn begun(&mut self, end: bool) {
         self.settled = true;
+        let now = abi::now();
         if let Some(live) = &self.live {
-            live.committed.set(Some(abi::now()));
+            live.committed.set(Some(now));
         }
+        self.learn(now, true, end);
     }
 
     /// No plan, or one that does not fit: this cluster was reached without the route stage.
@@ -131,8 +137,7 @@ impl Stage {
     fn put_head(&mut self, output: Output, end: bool) -> Action {
         match output {
             Output::Begin { headers, body } => {
-                self.begun();
-                self.learn(true, end);
+                self.begun(end);
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 self.pending = body;
             }
@@ -148,13 +153,12 @@ impl Stage {
             Output::Hold => (Vec::new(), Action::Pause),
             Output::Continue(body) => {
                 if end {
-                    self.learn(false, true);
+                    self.learn(abi::now(), false, true);
                 }
                 (body, Action::Continue)
             }
             Output::Begin { headers, body } => {
-                self.begun();
-                self.learn(true, end);
+                self.begun(end);
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 (body, Action::Continue)
             }
@@ -255,14 +259,16 @@ impl HttpContext for Stage {
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        if self.live.is_none() {
-            return Action::Continue;
+        let Some(live) = &self.live else { return Action::Continue };
+        // What is read only when it is all there stays in Envoy until then, as long as that can hold it.
+        if !end && size <= MAX_HELD && live.answer.borrow().as_ref().is_some_and(Answer::wants_whole) {
+            return Action::Pause;
         }
         if !self.pending.is_empty() {
             abi::set_body(Buffer::ResponseBody, size, &std::mem::take(&mut self.pending));
             return Action::Continue;
         }
-        let bytes = abi::body(Buffer::ResponseBody, size);
+        let bytes = if size > 0 { abi::body(Buffer::ResponseBody, size) } else { Vec::new() };
         match self.read(|answer| answer.body(&bytes, end)) {
             Some(output) => self.put_body(output, size, end),
             None => Action::Continue,

@@ -22,9 +22,15 @@ const FRESH_LENGTHS: Duration = Duration::from_secs(1);
 /// left out.
 const MOST_TRIES: usize = 8;
 
+/// What is learnt of every answer is told to the others no more often: of a target that answers thousands a
+/// second, a hundred say as much.
+const OFTEN: Duration = Duration::from_millis(10);
+
 struct Cached {
     health: Health,
     read: Duration,
+    /// When this worker last changed it.
+    told: Duration,
     /// By task, of which there are as many as the configuration names.
     lengths: Vec<(String, Lengths, Duration)>,
 }
@@ -103,9 +109,17 @@ pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health)
         tries += 1;
         if abi::set_shared(&key, &health.to_bytes(), version) || tries == MOST_TRIES {
             remember(model, health, now);
+            CACHE.with_borrow_mut(|cache| cache.get_mut(model).into_iter().for_each(|cached| cached.told = now));
             return result;
         }
     }
+}
+
+/// Whether this worker has told the others something of a target so shortly ago that what is only learnt can wait
+/// for the next answer.
+pub fn has_just_told(model: &str, now: Duration) -> bool {
+    let is_recent = |cached: &Cached| now.saturating_sub(cached.told) < OFTEN;
+    CACHE.with_borrow(|cache| cache.get(model).is_some_and(is_recent))
 }
 
 /// Tells all workers of a request that is about to be sent to a target that is not simply well: that it is the
@@ -122,6 +136,6 @@ pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
 fn remember(model: &str, health: Health, read: Duration) {
     CACHE.with_borrow_mut(|cache| match cache.get_mut(model) {
         Some(cached) => (cached.health, cached.read) = (health, read),
-        None => drop(cache.insert(model.to_owned(), Cached { health, read, lengths: Vec::new() })),
+        None => drop(cache.insert(model.to_owned(), Cached { health, read, told: Duration::ZERO, lengths: Vec::new() })),
     });
 }

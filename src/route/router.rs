@@ -31,6 +31,8 @@ pub struct Router {
     singles: Vec<Variant>,
     /// All that the configuration names, sorted. What is learnt by task is learnt of these alone.
     tasks: Vec<Arc<str>>,
+    /// Of streams and of whole answers, in milliseconds.
+    longest_tries: (u64, u64),
 }
 
 /// By its index in the configuration.
@@ -86,6 +88,7 @@ impl Router {
         Router {
             targets: targets.collect(),
             names,
+            longest_tries: (milliseconds(config.longest_first_token()), milliseconds(config.longest_answer())),
             singles: config.models.iter().enumerate().map(single).collect(),
             tasks: tasks.into_iter().map(|task| task.as_str().into()).collect(),
             config,
@@ -94,6 +97,11 @@ impl Router {
 
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The limit of a try, in milliseconds, that stands in Envoy's route: for streams, or for whole answers.
+    pub fn longest_try(&self, streams: bool) -> u64 {
+        if streams { self.longest_tries.0 } else { self.longest_tries.1 }
     }
 
     /// The model of a target of a plan of this router.

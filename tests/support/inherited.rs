@@ -214,7 +214,7 @@ fn in_frames(given: &[u8]) -> Vec<u8> {
             cut.extend_from_slice(&whole[..whole.len() / 2]);
         }
     }
-    headers.0.retain(|(name, _)| name != "content-type");
+    headers.remove("content-type");
     headers.push("content-type", "application/vnd.amazon.eventstream");
     response(status, &headers, &[frames::join(&told), cut].concat())
 }

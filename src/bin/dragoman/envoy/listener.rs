@@ -130,17 +130,19 @@ impl Generator<'_> {
 
     /// Streams that are passed on from their first token.
     fn stream(&self) -> Map {
-        let first_token = self.longest_first_token();
+        let first_token = self.config.longest_first_token();
         // Not `per_try_idle_timeout`: Envoy drops it when the limit of the first token has passed, also of
         // an answer that has begun.
         let idle = self.config.limits.idle.max(self.backstop(first_token));
-        self.decided("stream", self.retry_policy(first_token), idle)
+        let is_stream = (MODE, Map::new().with("exact", "stream"));
+        self.decided("stream", is_stream, self.retry_policy(first_token), idle)
     }
 
     /// Answers of which the client sees nothing until they are complete.
     fn whole(&self) -> Map {
-        let answer = self.longest_answer();
-        self.decided("whole", self.retry_policy(answer), self.backstop(answer))
+        let answer = self.config.longest_answer();
+        let has_cluster = (CLUSTER, Map::new().with("safe_regex", Map::new().with("regex", ".+")));
+        self.decided("whole", has_cluster, self.retry_policy(answer), self.backstop(answer))
     }
 
     /// Between two attempts: `limits.retry_after`, which the attempt stage gives Envoy in whole seconds,
@@ -154,8 +156,8 @@ impl Generator<'_> {
         silence.saturating_add(self.longest_wait()).saturating_mul(self.config.limits.attempts)
     }
 
-    fn decided(&self, mode: &str, retry_policy: Map, idle: Duration) -> Map {
-        let decided = Map::new().with("key", MODE).with("string_match", Map::new().with("exact", mode));
+    fn decided(&self, mode: &str, (key, value): (&str, Map), retry_policy: Map, idle: Duration) -> Map {
+        let decided = Map::new().with("key", key).with("string_match", value);
         let route = Map::new()
             .note("The cluster that the stages have chosen for this attempt.")
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
@@ -215,7 +217,7 @@ impl Generator<'_> {
                 "rate_limited_retry_back_off",
                 Map::new().with("reset_headers", [retry_after]).with("max_interval", seconds(self.longest_wait())),
             )
-            .note("The longest of all models; the route stage sets the model's own for each request.")
+            .note("The longest of all models; the route stage says so where a request's models have less.")
             .with("per_try_timeout", seconds(per_try_timeout))
     }
 }

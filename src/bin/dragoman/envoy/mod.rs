@@ -89,16 +89,6 @@ impl Generator<'_> {
         extension(&name, "envoy.extensions.filters.http.wasm.v3.Wasm", Map::new().with("config", config))
     }
 
-    fn longest_first_token(&self) -> Duration {
-        let limits = self.config.models.iter().map(|model| model.first_token);
-        limits.max().unwrap_or(self.config.limits.first_token)
-    }
-
-    fn longest_answer(&self) -> Duration {
-        let limits = self.config.models.iter().map(|model| model.answer);
-        limits.max().unwrap_or(self.config.limits.answer)
-    }
-
     /// A path of the configuration, as Envoy is to open it.
     fn path(&self, path: &str) -> String {
         absolute(&self.setting.base, path)
