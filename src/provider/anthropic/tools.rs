@@ -107,7 +107,7 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str, names: &ToolNames) -> R
     w.key("input_schema");
     if tool.strict {
         // A strict tool is held to its schema by the same means as a structured answer.
-        let schema = serde_json::from_str(&schema).map_err(|_| Rejection::invalid(&at, format!("Invalid '{at}'.")))?;
+        let schema = json::parse_str(&schema).map_err(|_| Rejection::invalid(&at, format!("Invalid '{at}'.")))?;
         w.raw(&schema::reduce(schema, &SCHEMA, &at)?).key("strict").bool(true);
     } else {
         w.raw(&schema);

@@ -9,7 +9,7 @@ use super::request::Additional;
 use crate::chat::ChatRequest;
 use crate::chat::request::{Message, Tool, ToolChoice};
 use crate::error::Rejection;
-use crate::json::{Str, Writer};
+use crate::json::{self, Str, Writer};
 use crate::provider::distinct::{Rule, ToolNames};
 use crate::provider::schema::{self, Dialect};
 
@@ -141,8 +141,7 @@ impl<'a> Tools<'a> {
         w.key("inputSchema").begin_object().key("json");
         if tool.strict {
             // A strict tool is held to its schema by the same means as a structured answer.
-            let schema =
-                serde_json::from_str(&schema).map_err(|_| Rejection::invalid(at, format!("Invalid '{at}'.")))?;
+            let schema = json::parse_str(&schema).map_err(|_| Rejection::invalid(at, format!("Invalid '{at}'.")))?;
             w.raw(&schema::reduce(schema, &SCHEMA, at)?).end_object().key("strict").bool(true);
         } else {
             w.raw(&schema).end_object();

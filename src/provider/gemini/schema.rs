@@ -55,7 +55,7 @@ pub fn of_answer<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rej
     let plain = prepare(schema, at)?;
     let plain: &RawValue = match &plain {
         Cow::Borrowed(_) => return schema::reduce(schema, &ANSWER, at),
-        Cow::Owned(text) => serde_json::from_str(text).map_err(|error| invalid(at, &error.to_string()))?,
+        Cow::Owned(text) => json::parse_str(text).map_err(|error| invalid(at, &error.to_string()))?,
     };
     Ok(schema::reduce(plain, &ANSWER, at)?.into_owned().into())
 }
@@ -290,7 +290,7 @@ mod tests {
     use super::*;
 
     fn raw(text: &str) -> &RawValue {
-        serde_json::from_str(text).unwrap()
+        json::parse_str(text).unwrap()
     }
 
     fn tool(schema: &str) -> String {

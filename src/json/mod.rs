@@ -9,7 +9,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::IgnoredAny;
+
+mod scan;
+
+pub use scan::escape_into;
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]
@@ -33,18 +37,12 @@ impl RawValue {
 
     /// The elements of an array; of anything else none.
     pub fn elements(&self) -> Elements<'_> {
-        Elements(Walk::inside(self, b'['))
+        Elements::of(self)
     }
 
     /// The pairs of an object, each with its key as it was written; of anything else none.
     pub fn pairs(&self) -> Pairs<'_> {
-        Pairs(Walk::inside(self, b'{'))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for &'a RawValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&serde_json::value::RawValue>::deserialize(deserializer).map(|value| RawValue::new(value.get()))
+        Pairs::of(self)
     }
 }
 
@@ -69,120 +67,166 @@ impl fmt::Display for Error {
     }
 }
 
-/// The value of a whole text. All that lies in it is valid with it, and is read without being checked again.
+/// The value of a whole text.
 pub fn parse(text: &[u8]) -> Result<&RawValue, Error> {
-    parse_str(std::str::from_utf8(text).map_err(Error::NotUtf8)?)
+    parse_str(utf8(text)?)
 }
 
 pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
-    serde_json::from_str(text).map_err(Error::Syntax)
+    read_whole(text, Reader::value)
 }
 
-/// A place in a valid text. On any other it ends early, and does no harm.
-#[derive(Clone)]
-struct Walk<'a> {
+/// The text that these bytes are.
+pub fn utf8(text: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(text).map_err(Error::NotUtf8)
+}
+
+/// What `read` finds in a text that has nothing behind it.
+pub fn read_whole<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Result<T, Failure>) -> Result<T, Error> {
+    let mut reader = Reader { text, at: 0 };
+    match read(&mut reader) {
+        Ok(value) if scan::skip_space(text.as_bytes(), reader.at) == text.len() => Ok(value),
+        Ok(_) | Err(Failure::Syntax) => Err(syntax_error(text)),
+        // Whatever it is, it has to be JSON first.
+        Err(_) if scan::value_end(text.as_bytes(), 0).is_none() => Err(syntax_error(text)),
+        Err(Failure::NotAnObject) => Err(Error::NotAnObject),
+        Err(Failure::Repeated(key)) => Err(Error::Repeated(key)),
+    }
+}
+
+/// What is wrong with a text, and where.
+#[cold]
+fn syntax_error(text: &str) -> Error {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => Error::Syntax(error),
+        Ok(_) => Error::NotAnObject,
+    }
+}
+
+/// Why a [`Reader`] does not go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Failure {
+    Syntax,
+    NotAnObject,
+    Repeated(&'static str),
+}
+
+/// A place in a text of which everything before it has been found to be JSON.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Walk<'a> {
-    /// Behind the bracket, if the value begins with it, or at its end.
-    fn inside(value: &'a RawValue, bracket: u8) -> Self {
-        let text = value.get();
-        let is_inside = text.as_bytes().first() == Some(&bracket);
-        Walk { text, at: if is_inside { 1 } else { text.len() } }
+impl<'a> Reader<'a> {
+    pub fn of(value: &'a RawValue) -> Self {
+        Reader { text: value.get(), at: 0 }
     }
 
-    /// To the next value or key, or to the bracket that closes.
-    fn skip_between(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b':') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
+    /// The first byte of the next value, without taking it.
+    pub fn peek(&mut self) -> Option<u8> {
+        self.at = scan::skip_space(self.text.as_bytes(), self.at);
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn take(&mut self) -> Option<&'a RawValue> {
-        let first = self.skip_between()?;
-        if matches!(first, b'}' | b']') {
-            return None;
-        }
-        let end = value_end(self.text.as_bytes(), self.at);
-        let value = self.text.get(self.at..end).map(RawValue::new);
+    /// Takes the next value.
+    pub fn value(&mut self) -> Result<&'a RawValue, Failure> {
+        self.peek();
+        let end = scan::value_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
+        let value = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
         self.at = end;
-        value
+        Ok(RawValue::new(value))
+    }
+
+    /// Takes the bracket that opens an object or a list.
+    pub fn open(&mut self, bracket: u8) -> bool {
+        let is_there = self.peek() == Some(bracket);
+        self.at += usize::from(is_there);
+        is_there
+    }
+
+    /// Whether there is one more in the list or object that was opened: takes the comma before it, or the
+    /// bracket that closes. `is_first`: none has been taken.
+    pub fn has_next(&mut self, is_first: &mut bool, closing: u8) -> Result<bool, Failure> {
+        let was_first = std::mem::replace(is_first, false);
+        let next = self.peek();
+        if next == Some(closing) {
+            self.at += 1;
+            return Ok(false);
+        }
+        if !was_first {
+            self.at += usize::from(next == Some(b','));
+            return if next == Some(b',') { Ok(true) } else { Err(Failure::Syntax) };
+        }
+        Ok(true)
+    }
+
+    /// Takes the key of a pair with its colon.
+    pub fn key(&mut self) -> Result<Str<'a>, Failure> {
+        self.peek();
+        let end = scan::string_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
+        let key = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
+        self.at = end;
+        if self.open(b':') { Ok(Str(key)) } else { Err(Failure::Syntax) }
     }
 }
 
-/// Where the value ends that begins at `at`, in valid JSON.
-fn value_end(json: &[u8], mut at: usize) -> usize {
-    let mut depth = 0usize;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'"' => at = string_end(json, at),
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-                continue;
-            }
-            b'}' | b']' => {
-                depth = depth.saturating_sub(1);
-                at += 1;
-            }
-            b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => {
-                at += 1;
-                continue;
-            }
-            _ => {
-                let is_word = |byte: &u8| !matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
-                at += json.get(at..).unwrap_or_default().iter().take_while(|byte| is_word(byte)).count();
-            }
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    at
+/// The elements of a list.
+pub struct Elements<'a> {
+    /// `None` at the end.
+    reader: Option<Reader<'a>>,
+    is_first: bool,
 }
 
-/// Where the string ends whose first quote is at `at`.
-fn string_end(json: &[u8], at: usize) -> usize {
-    // Keys and words are over before a search for the quote would have begun.
-    const SHORT: usize = 16;
-    let mut at = at + 1;
-    loop {
-        let rest = json.get(at..).unwrap_or_default();
-        let is_mark = |byte: &u8| matches!(byte, b'"' | b'\\');
-        let near = rest.iter().take(SHORT).position(is_mark);
-        let found = near.or_else(|| Some(SHORT + memchr::memchr2(b'"', b'\\', rest.get(SHORT..)?)?));
-        match found {
-            None => return json.len(),
-            Some(mark) if rest.get(mark) == Some(&b'"') => return at + mark + 1,
-            Some(mark) => at += mark + 2,
-        }
+impl<'a> Elements<'a> {
+    fn of(value: &'a RawValue) -> Self {
+        let mut reader = Reader::of(value);
+        let is_list = reader.open(b'[');
+        Elements { reader: is_list.then_some(reader), is_first: true }
     }
 }
-
-pub struct Elements<'a>(Walk<'a>);
 
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a RawValue;
 
     fn next(&mut self) -> Option<&'a RawValue> {
-        self.0.take()
+        let reader = self.reader.as_mut()?;
+        match reader.has_next(&mut self.is_first, b']') {
+            Ok(true) => reader.value().ok(),
+            _ => {
+                self.reader = None;
+                None
+            }
+        }
     }
 }
 
-pub struct Pairs<'a>(Walk<'a>);
+/// The pairs of an object, each with its key.
+pub struct Pairs<'a> {
+    reader: Option<Reader<'a>>,
+    is_first: bool,
+}
+
+impl<'a> Pairs<'a> {
+    fn of(value: &'a RawValue) -> Self {
+        let mut reader = Reader::of(value);
+        let is_object = reader.open(b'{');
+        Pairs { reader: is_object.then_some(reader), is_first: true }
+    }
+}
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (Str<'a>, &'a RawValue);
 
     fn next(&mut self) -> Option<(Str<'a>, &'a RawValue)> {
-        let key = self.0.take()?;
-        Some((Str(key.get()), self.0.take()?))
+        let reader = self.reader.as_mut()?;
+        match reader.has_next(&mut self.is_first, b'}') {
+            Ok(true) => Some((reader.key().ok()?, reader.value().ok()?)),
+            _ => {
+                self.reader = None;
+                None
+            }
+        }
     }
 }
 
@@ -192,17 +236,24 @@ pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
-        Object::of(parse(text)?).ok_or(Error::NotAnObject)
+        read_whole(utf8(text)?, Object::read)
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+        if !reader.open(b'{') {
+            return Err(Failure::NotAnObject);
+        }
+        let mut pairs = Vec::with_capacity(16);
+        let mut is_first = true;
+        while reader.has_next(&mut is_first, b'}')? {
+            pairs.push((reader.key()?.decode(), reader.value()?));
+        }
+        Ok(Object(pairs))
     }
 
     /// The value, if it is an object.
     pub fn of(value: &'a RawValue) -> Option<Self> {
-        if type_of(value) != Type::Object {
-            return None;
-        }
-        let mut pairs = Vec::with_capacity(16);
-        pairs.extend(value.pairs().map(|(key, value)| (key.decode(), value)));
-        Some(Object(pairs))
+        Object::read(&mut Reader::of(value)).ok()
     }
 
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
@@ -331,36 +382,7 @@ impl<'a> Str<'a> {
         if self.is_plain() {
             return Cow::Borrowed(escaped);
         }
-        match serde_json::from_str::<String>(self.0) {
-            Ok(text) => Cow::Owned(text),
-            Err(_) => Cow::Owned(decode_with_lone_surrogates(self.0)),
-        }
-    }
-}
-
-/// `serde_json` refuses `"\ud83d"` as text but reads it as bytes (WTF-8).
-fn decode_with_lone_surrogates(raw: &str) -> String {
-    struct Bytes(Vec<u8>);
-
-    impl<'de> Deserialize<'de> for Bytes {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Buffer;
-            impl Visitor<'_> for Buffer {
-                type Value = Bytes;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a string")
-                }
-                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                    Ok(Bytes(bytes.to_vec()))
-                }
-            }
-            deserializer.deserialize_bytes(Buffer)
-        }
-    }
-
-    match serde_json::from_str::<Bytes>(raw) {
-        Ok(Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => String::new(),
+        Cow::Owned(scan::unescape(escaped))
     }
 }
 
@@ -571,15 +593,11 @@ impl Writer {
     }
 }
 
-/// Appends `text` as a JSON string, quotes included.
-pub fn escape_into(out: &mut Vec<u8>, text: &str) {
-    // Writing to a Vec cannot fail, and a str is always a valid JSON string.
-    let _ = serde_json::to_writer(out, text);
-}
-
 /// `text` as a JSON string, quotes included.
 pub fn escape(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
+    let mut out = Vec::new();
+    escape_into(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 #[cfg(test)]
