@@ -33,6 +33,7 @@ mod host;
 pub mod json;
 pub mod meter;
 pub mod metrics;
+pub mod places;
 pub mod provider;
 pub mod quality;
 pub mod record;

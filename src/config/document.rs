@@ -6,10 +6,10 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::json::{self, RawValue, Str, Type};
+use crate::places::{self, Places};
 
 /// More levels than any configuration has; they are read by recursion.
 const MAX_DEPTH: usize = 128;
@@ -152,7 +152,8 @@ impl Report {
     /// In the order of the document where places are known, else in the order of reading.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
-        problems.sort_by_key(|problem| problem.place.map(|place| (place.line, place.column)));
+        let place = |problem: &Problem| problem.place.map(|place| (place.line, place.column));
+        places::sort(&mut problems, |a, b| place(a) < place(b));
         problems
     }
 }
@@ -199,7 +200,7 @@ impl<'d> Cursor<'d> {
             return None;
         };
         let mut entries: Vec<(&str, Cursor<'_>)> = Vec::with_capacity(fields.len());
-        let mut names = BTreeSet::new();
+        let mut names = Places::default();
         for field in fields {
             let cursor = Cursor {
                 node: &field.node,
@@ -207,7 +208,7 @@ impl<'d> Cursor<'d> {
                 name_at: field.at,
                 report: self.report,
             };
-            if names.insert(field.name.as_str()) {
+            if names.set(Cow::Borrowed(&field.name), 0) {
                 entries.push((&field.name, cursor));
             } else {
                 cursor.name_problem("this name is written twice");

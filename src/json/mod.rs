@@ -5,11 +5,12 @@
 //! and unknown fields survive byte for byte. Nothing here knows what the JSON means.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
+
+use crate::places::Places;
 
 mod scan;
 
@@ -288,9 +289,8 @@ impl<'a> Object<'a> {
     /// The first key for which `read` holds that stands here twice. Readers differ in which of the
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
-        // A set, because an object of a hostile body has a million keys.
-        let mut seen = BTreeSet::new();
-        self.0.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.insert(*key))
+        let mut seen = Places::default();
+        self.0.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
     }
 }
 
@@ -593,6 +593,18 @@ impl Writer {
     }
 }
 
+/// A number with so many digits behind its point. The standard library writes any number exactly, which takes
+/// twenty kilobytes; what is written here is small, and need not be.
+pub fn decimal(number: f64, places: u32) -> String {
+    let scale = 10_u64.pow(places.min(15));
+    let parts = (number.abs() * scale as f64).round() as u64;
+    let sign = if number < 0.0 && parts > 0 { "-" } else { "" };
+    match places {
+        0 => format!("{sign}{parts}"),
+        _ => format!("{sign}{}.{:0width$}", parts / scale, parts % scale, width = places as usize),
+    }
+}
+
 /// `text` as a JSON string, quotes included.
 pub fn escape(text: &str) -> String {
     let mut out = Vec::new();
@@ -679,6 +691,13 @@ mod tests {
         assert_eq!(Str::new(raw(r#""a\nb\ud83d\ude00""#)).unwrap().decode(), "a\nb😀");
         assert!(Str::new(raw(r#""x\ud83dy""#)).unwrap().decode().starts_with('x'));
         assert!(Str::new(raw("12")).is_none());
+    }
+
+    #[test]
+    fn decimals_are_rounded_to_their_places() {
+        let numbers = [(0.0, 3), (-0.0004, 3), (-1.0625, 4), (2.9996, 3), (12.5, 0), (0.05, 1)];
+        let written = numbers.map(|(number, places)| decimal(number, places));
+        assert_eq!(written, ["0.000", "0.000", "-1.0625", "3.000", "13", "0.1"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::chat::Usage;
 use crate::config::registry::{Capabilities, Capability, Date, Facts, Price, Rank, Variant};
+use crate::places;
 use crate::route::health::{Health, Verdict};
 
 /// A running conversation may go on for so many days after its model has retired.
@@ -140,7 +141,7 @@ pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, n
         Some(Verdict::Open(until) | Verdict::Exhausted(until)) => until,
         _ => 0,
     };
-    order.sort_by_key(wait);
+    places::sort(&mut order, |a, b| wait(a) < wait(b));
     let is_last_resort = order.first().is_some_and(|first| wait(first) > 0);
     Decision { order, is_last_resort, considered }
 }
@@ -185,7 +186,7 @@ fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: D
     } else if let Some((cost, most)) = cost.zip(most).filter(|(cost, most)| cost > most) {
         Some(format!("it would cost about {cost} micro-dollars, more than {most}").into())
     } else if let Some((slow, limit)) = first_token.zip(slowest).filter(|(slow, limit)| slow > limit && !explores) {
-        Some(format!("its first token takes about {slow:.0} ms, more than {limit:.0}").into())
+        Some(format!("its first token takes about {} ms, more than {}", slow.round() as u64, limit as u64).into())
     } else {
         None
     };
@@ -342,7 +343,9 @@ fn follow(order: &mut [usize], first: usize, targets: &[Known<'_>], considered: 
         };
         tier + quality + 0.3 * ratio(this.context_window, other.context_window) + 0.5 * ratio(chosen.cost, it.cost)
     };
-    order.sort_by(|a, b| distance(a).total_cmp(&distance(b)).then(a.cmp(b)));
+    let mut placed: Vec<(f64, usize)> = order.iter().map(|index| (distance(index), *index)).collect();
+    places::sort(&mut placed, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).is_lt());
+    order.iter_mut().zip(placed).for_each(|(place, (_, index))| *place = index);
 }
 
 /// A hash that is the same on every worker and after every start.
