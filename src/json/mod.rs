@@ -125,6 +125,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next value, without taking it.
+    #[inline(always)]
     pub fn peek(&mut self) -> Option<u8> {
         self.at = scan::skip_space(self.text.as_bytes(), self.at);
         self.text.as_bytes().get(self.at).copied()
@@ -148,21 +149,31 @@ impl<'a> Reader<'a> {
 
     /// Whether there is one more in the list or object that was opened: takes the comma before it, or the
     /// bracket that closes. `is_first`: none has been taken.
+    #[inline]
     pub fn has_next(&mut self, is_first: &mut bool, closing: u8) -> Result<bool, Failure> {
         let was_first = std::mem::replace(is_first, false);
-        let next = self.peek();
-        if next == Some(closing) {
-            self.at += 1;
-            return Ok(false);
+        match self.peek() {
+            Some(byte) if byte == closing => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b',') if !was_first => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ if was_first => Ok(true),
+            _ => Err(Failure::Syntax),
         }
-        if !was_first {
-            self.at += usize::from(next == Some(b','));
-            return if next == Some(b',') { Ok(true) } else { Err(Failure::Syntax) };
-        }
-        Ok(true)
+    }
+
+    /// Takes the key of the next pair of the object that was opened, and its colon; `None` behind the object.
+    #[inline(always)]
+    pub fn next_key(&mut self, is_first: &mut bool) -> Result<Option<Str<'a>>, Failure> {
+        if self.has_next(is_first, b'}')? { self.key().map(Some) } else { Ok(None) }
     }
 
     /// Takes the key of a pair with its colon.
+    #[inline(always)]
     pub fn key(&mut self) -> Result<Str<'a>, Failure> {
         self.peek();
         let end = scan::string_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
@@ -221,8 +232,8 @@ impl<'a> Iterator for Pairs<'a> {
 
     fn next(&mut self) -> Option<(Str<'a>, &'a RawValue)> {
         let reader = self.reader.as_mut()?;
-        match reader.has_next(&mut self.is_first, b'}') {
-            Ok(true) => Some((reader.key().ok()?, reader.value().ok()?)),
+        match reader.next_key(&mut self.is_first) {
+            Ok(Some(key)) => Some((key, reader.value().ok()?)),
             _ => {
                 self.reader = None;
                 None
@@ -246,8 +257,8 @@ impl<'a> Object<'a> {
         }
         let mut pairs = Vec::with_capacity(16);
         let mut is_first = true;
-        while reader.has_next(&mut is_first, b'}')? {
-            pairs.push((reader.key()?.decode(), reader.value()?));
+        while let Some(key) = reader.next_key(&mut is_first)? {
+            pairs.push((key.decode(), reader.value()?));
         }
         Ok(Object(pairs))
     }

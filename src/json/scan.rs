@@ -2,7 +2,16 @@
 //! Strings are looked at by eight bytes at once. Nothing is built, and no depth is too deep.
 
 /// Where the value ends that begins at `at`, space before it allowed. `None` if no value (RFC 8259) is there.
-pub fn value_end(json: &[u8], mut at: usize) -> Option<usize> {
+pub fn value_end(json: &[u8], at: usize) -> Option<usize> {
+    let at = skip_space(json, at);
+    match *json.get(at)? {
+        b'"' => string_end(json, at),
+        b'{' | b'[' => nested_end(json, at),
+        _ => scalar_end(json, at),
+    }
+}
+
+fn nested_end(json: &[u8], mut at: usize) -> Option<usize> {
     let mut open = Open::default();
     loop {
         at = skip_space(json, at);
@@ -84,8 +93,13 @@ impl Open {
     }
 }
 
+// Of what every event is read with, little enough to stand wherever it is called.
+#[inline(always)]
 pub fn skip_space(json: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = json.get(at) {
+    while let Some(byte) = json.get(at)
+        && *byte <= b' '
+        && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
+    {
         at += 1;
     }
     at
@@ -118,6 +132,7 @@ pub fn string_end(json: &[u8], at: usize) -> Option<usize> {
 
 /// Where the first byte lies, from `at` on, that stands for itself in no string: a quote, a backslash or a
 /// control character. The end of the text if there is none.
+#[inline(always)]
 pub fn plain_end(text: &[u8], mut at: usize) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

@@ -29,10 +29,10 @@ macro_rules! wire {
         }
 
         impl<'a> $crate::provider::tolerant::Fields<'a> for $name<'a> {
-            const KEYS: &'static [$crate::provider::tolerant::Key] = &[$($crate::provider::tolerant::Key {
-                name: $crate::provider::tolerant::wire!(@key $field $($key)?),
-                shape: <$type as $crate::provider::tolerant::Field<'a>>::SHAPE,
-            },)*];
+            const KEYS: &'static [$crate::provider::tolerant::Key] = &[$($crate::provider::tolerant::Key::new(
+                $crate::provider::tolerant::wire!(@key $field $($key)?),
+                <$type as $crate::provider::tolerant::Field<'a>>::SHAPE,
+            ),)*];
 
             fn read(reader: &mut $crate::json::Reader<'a>) -> Result<Self, $crate::json::Failure> {
                 use $crate::provider::tolerant::{Field, Pairs, Shape};
@@ -76,8 +76,33 @@ pub trait Fields<'a>: Sized {
 }
 
 pub struct Key {
-    pub name: &'static str,
-    pub shape: Shape,
+    name: &'static str,
+    /// How it begins, which is enough to tell most names apart.
+    beginning: u64,
+    shape: Shape,
+}
+
+impl Key {
+    pub const fn new(name: &'static str, shape: Shape) -> Self {
+        Key { name, beginning: beginning(name.as_bytes()), shape }
+    }
+
+    fn is(&self, name: &str, beginning: u64) -> bool {
+        self.beginning == beginning && self.name.len() == name.len() && (name.len() <= 8 || self.name == name)
+    }
+}
+
+/// The first eight bytes as a number.
+const fn beginning(name: &[u8]) -> u64 {
+    if let Some(eight) = name.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight);
+    }
+    let (mut number, mut rest) = (0, name);
+    while let [before @ .., last] = rest {
+        number = number << 8 | *last as u64;
+        rest = before;
+    }
+    number
 }
 
 /// How a field is read.
@@ -138,8 +163,7 @@ impl Pairs {
         reader: &mut Reader<'a>,
         values: &mut [Option<&'a RawValue>],
     ) -> Result<Option<usize>, Failure> {
-        while reader.has_next(&mut self.is_first, b'}')? {
-            let key = reader.key()?;
+        while let Some(key) = reader.next_key(&mut self.is_first)? {
             let Some((place, known)) = self.find(key) else {
                 reader.value()?;
                 continue;
@@ -161,14 +185,22 @@ impl Pairs {
         Ok(None)
     }
 
+    #[inline]
     fn find(&self, key: Str<'_>) -> Option<(usize, &'static Key)> {
-        let (before, behind) = self.keys.split_at_checked(self.next)?;
-        let is_named = |known: &&Key| key.is(known.name);
-        let placed = |keys: &'static [Key], from: usize| {
-            let place = keys.iter().position(|known| is_named(&known))?;
-            Some((from + place, keys.get(place)?))
-        };
-        placed(behind, before.len()).or_else(|| placed(before, 0))
+        let name = key.escaped();
+        let found = self.named(name);
+        if found.is_none() && !key.is_plain() { self.named(&key.decode()) } else { found }
+    }
+
+    #[inline]
+    fn named(&self, name: &str) -> Option<(usize, &'static Key)> {
+        let beginning = beginning(name.as_bytes());
+        if let Some(known) = self.keys.get(self.next)
+            && known.is(name, beginning)
+        {
+            return Some((self.next, known));
+        }
+        self.keys.iter().enumerate().find(|(_, known)| known.is(name, beginning))
     }
 }
 
@@ -264,8 +296,11 @@ impl<'a, T: Fields<'a>> Field<'a> for List<T> {
 
 /// A count, which some write as a float or a string, now and then negative (quirk B27).
 pub fn count(value: &RawValue) -> Option<u64> {
-    let text = value.get().trim_matches('"').trim();
-    let count = text.parse().ok().or_else(|| {
+    let count = value.get().parse().ok().or_else(|| {
+        let text = value.get().trim_matches('"').trim();
+        if let Ok(count) = text.parse() {
+            return Some(count);
+        }
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
         Some(number as u64)
     })?;
