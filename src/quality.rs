@@ -206,7 +206,7 @@ struct Scanner {
     unclear: bool,
 }
 
-/// serde_json's own limit.
+/// The limit of most readers.
 const MOST_NESTED: u32 = 128;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::{Cursor, RawValue};
+use crate::json::{Failure, RawValue, Reader};
 
 /// A part of a message that is no text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,71 +24,88 @@ pub enum Kind {
 /// Every attachment of the messages, found in one pass that steps over texts and data.
 pub fn of(messages: &RawValue) -> Vec<Attachment> {
     let mut found = Vec::new();
-    let mut json = Cursor::new(messages);
-    if json.enter(b'[') {
-        while json.has_next() {
-            if json.enter(b'{') {
-                message(&mut json, &mut found);
-            } else {
-                json.value();
-            }
-        }
-    }
+    // They are valid, so that nothing is missed by an error.
+    let _ = read(&mut Reader::of(messages), &mut found);
     found
 }
 
-fn message(json: &mut Cursor<'_>, found: &mut Vec<Attachment>) {
-    while let Some(key) = json.key() {
-        if !key.is("content") || !json.enter(b'[') {
-            json.value();
+fn read(json: &mut Reader<'_>, found: &mut Vec<Attachment>) -> Result<(), Failure> {
+    if !json.open(b'[') {
+        return Ok(());
+    }
+    let mut is_first = true;
+    while json.has_next(&mut is_first, b']')? {
+        if json.open(b'{') {
+            message(json, found)?;
+        } else {
+            json.value()?;
+        }
+    }
+    Ok(())
+}
+
+fn message(json: &mut Reader<'_>, found: &mut Vec<Attachment>) -> Result<(), Failure> {
+    let mut is_first = true;
+    while let Some(key) = json.next_key(&mut is_first)? {
+        if !key.is("content") || !json.open(b'[') {
+            json.value()?;
             continue;
         }
-        while json.has_next() {
+        let mut is_first = true;
+        while json.has_next(&mut is_first, b']')? {
+            json.peek();
             let start = json.place();
-            if !json.enter(b'{') {
-                json.value();
+            if !json.open(b'{') {
+                json.value()?;
                 continue;
             }
-            if let Some(kind) = part(json) {
+            if let Some(kind) = part(json)? {
                 found.push(Attachment { kind, place: start..json.place() });
             }
         }
     }
+    Ok(())
 }
 
-fn part(json: &mut Cursor<'_>) -> Option<Kind> {
+fn part(json: &mut Reader<'_>) -> Result<Option<Kind>, Failure> {
     let mut kind = None;
     let (mut is_data, mut is_pdf) = (false, false);
-    while let Some(key) = json.key() {
+    let mut is_first = true;
+    while let Some(key) = json.next_key(&mut is_first)? {
         match key.escaped() {
             "type" => {
-                kind = match json.value().map(RawValue::get) {
-                    Some("\"image_url\"") => Some(Kind::ImageUrl),
-                    Some("\"input_audio\"") => Some(Kind::Audio),
-                    Some("\"file\"") => Some(Kind::File),
+                kind = match json.value()?.get() {
+                    "\"image_url\"" => Some(Kind::ImageUrl),
+                    "\"input_audio\"" => Some(Kind::Audio),
+                    "\"file\"" => Some(Kind::File),
                     _ => None,
                 };
-                continue;
             }
-            "image_url" | "file" if json.enter(b'{') => {
-                while let Some(key) = json.key() {
+            "image_url" | "file" if json.open(b'{') => {
+                let mut is_first = true;
+                while let Some(key) = json.next_key(&mut is_first)? {
+                    let value = json.value()?.get();
                     match key.escaped() {
-                        "url" => is_data |= json.begins_with("\"data:"),
-                        "file_data" => is_pdf |= json.begins_with("\"data:application/pdf"),
+                        "url" => is_data |= begins_with(value, "\"data:"),
+                        "file_data" => is_pdf |= begins_with(value, "\"data:application/pdf"),
+                        "filename" => is_pdf |= value.ends_with(".pdf\""),
                         _ => {}
                     }
-                    let value = json.value();
-                    is_pdf |= key.is("filename") && value.is_some_and(|name| name.get().ends_with(".pdf\""));
                 }
             }
             _ => {
-                json.value();
+                json.value()?;
             }
         }
     }
-    Some(match kind? {
+    Ok(kind.map(|kind| match kind {
         Kind::ImageUrl if is_data => Kind::ImageData,
         Kind::File if is_pdf => Kind::Pdf,
         kind => kind,
-    })
+    }))
+}
+
+/// Addresses begin in letters of either case.
+fn begins_with(value: &str, start: &str) -> bool {
+    value.as_bytes().get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
 }

@@ -2,9 +2,10 @@
 //! field, not everything around it.
 //!
 //! What an API answers is declared by [`wire!`]: a struct of the fields that are read, each under its key.
-//! All of them are filled by one function, [`read_fields`], from a list of keys.
+//! The text is gone through once: by one walk, [`Pairs`], with a list of keys,
+//! and by the readers of the objects that lie within.
 
-use crate::json::{self, Error, RawValue, Type};
+use crate::json::{self, Error, Failure, RawValue, Reader, Str};
 
 /// More choices, calls or blocks than this in one list are no answer; what a provider can make us hold
 /// is bounded by it. The normalizer remembers as many calls.
@@ -28,14 +29,32 @@ macro_rules! wire {
         }
 
         impl<'a> $crate::provider::tolerant::Fields<'a> for $name<'a> {
-            const KEYS: &'static [$crate::provider::tolerant::Key] = &[$($crate::provider::tolerant::Key {
-                name: $crate::provider::tolerant::wire!(@key $field $($key)?),
-                keeps_null: <$type as $crate::provider::tolerant::Field<'a>>::KEEPS_NULL,
-            },)*];
+            const KEYS: &'static [$crate::provider::tolerant::Key] = &[$($crate::provider::tolerant::Key::new(
+                $crate::provider::tolerant::wire!(@key $field $($key)?),
+                <$type as $crate::provider::tolerant::Field<'a>>::SHAPE,
+            ),)*];
 
-            fn of(object: &'a $crate::json::RawValue) -> Result<Self, $crate::json::Error> {
-                let [$($field,)*] = $crate::provider::tolerant::read_fields(object, Self::KEYS)?;
-                Ok($name { $($field: $crate::provider::tolerant::Field::of($field)?,)* })
+            fn read(reader: &mut $crate::json::Reader<'a>) -> Result<Self, $crate::json::Failure> {
+                use $crate::provider::tolerant::{Field, Pairs, Shape};
+
+                let mut fields = $name { $($field: Default::default(),)* };
+                let mut values = [None; [$(stringify!($field)),*].len()];
+                let mut pairs = Pairs::of(reader, Self::KEYS)?;
+                while let Some(place) = pairs.next_nested(reader, &mut values)? {
+                    let mut at = 0;
+                    $(
+                        if <$type as Field<'a>>::SHAPE == Shape::Nested && place == at {
+                            fields.$field = Field::nested(reader)?;
+                        }
+                        at += 1;
+                    )*
+                    let _ = at;
+                }
+                let [$($field),*] = values;
+                $(if <$type as Field<'a>>::SHAPE != Shape::Nested {
+                    fields.$field = Field::plain($field);
+                })*
+                Ok(fields)
             }
         }
     )*};
@@ -48,71 +67,148 @@ pub(crate) use wire;
 pub trait Fields<'a>: Sized {
     const KEYS: &'static [Key];
 
-    /// Of a value that is no object it is an error, as it is of one in which a key that is read stands twice.
-    fn of(object: &'a RawValue) -> Result<Self, Error>;
+    /// What is no object, or has a key twice that is read, is a failure.
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure>;
+
+    fn of(value: &'a RawValue) -> Result<Self, Failure> {
+        Self::read(&mut Reader::of(value))
+    }
 }
 
 pub struct Key {
-    pub name: &'static str,
-    /// Whether a `null` is told apart from a key that is not there.
-    pub keeps_null: bool,
+    name: &'static str,
+    /// How it begins, which is enough to tell most names apart.
+    beginning: u64,
+    shape: Shape,
+}
+
+impl Key {
+    pub const fn new(name: &'static str, shape: Shape) -> Self {
+        Key { name, beginning: beginning(name.as_bytes()), shape }
+    }
+
+    fn is(&self, name: &str, beginning: u64) -> bool {
+        self.beginning == beginning && self.name.len() == name.len() && (name.len() <= 8 || self.name == name)
+    }
+}
+
+/// The first eight bytes as a number.
+const fn beginning(name: &[u8]) -> u64 {
+    if let Some(eight) = name.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight);
+    }
+    let (mut number, mut rest) = (0, name);
+    while let [before @ .., last] = rest {
+        number = number << 8 | *last as u64;
+        rest = before;
+    }
+    number
+}
+
+/// How a field is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// As it is written; `null` is none.
+    Plain,
+    /// As it is written.
+    Nullable,
+    /// By its own reader.
+    Nested,
 }
 
 /// What a field is read as.
-pub trait Field<'a>: Sized {
-    const KEEPS_NULL: bool = false;
+pub trait Field<'a>: Default {
+    const SHAPE: Shape;
 
-    fn of(value: Option<&'a RawValue>) -> Result<Self, Error>;
+    fn plain(_: Option<&'a RawValue>) -> Self {
+        Self::default()
+    }
+
+    fn nested(_: &mut Reader<'a>) -> Result<Self, Failure> {
+        Ok(Self::default())
+    }
 }
 
 /// Reads a whole text.
 pub fn read<'a, T: Fields<'a>>(text: &'a [u8]) -> Result<T, Error> {
-    T::of(json::parse(text)?)
+    read_str(json::utf8(text)?)
 }
 
 pub fn read_str<'a, T: Fields<'a>>(text: &'a str) -> Result<T, Error> {
-    T::of(json::parse_str(text)?)
+    json::read_whole(text, T::read)
 }
 
-/// The values of these keys.
-pub fn read_fields<'a, const N: usize>(
-    object: &'a RawValue,
+/// A walk over the pairs of an object, which keeps the values of the keys that are known.
+pub struct Pairs {
     keys: &'static [Key],
-) -> Result<[Option<&'a RawValue>; N], Error> {
-    let mut values = [None; N];
-    fill(object, keys, &mut values)?;
-    Ok(values)
+    /// Most write them in the order in which they are declared: where the next is looked for first.
+    next: usize,
+    /// A bit for each key that was there.
+    seen: u32,
+    is_first: bool,
 }
 
-fn fill<'a>(object: &'a RawValue, keys: &'static [Key], values: &mut [Option<&'a RawValue>]) -> Result<(), Error> {
-    if json::type_of(object) != Type::Object {
-        return Err(Error::NotAnObject);
-    }
-    // Most write them in the order in which they are declared here.
-    let mut next = 0;
-    for (key, value) in object.pairs() {
-        let (before, behind) = keys.split_at_checked(next).unwrap_or((keys, &[]));
-        let is_named = |known: &Key| key.is(known.name);
-        let place = match behind.iter().position(is_named) {
-            Some(place) => before.len() + place,
-            None => match before.iter().position(is_named) {
-                Some(place) => place,
-                None => continue,
-            },
-        };
-        next = place + 1;
-        let (Some(known), Some(slot)) = (keys.get(place), values.get_mut(place)) else { continue };
-        if slot.is_some() {
-            return Err(Error::Repeated(known.name));
+impl Pairs {
+    pub fn of(reader: &mut Reader<'_>, keys: &'static [Key]) -> Result<Self, Failure> {
+        if !reader.open(b'{') {
+            return Err(Failure::NotAnObject);
         }
-        *slot = Some(value).filter(|value| known.keeps_null || value.get() != "null");
+        Ok(Pairs { keys, next: 0, seen: 0, is_first: true })
     }
-    Ok(())
+
+    /// Goes on to the next value that has its own reader and tells the place of its key; `None` behind the
+    /// object.
+    pub fn next_nested<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+        values: &mut [Option<&'a RawValue>],
+    ) -> Result<Option<usize>, Failure> {
+        while let Some(key) = reader.next_key(&mut self.is_first)? {
+            let Some((place, known)) = self.find(key) else {
+                reader.value()?;
+                continue;
+            };
+            self.next = place + 1;
+            let bit = 1u32.wrapping_shl(place as u32);
+            if self.seen & bit != 0 {
+                return Err(Failure::Repeated(known.name));
+            }
+            self.seen |= bit;
+            if known.shape == Shape::Nested {
+                return Ok(Some(place));
+            }
+            let value = Some(reader.value()?);
+            if let Some(slot) = values.get_mut(place) {
+                *slot = value.filter(|value| known.shape == Shape::Nullable || value.get() != "null");
+            }
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn find(&self, key: Str<'_>) -> Option<(usize, &'static Key)> {
+        let name = key.escaped();
+        let found = self.named(name);
+        if found.is_none() && !key.is_plain() { self.named(&key.decode()) } else { found }
+    }
+
+    #[inline]
+    fn named(&self, name: &str) -> Option<(usize, &'static Key)> {
+        let beginning = beginning(name.as_bytes());
+        if let Some(known) = self.keys.get(self.next)
+            && known.is(name, beginning)
+        {
+            return Some((self.next, known));
+        }
+        self.keys.iter().enumerate().find(|(_, known)| known.is(name, beginning))
+    }
 }
 
 impl<'a> Field<'a> for Option<&'a RawValue> {
-    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
-        Ok(value)
+    const SHAPE: Shape = Shape::Plain;
+
+    fn plain(value: Option<&'a RawValue>) -> Self {
+        value
     }
 }
 
@@ -121,10 +217,10 @@ impl<'a> Field<'a> for Option<&'a RawValue> {
 pub struct Present<'a>(pub Option<&'a RawValue>);
 
 impl<'a> Field<'a> for Present<'a> {
-    const KEEPS_NULL: bool = true;
+    const SHAPE: Shape = Shape::Nullable;
 
-    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
-        Ok(Present(value))
+    fn plain(value: Option<&'a RawValue>) -> Self {
+        Present(value)
     }
 }
 
@@ -163,32 +259,36 @@ impl<T> List<T> {
 }
 
 impl<'a, T: Fields<'a>> Field<'a> for Maybe<T> {
-    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
-        Ok(Maybe(match value.filter(|value| json::type_of(value) == Type::Object) {
-            Some(object) => Some(T::of(object)?),
-            None => None,
-        }))
+    const SHAPE: Shape = Shape::Nested;
+
+    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+        if reader.peek() == Some(b'{') {
+            return T::read(reader).map(|object| Maybe(Some(object)));
+        }
+        reader.value()?;
+        Ok(Maybe(None))
     }
 }
 
 impl<'a, T: Fields<'a>> Field<'a> for List<T> {
-    const KEEPS_NULL: bool = true;
+    const SHAPE: Shape = Shape::Nested;
 
-    fn of(value: Option<&'a RawValue>) -> Result<Self, Error> {
-        let Some(value) = value else { return Ok(List::default()) };
+    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
         let mut list = List { is_given: true, ..List::default() };
-        let object = |value: &'a RawValue| Maybe::of(Some(value)).map(|Maybe(object)| object);
-        match json::type_of(value) {
-            Type::Array => {
-                (list.is_list, list.is_exact) = (true, true);
-                for item in value.elements().take(MAX_ITEMS) {
-                    let item = object(item)?;
-                    list.is_exact &= item.is_some();
-                    list.items.push(item);
-                }
+        if !reader.open(b'[') {
+            list.items.extend(Maybe::nested(reader)?.0.map(Some));
+            return Ok(list);
+        }
+        (list.is_list, list.is_exact) = (true, true);
+        let mut is_first = true;
+        while reader.has_next(&mut is_first, b']')? {
+            if list.items.len() == MAX_ITEMS {
+                reader.value()?;
+                continue;
             }
-            Type::Object => list.items.push(object(value)?),
-            _ => {}
+            let Maybe(item) = Maybe::nested(reader)?;
+            list.is_exact &= item.is_some();
+            list.items.push(item);
         }
         Ok(list)
     }
@@ -196,8 +296,11 @@ impl<'a, T: Fields<'a>> Field<'a> for List<T> {
 
 /// A count, which some write as a float or a string, now and then negative (quirk B27).
 pub fn count(value: &RawValue) -> Option<u64> {
-    let text = value.get().trim_matches('"').trim();
-    let count = text.parse().ok().or_else(|| {
+    let count = value.get().parse().ok().or_else(|| {
+        let text = value.get().trim_matches('"').trim();
+        if let Ok(count) = text.parse() {
+            return Some(count);
+        }
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
         Some(number as u64)
     })?;

@@ -4,14 +4,17 @@
 //! ([`Edits`]) and written without building a tree ([`Writer`]), so that number formats, key order
 //! and unknown fields survive byte for byte. Nothing here knows what the JSON means.
 
-mod scan;
-
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::IgnoredAny;
+
+use crate::places::Places;
+
+mod scan;
+
+pub use scan::escape_into;
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]
@@ -35,18 +38,12 @@ impl RawValue {
 
     /// The elements of an array; of anything else none.
     pub fn elements(&self) -> Elements<'_> {
-        Elements(Walk::inside(self, b'['))
+        Elements::of(self)
     }
 
     /// The pairs of an object, each with its key as it was written; of anything else none.
     pub fn pairs(&self) -> Pairs<'_> {
-        Pairs(Walk::inside(self, b'{'))
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for &'a RawValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&serde_json::value::RawValue>::deserialize(deserializer).map(|value| RawValue::new(value.get()))
+        Pairs::of(self)
     }
 }
 
@@ -71,126 +68,187 @@ impl fmt::Display for Error {
     }
 }
 
-/// The value of a whole text. All that lies in it is valid with it, and is read without being checked again.
+/// The value of a whole text.
 pub fn parse(text: &[u8]) -> Result<&RawValue, Error> {
     parse_str(utf8(text)?)
 }
 
 pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
-    let value = scan::check(text.as_bytes(), None).and_then(|place| text.get(place));
-    value.map_or_else(|| serde_json::from_str(text).map_err(Error::Syntax), |value| Ok(RawValue::new(value)))
+    read_whole(text, Reader::value)
 }
 
-/// Bytes as a text.
+/// The text that these bytes are.
 pub fn utf8(text: &[u8]) -> Result<&str, Error> {
     simdutf8::basic::from_utf8(text).or_else(|_| std::str::from_utf8(text)).map_err(Error::NotUtf8)
 }
 
-/// A place in a valid text. On any other it ends early, and does no harm.
-#[derive(Clone)]
-struct Walk<'a> {
+/// What `read` finds in a text that has nothing behind it.
+pub fn read_whole<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Result<T, Failure>) -> Result<T, Error> {
+    let mut reader = Reader { text, at: 0 };
+    match read(&mut reader) {
+        Ok(value) if scan::skip_space(text.as_bytes(), reader.at) == text.len() => Ok(value),
+        Ok(_) | Err(Failure::Syntax) => Err(syntax_error(text)),
+        // Whatever it is, it has to be JSON first.
+        Err(_) if scan::value_end(text.as_bytes(), 0).is_none() => Err(syntax_error(text)),
+        Err(Failure::NotAnObject) => Err(Error::NotAnObject),
+        Err(Failure::Repeated(key)) => Err(Error::Repeated(key)),
+    }
+}
+
+/// What is wrong with a text, and where.
+#[cold]
+fn syntax_error(text: &str) -> Error {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Err(error) => Error::Syntax(error),
+        Ok(_) => Error::NotAnObject,
+    }
+}
+
+/// Why a [`Reader`] does not go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Failure {
+    Syntax,
+    NotAnObject,
+    Repeated(&'static str),
+}
+
+/// A place in a text of which everything before it has been found to be JSON.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Walk<'a> {
-    /// Behind the bracket, if the value begins with it, or at its end.
-    fn inside(value: &'a RawValue, bracket: u8) -> Self {
-        let text = value.get();
-        let is_inside = text.as_bytes().first() == Some(&bracket);
-        Walk { text, at: if is_inside { 1 } else { text.len() } }
+impl<'a> Reader<'a> {
+    pub fn of(value: &'a RawValue) -> Self {
+        Reader { text: value.get(), at: 0 }
     }
 
-    /// To the next value or key, or to the bracket that closes.
-    fn skip_between(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.text.as_bytes().get(self.at)?;
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b',' | b':') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
+    /// The first byte of the next value, without taking it.
+    #[inline(always)]
+    pub fn peek(&mut self) -> Option<u8> {
+        self.at = scan::skip_space(self.text.as_bytes(), self.at);
+        self.text.as_bytes().get(self.at).copied()
     }
 
-    fn take(&mut self) -> Option<&'a RawValue> {
-        let first = self.skip_between()?;
-        if matches!(first, b'}' | b']') {
-            return None;
-        }
-        let end = scan::value_end(self.text.as_bytes(), self.at);
-        let value = self.text.get(self.at..end).map(RawValue::new);
+    /// Takes the next value.
+    pub fn value(&mut self) -> Result<&'a RawValue, Failure> {
+        self.value_and_depth().map(|(value, _)| value)
+    }
+
+    /// The same, and how deep it is nested: 1 for an object or a list of plain values.
+    fn value_and_depth(&mut self) -> Result<(&'a RawValue, usize), Failure> {
+        self.peek();
+        let (end, depth) = scan::value_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
+        let value = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
         self.at = end;
-        value
-    }
-}
-
-/// Reads into a value from its beginning, so that nothing of it is passed twice.
-pub struct Cursor<'a>(Walk<'a>);
-
-impl<'a> Cursor<'a> {
-    pub fn new(value: &'a RawValue) -> Self {
-        Cursor(Walk { text: value.get(), at: 0 })
-    }
-
-    /// Into the array or object that comes, if the next value begins with this bracket.
-    pub fn enter(&mut self, bracket: u8) -> bool {
-        let is_there = self.0.skip_between() == Some(bracket);
-        self.0.at += usize::from(is_there);
-        is_there
-    }
-
-    /// Whether another element comes; if not, the array is left.
-    pub fn has_next(&mut self) -> bool {
-        let is_there = self.0.skip_between().is_some_and(|byte| !matches!(byte, b'}' | b']'));
-        self.0.at += usize::from(!is_there);
-        is_there
-    }
-
-    /// The next key, behind which its value comes; without one the object is left.
-    pub fn key(&mut self) -> Option<Str<'a>> {
-        if !self.has_next() {
-            return None;
-        }
-        self.0.take().map(|key| Str(key.get()))
-    }
-
-    /// The value that comes, which is passed.
-    pub fn value(&mut self) -> Option<&'a RawValue> {
-        self.0.take()
-    }
-
-    /// Whether the value that comes begins with this, in letters of either case.
-    pub fn begins_with(&mut self, start: &str) -> bool {
-        self.0.skip_between();
-        let rest = self.0.text.as_bytes().get(self.0.at..).unwrap_or_default();
-        rest.get(..start.len()).is_some_and(|found| found.eq_ignore_ascii_case(start.as_bytes()))
+        Ok((RawValue::new(value), depth))
     }
 
     /// Where in the text it is.
-    pub fn place(&mut self) -> usize {
-        self.0.skip_between();
-        self.0.at
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
+    /// Takes the bracket that opens an object or a list.
+    pub fn open(&mut self, bracket: u8) -> bool {
+        let is_there = self.peek() == Some(bracket);
+        self.at += usize::from(is_there);
+        is_there
+    }
+
+    /// Whether there is one more in the list or object that was opened: takes the comma before it, or the
+    /// bracket that closes. `is_first`: none has been taken.
+    #[inline]
+    pub fn has_next(&mut self, is_first: &mut bool, closing: u8) -> Result<bool, Failure> {
+        let was_first = std::mem::replace(is_first, false);
+        match self.peek() {
+            Some(byte) if byte == closing => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b',') if !was_first => {
+                self.at += 1;
+                Ok(true)
+            }
+            _ if was_first => Ok(true),
+            _ => Err(Failure::Syntax),
+        }
+    }
+
+    /// Takes the key of the next pair of the object that was opened, and its colon; `None` behind the object.
+    #[inline(always)]
+    pub fn next_key(&mut self, is_first: &mut bool) -> Result<Option<Str<'a>>, Failure> {
+        if self.has_next(is_first, b'}')? { self.key().map(Some) } else { Ok(None) }
+    }
+
+    /// Takes the key of a pair with its colon.
+    #[inline(always)]
+    pub fn key(&mut self) -> Result<Str<'a>, Failure> {
+        self.peek();
+        let end = scan::string_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
+        let key = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
+        self.at = end;
+        if self.open(b':') { Ok(Str(key)) } else { Err(Failure::Syntax) }
     }
 }
 
-pub struct Elements<'a>(Walk<'a>);
+/// The elements of a list.
+pub struct Elements<'a> {
+    /// `None` at the end.
+    reader: Option<Reader<'a>>,
+    is_first: bool,
+}
+
+impl<'a> Elements<'a> {
+    fn of(value: &'a RawValue) -> Self {
+        let mut reader = Reader::of(value);
+        let is_list = reader.open(b'[');
+        Elements { reader: is_list.then_some(reader), is_first: true }
+    }
+}
 
 impl<'a> Iterator for Elements<'a> {
     type Item = &'a RawValue;
 
     fn next(&mut self) -> Option<&'a RawValue> {
-        self.0.take()
+        let reader = self.reader.as_mut()?;
+        match reader.has_next(&mut self.is_first, b']') {
+            Ok(true) => reader.value().ok(),
+            _ => {
+                self.reader = None;
+                None
+            }
+        }
     }
 }
 
-pub struct Pairs<'a>(Walk<'a>);
+/// The pairs of an object, each with its key.
+pub struct Pairs<'a> {
+    reader: Option<Reader<'a>>,
+    is_first: bool,
+}
+
+impl<'a> Pairs<'a> {
+    fn of(value: &'a RawValue) -> Self {
+        let mut reader = Reader::of(value);
+        let is_object = reader.open(b'{');
+        Pairs { reader: is_object.then_some(reader), is_first: true }
+    }
+}
 
 impl<'a> Iterator for Pairs<'a> {
     type Item = (Str<'a>, &'a RawValue);
 
     fn next(&mut self) -> Option<(Str<'a>, &'a RawValue)> {
-        let key = self.0.take()?;
-        Some((Str(key.get()), self.0.take()?))
+        let reader = self.reader.as_mut()?;
+        match reader.next_key(&mut self.is_first) {
+            Ok(Some(key)) => Some((key, reader.value().ok()?)),
+            _ => {
+                self.reader = None;
+                None
+            }
+        }
     }
 }
 
@@ -198,34 +256,32 @@ impl<'a> Iterator for Pairs<'a> {
 #[derive(Debug, Default)]
 pub struct Object<'a> {
     pairs: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// How deep each value is nested, if that is known.
+    /// How deep each value is nested.
     depths: Vec<usize>,
 }
 
 impl<'a> Object<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
-        let text = utf8(text)?;
-        let mut pairs = Vec::with_capacity(16);
-        // What is no object has no pairs, nor has what is refused.
-        if scan::check(text.as_bytes(), Some(&mut pairs)).is_none() || pairs.is_empty() {
-            return Object::of(parse_str(text)?).ok_or(Error::NotAnObject);
+        read_whole(utf8(text)?, Object::read)
+    }
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+        if !reader.open(b'{') {
+            return Err(Failure::NotAnObject);
         }
-        let depths = pairs.iter().map(|pair| pair.depth).collect();
-        let pair = |pair: scan::Pair| {
-            let (key, value) = (text.get(pair.key)?, text.get(pair.value)?);
-            Some((Str(key).decode(), RawValue::new(value)))
-        };
-        Ok(Object { pairs: pairs.into_iter().filter_map(pair).collect(), depths })
+        let (mut pairs, mut depths) = (Vec::with_capacity(16), Vec::with_capacity(16));
+        let mut is_first = true;
+        while let Some(key) = reader.next_key(&mut is_first)? {
+            let (value, depth) = reader.value_and_depth()?;
+            pairs.push((key.decode(), value));
+            depths.push(depth);
+        }
+        Ok(Object { pairs, depths })
     }
 
     /// The value, if it is an object.
     pub fn of(value: &'a RawValue) -> Option<Self> {
-        if type_of(value) != Type::Object {
-            return None;
-        }
-        let mut pairs = Vec::with_capacity(16);
-        pairs.extend(value.pairs().map(|(key, value)| (key.decode(), value)));
-        Some(Object { pairs, depths: Vec::new() })
+        Object::read(&mut Reader::of(value)).ok()
     }
 
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
@@ -236,8 +292,7 @@ impl<'a> Object<'a> {
         self.pairs.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
-    /// How deep the value under a key is nested, 1 for an object or array of plain values; `None` where that
-    /// was not noted, which is only done for whole texts.
+    /// How deep the value under a key is nested, 1 for an object or array of plain values.
     pub fn depth(&self, key: &str) -> Option<usize> {
         let at = self.pairs.iter().position(|(name, _)| name == key)?;
         self.depths.get(at).copied()
@@ -267,16 +322,8 @@ impl<'a> Object<'a> {
     /// The first key for which `read` holds that stands here twice. Readers differ in which of the
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
-        // An object of a hostile body has a million keys; any other has few, which are compared sooner than
-        // sorted.
-        if self.pairs.len() <= 24 {
-            let keys = self.pairs.iter().enumerate();
-            let repeated = keys.filter(|(at, (key, _))| self.pairs.iter().take(*at).any(|(before, _)| before == key));
-            let mut repeated = repeated.map(|(_, (key, _))| key.as_ref());
-            return repeated.find(|key| read(key));
-        }
-        let mut seen = BTreeSet::new();
-        self.pairs.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.insert(*key))
+        let mut seen = Places::default();
+        self.pairs.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
     }
 }
 
@@ -368,36 +415,7 @@ impl<'a> Str<'a> {
         if self.is_plain() {
             return Cow::Borrowed(escaped);
         }
-        match serde_json::from_str::<String>(self.0) {
-            Ok(text) => Cow::Owned(text),
-            Err(_) => Cow::Owned(decode_with_lone_surrogates(self.0)),
-        }
-    }
-}
-
-/// `serde_json` refuses `"\ud83d"` as text but reads it as bytes (WTF-8).
-fn decode_with_lone_surrogates(raw: &str) -> String {
-    struct Bytes(Vec<u8>);
-
-    impl<'de> Deserialize<'de> for Bytes {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Buffer;
-            impl Visitor<'_> for Buffer {
-                type Value = Bytes;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a string")
-                }
-                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                    Ok(Bytes(bytes.to_vec()))
-                }
-            }
-            deserializer.deserialize_bytes(Buffer)
-        }
-    }
-
-    match serde_json::from_str::<Bytes>(raw) {
-        Ok(Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => String::new(),
+        Cow::Owned(scan::unescape(escaped))
     }
 }
 
@@ -608,15 +626,23 @@ impl Writer {
     }
 }
 
-/// Appends `text` as a JSON string, quotes included.
-pub fn escape_into(out: &mut Vec<u8>, text: &str) {
-    // Writing to a Vec cannot fail, and a str is always a valid JSON string.
-    let _ = serde_json::to_writer(out, text);
+/// A number with so many digits behind its point. The standard library writes any number exactly, which takes
+/// twenty kilobytes; what is written here is small, and need not be.
+pub fn decimal(number: f64, places: u32) -> String {
+    let scale = 10_u64.pow(places.min(15));
+    let parts = (number.abs() * scale as f64).round() as u64;
+    let sign = if number < 0.0 && parts > 0 { "-" } else { "" };
+    match places {
+        0 => format!("{sign}{parts}"),
+        _ => format!("{sign}{}.{:0width$}", parts / scale, parts % scale, width = places as usize),
+    }
 }
 
 /// `text` as a JSON string, quotes included.
 pub fn escape(text: &str) -> String {
-    serde_json::to_string(text).unwrap_or_default()
+    let mut out = Vec::new();
+    escape_into(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -698,6 +724,13 @@ mod tests {
         assert_eq!(Str::new(raw(r#""a\nb\ud83d\ude00""#)).unwrap().decode(), "a\nb😀");
         assert!(Str::new(raw(r#""x\ud83dy""#)).unwrap().decode().starts_with('x'));
         assert!(Str::new(raw("12")).is_none());
+    }
+
+    #[test]
+    fn decimals_are_rounded_to_their_places() {
+        let numbers = [(0.0, 3), (-0.0004, 3), (-1.0625, 4), (2.9996, 3), (12.5, 0), (0.05, 1)];
+        let written = numbers.map(|(number, places)| decimal(number, places));
+        assert_eq!(written, ["0.000", "0.000", "-1.0625", "3.000", "13", "0.1"]);
     }
 
     #[test]
