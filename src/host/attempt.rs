@@ -87,7 +87,7 @@ impl Stage {
         let model = &candidate.target.model;
         let changes = begins && (!limits.is_empty() || !shared::health(model, now).is_untroubled());
         if changes || measured.is_some() {
-            shared::update(model, now, |health| {
+            shared::update(model, now, &mut |health| {
                 if begins {
                     health.succeeded();
                     health.limits(limits.requests, limits.tokens);
@@ -95,6 +95,7 @@ impl Stage {
                 if let Some(measured) = &measured {
                     health.learn(measured, now);
                 }
+                true
             });
         }
         if let (Some(measured), Some(task)) = (&measured, &live.plan.task) {
@@ -195,9 +196,10 @@ impl Stage {
             let now = abi::now();
             let jitter = u64::from(now.subsec_nanos());
             let limits = live.answer.borrow().as_ref().map(Answer::limits).unwrap_or_default();
-            shared::update(&candidate.target.model, now, |health| {
+            shared::update(&candidate.target.model, now, &mut |health| {
                 health.limits(limits.requests, limits.tokens);
                 health.failed(error.class, error.retry_after, now, jitter);
+                true
             });
         }
         let next = progress.fail(&live.plan, error, passed);

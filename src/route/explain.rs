@@ -47,10 +47,10 @@ impl Explanation {
 
     /// One line in ASCII, the targets in the order of attempts, then those that were left out.
     pub fn summary(&self) -> String {
-        let mut targets: Vec<&Explained> = self.targets.iter().collect();
-        targets.sort_by_key(|explained| explained.considered.place.unwrap_or(usize::MAX));
+        let at = |place| self.targets.iter().find(|explained| explained.considered.place == Some(place));
+        let others = self.targets.iter().filter(|explained| explained.considered.place.is_none());
         let mut out = format!("version={}", self.version);
-        for explained in targets {
+        for explained in (1..).map_while(at).chain(others) {
             let it = &explained.considered;
             out.push_str(&format!("; {}=", explained.target.model));
             match (&it.left_out, it.place) {

@@ -159,15 +159,19 @@ pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, n
             places.push((u128::from(wait(it)) << 64 | u128::from(behind.to_bits()), index));
         }
     }
-    places.sort_unstable();
+    sort(&mut places);
     let order: Vec<usize> = places.into_iter().map(|(_, index)| index).collect();
     let is_last_resort = order.first().and_then(|first| considered.get(*first)).is_some_and(|it| wait(it) > 0);
     Decision { order, is_last_resort, considered }
 }
 
-/// What targets are sorted by, and their index, which decides between equals. One type for all that is sorted
-/// here: a sort is a lot of code.
-type Place = (u128, usize);
+/// What something is sorted by, and its index, which decides between equals.
+pub type Place = (u128, usize);
+
+/// One for all that is sorted when a request is routed: a sort is a lot of code.
+pub fn sort(places: &mut [Place]) {
+    places.sort_unstable();
+}
 
 /// Who is not well goes behind everybody who is; if nobody is, whoever is back first is in front.
 fn wait(it: &Considered) -> u64 {
@@ -391,7 +395,7 @@ fn drawn(
         }
     }
     // A model that takes a retired one's place beside its own has both shares, and so they stand together.
-    hashes.sort_unstable();
+    sort(&mut hashes);
     let mut best = (0.0, None);
     for same in hashes.chunk_by(|(a, _), (b, _)| a == b) {
         let weight = |(_, index): &Place| variant.targets.get(*index).map_or(0, |target| u64::from(target.weight));
