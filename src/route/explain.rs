@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::policy::Considered;
+use super::policy::{Considered, PARTS};
 use crate::config::registry::{Capabilities, Capability};
 use crate::json::Writer;
 use crate::provider::Target;
@@ -102,7 +102,11 @@ impl Explained {
             w.key("quality").raw(&format!("{:.3}", f64::from(quality) / 1_000.0));
         }
         if let Some(score) = it.score {
-            w.key("score").raw(&format!("{score:.4}"));
+            w.key("score").raw(&format!("{score:.4}")).key("score_parts").begin_object();
+            for (name, part) in PARTS.iter().zip(it.parts) {
+                w.key(name).raw(&format!("{part:.4}"));
+            }
+            w.end_object();
         }
         w.key("health").string(verdict(it.verdict).as_deref().unwrap_or("well"));
         if !self.dropped.is_empty() {

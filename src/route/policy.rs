@@ -85,8 +85,13 @@ pub struct Considered {
     pub quality: Option<u16>,
     /// The higher the better; only where the policy is a score.
     pub score: Option<f64>,
+    /// What it is the sum of: see [`PARTS`].
+    pub parts: [f64; PARTS.len()],
     pub verdict: Verdict,
 }
+
+/// The parts of a score.
+pub const PARTS: [&str; 5] = ["cost", "latency", "quality", "bias", "failures"];
 
 /// Why a target is no candidate. Put into words only for whoever asks: most requests leave somebody out.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,6 +211,7 @@ fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: D
         whole,
         quality: facts.quality.of(request.task.or(variant.task.as_deref())),
         score: None,
+        parts: [0.0; PARTS.len()],
         verdict: target.health.verdict(now, input as u64),
     };
     // What was asked for has to fit in, too.
@@ -313,10 +319,12 @@ fn best(
             continue;
         }
         let bias = variant.targets.get(index).map_or(0.0, |target| f64::from(target.bias) / 1_000.0);
-        let mut total = bias - target.health.failed_share();
-        for ((weight, least), value) in weights.iter().zip(least).zip(parts(it, request.streamed)) {
-            total += weight * value.map_or(UNKNOWN, |value| least / value);
+        let values = parts(it, request.streamed);
+        it.parts = [0.0, 0.0, 0.0, bias, 0.0 - target.health.failed_share()];
+        for (part, ((weight, least), value)) in it.parts.iter_mut().zip(weights.iter().zip(least).zip(values)) {
+            *part = weight * value.map_or(UNKNOWN, |value| least / value);
         }
+        let total = it.parts.iter().sum();
         it.score = Some(total);
         if best.is_none_or(|(_, highest)| total > highest) {
             best = Some((index, total));
