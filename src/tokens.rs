@@ -358,11 +358,17 @@ impl State {
     const fn numbered(number: usize) -> Self {
         match number {
             ..NUMBERS => State::Word((number - WORDS) / 2 + 1, (number - WORDS) % 2 == 1),
-            ..SIGNS => State::Number(number - NUMBERS),
-            ..SPACE => State::Sign(number > SIGNS),
-            ..NEWLINE => State::Space(number - SPACE),
+            NUMBERS..SIGNS => State::Number(number - NUMBERS),
+            SIGNS..SPACE => State::Sign(number > SIGNS),
+            SPACE..NEWLINE => State::Space(number - SPACE),
             NEWLINE => State::Newline,
-            number => if number == NEWLINE + 1 { State::Alphabet } else { State::Other },
+            number => {
+                if number == NEWLINE + 1 {
+                    State::Alphabet
+                } else {
+                    State::Other
+                }
+            }
         }
     }
 }
@@ -380,8 +386,8 @@ const fn step(before: State, class: Class) -> (u8, State) {
                 State::Word(_, false) if is_upper => (80, State::Word(1, true)),
                 State::Word(letters, _) => {
                     let cost = match letters {
-                        ..=3 => 5,
-                        ..LONG_WORD => 13,
+                        ..4 => 5,
+                        4..LONG_WORD => 13,
                         _ => 82,
                     };
                     let longer = if letters < LONG_WORD { letters + 1 } else { letters };

@@ -90,7 +90,7 @@ impl Stage {
         let is_urgent = begins && (!known.is_untroubled() || heard.is_scarce(live.plan.input_estimate, now));
         let is_news = (begins && !limits.is_empty()) || measured.is_some();
         if is_urgent || (is_news && !shared::has_just_told(model, now)) {
-            shared::update(model, now, |health| {
+            shared::update(model, now, &mut |health| {
                 if begins {
                     health.succeeded();
                     health.limits(limits.requests, limits.tokens);
@@ -98,6 +98,7 @@ impl Stage {
                 if let Some(measured) = &measured {
                     health.learn(measured, now);
                 }
+                true
             });
         }
         if let (Some(measured), Some(task)) = (&measured, &live.plan.task) {
@@ -199,9 +200,10 @@ impl Stage {
             let now = abi::now();
             let jitter = u64::from(now.subsec_nanos());
             let limits = live.answer.borrow().as_ref().map(Answer::limits).unwrap_or_default();
-            shared::update(&candidate.target.model, now, |health| {
+            shared::update(&candidate.target.model, now, &mut |health| {
                 health.limits(limits.requests, limits.tokens);
                 health.failed(error.class, error.retry_after, now, jitter);
+                true
             });
         }
         let next = progress.fail(&live.plan, error, passed);

@@ -1,7 +1,6 @@
 //! The route stage: downstream, once per request.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,11 +177,11 @@ impl Stage {
 /// Warns of a model that is asked and that there will not be for long: once, and not with every request.
 fn warn_of_end(router: &Router, model: &Model, now: Duration) {
     thread_local! {
-        static WARNED: RefCell<BTreeSet<String>> = const { RefCell::new(BTreeSet::new()) };
+        static WARNED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
     }
     let today = Date::of(now);
     if ending::is_near(&model.facts, today) && WARNED.with_borrow(|warned| !warned.contains(&model.name)) {
-        WARNED.with_borrow_mut(|warned| warned.insert(model.name.clone()));
+        WARNED.with_borrow_mut(|warned| warned.push(model.name.clone()));
         let warning = ending::warning(router.config(), model, today).unwrap_or_default();
         log::warn!("dragoman: model {}: {warning}", model.name);
     }

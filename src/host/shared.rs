@@ -83,6 +83,9 @@ fn lengths_key(model: &str, task: &str) -> String {
 
 /// Tells all workers how long an answer to a task was, in tokens. When many end at once, some may be left out.
 pub fn learn_length(model: &str, task: &str, output: u64) {
+    if !COUNTS {
+        return;
+    }
     let key = lengths_key(model, task);
     for _ in 0..MOST_TRIES {
         let (bytes, version) = abi::shared(&key);
@@ -96,7 +99,7 @@ pub fn learn_length(model: &str, task: &str, output: u64) {
 
 /// Changes it for all workers. `change` may run several times, each time on what is there now; its last
 /// result is given back.
-pub fn update<T>(model: &str, now: Duration, mut change: impl FnMut(&mut Health) -> T) -> T {
+pub fn update(model: &str, now: Duration, change: &mut dyn FnMut(&mut Health) -> bool) -> bool {
     if !COUNTS {
         return change(&mut Health::default());
     }
@@ -127,8 +130,8 @@ pub fn has_just_told(model: &str, now: Duration) -> bool {
 pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
     let known = health(model, now);
     match known.verdict(now, tokens) {
-        Verdict::Probe => update(model, now, |health| health.probe(now)),
-        Verdict::Well if known.is_scarce(tokens, now) => update(model, now, |health| health.take(tokens, now)),
+        Verdict::Probe => update(model, now, &mut |health| health.probe(now)),
+        Verdict::Well if known.is_scarce(tokens, now) => update(model, now, &mut |health| health.take(tokens, now)),
         _ => true,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::policy::Considered;
+use super::policy::{Considered, PARTS};
 use crate::config::registry::{Capabilities, Capability};
 use crate::json::Writer;
 use crate::provider::Target;
@@ -47,10 +47,10 @@ impl Explanation {
 
     /// One line in ASCII, the targets in the order of attempts, then those that were left out.
     pub fn summary(&self) -> String {
-        let mut targets: Vec<&Explained> = self.targets.iter().collect();
-        targets.sort_by_key(|explained| explained.considered.place.unwrap_or(usize::MAX));
+        let at = |place| self.targets.iter().find(|explained| explained.considered.place == Some(place));
+        let others = self.targets.iter().filter(|explained| explained.considered.place.is_none());
         let mut out = format!("version={}", self.version);
-        for explained in targets {
+        for explained in (1..).map_while(at).chain(others) {
             let it = &explained.considered;
             out.push_str(&format!("; {}=", explained.target.model));
             match (&it.left_out, it.place) {
@@ -102,7 +102,11 @@ impl Explained {
             w.key("quality").raw(&format!("{:.3}", f64::from(quality) / 1_000.0));
         }
         if let Some(score) = it.score {
-            w.key("score").raw(&format!("{score:.4}"));
+            w.key("score").raw(&format!("{score:.4}")).key("score_parts").begin_object();
+            for (name, part) in PARTS.iter().zip(it.parts) {
+                w.key(name).raw(&format!("{part:.4}"));
+            }
+            w.end_object();
         }
         w.key("health").string(verdict(it.verdict).as_deref().unwrap_or("well"));
         if !self.dropped.is_empty() {

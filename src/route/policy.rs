@@ -85,8 +85,13 @@ pub struct Considered {
     pub quality: Option<u16>,
     /// The higher the better; only where the policy is a score.
     pub score: Option<f64>,
+    /// What it is the sum of: see [`PARTS`].
+    pub parts: [f64; PARTS.len()],
     pub verdict: Verdict,
 }
+
+/// The parts of a score.
+pub const PARTS: [&str; 5] = ["cost", "latency", "quality", "bias", "failures"];
 
 /// Why a target is no candidate. Put into words only for whoever asks: most requests leave somebody out.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,15 +164,19 @@ pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, n
             places.push((u128::from(wait(it)) << 64 | u128::from(behind.to_bits()), index));
         }
     }
-    places.sort_unstable();
+    sort(&mut places);
     let order: Vec<usize> = places.into_iter().map(|(_, index)| index).collect();
     let is_last_resort = order.first().and_then(|first| considered.get(*first)).is_some_and(|it| wait(it) > 0);
     Decision { order, is_last_resort, considered }
 }
 
-/// What targets are sorted by, and their index, which decides between equals. One type for all that is sorted
-/// here: a sort is a lot of code.
-type Place = (u128, usize);
+/// What something is sorted by, and its index, which decides between equals.
+pub type Place = (u128, usize);
+
+/// One for all that is sorted when a request is routed: a sort is a lot of code.
+pub fn sort(places: &mut [Place]) {
+    places.sort_unstable();
+}
 
 /// Who is not well goes behind everybody who is; if nobody is, whoever is back first is in front.
 fn wait(it: &Considered) -> u64 {
@@ -202,6 +211,7 @@ fn consider(variant: &Variant, target: &Known<'_>, request: &Request<'_>, now: D
         whole,
         quality: facts.quality.of(request.task.or(variant.task.as_deref())),
         score: None,
+        parts: [0.0; PARTS.len()],
         verdict: target.health.verdict(now, input as u64),
     };
     // What was asked for has to fit in, too.
@@ -309,10 +319,12 @@ fn best(
             continue;
         }
         let bias = variant.targets.get(index).map_or(0.0, |target| f64::from(target.bias) / 1_000.0);
-        let mut total = bias - target.health.failed_share();
-        for ((weight, least), value) in weights.iter().zip(least).zip(parts(it, request.streamed)) {
-            total += weight * value.map_or(UNKNOWN, |value| least / value);
+        let values = parts(it, request.streamed);
+        it.parts = [0.0, 0.0, 0.0, bias, 0.0 - target.health.failed_share()];
+        for (part, ((weight, least), value)) in it.parts.iter_mut().zip(weights.iter().zip(least).zip(values)) {
+            *part = weight * value.map_or(UNKNOWN, |value| least / value);
         }
+        let total = it.parts.iter().sum();
         it.score = Some(total);
         if best.is_none_or(|(_, highest)| total > highest) {
             best = Some((index, total));
@@ -391,7 +403,7 @@ fn drawn(
         }
     }
     // A model that takes a retired one's place beside its own has both shares, and so they stand together.
-    hashes.sort_unstable();
+    sort(&mut hashes);
     let mut best = (0.0, None);
     for same in hashes.chunk_by(|(a, _), (b, _)| a == b) {
         let weight = |(_, index): &Place| variant.targets.get(*index).map_or(0, |target| u64::from(target.weight));

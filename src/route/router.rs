@@ -2,13 +2,12 @@
 //!
 //! Made once from the configuration. What changes (time, health, chance) comes with each request.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::explain::{Explained, Explanation};
 use super::health::Health;
-use super::policy::{self, Considered, Decision, Known, LeftOut};
+use super::policy::{self, Considered, Decision, Known, LeftOut, Place};
 use super::{Candidate, Explain, Plan, Wishes, needs};
 use crate::chat::ChatRequest;
 use crate::config::registry::{Capabilities, Date, Rank, RouteTarget, Sticky, Variant};
@@ -25,21 +24,16 @@ pub struct Router {
     config: Config,
     /// One for each model of the configuration, in its order.
     targets: Vec<Arc<Target>>,
-    /// What clients can name, sorted by name.
-    names: Vec<(Arc<str>, Named)>,
+    /// What clients can name: routes, then models, each in the configuration's order. And their places in this
+    /// list, sorted by the hashes of the names.
+    names: Vec<Arc<str>>,
+    places: Vec<Place>,
     /// How a model is chosen that is named by itself: one for each.
     singles: Vec<Variant>,
-    /// All that the configuration names, sorted. What is learnt by task is learnt of these alone.
+    /// All that the configuration names: a few. What is learnt by task is learnt of these alone.
     tasks: Vec<Arc<str>>,
     /// Of streams and of whole answers, in milliseconds.
     longest_tries: (u64, u64),
-}
-
-/// By its index in the configuration.
-#[derive(Clone, Copy)]
-enum Named {
-    Route(usize),
-    Model(usize),
 }
 
 /// What a decision depends on beside the request.
@@ -75,22 +69,26 @@ impl Router {
             task: None,
             sticky: Sticky::User,
         };
-        let routes = config.routes.iter().enumerate().map(|(index, route)| (&route.name, Named::Route(index)));
-        let models = config.models.iter().enumerate().map(|(index, model)| (&model.name, Named::Model(index)));
-        let mut names: Vec<(Arc<str>, Named)> =
-            routes.chain(models).map(|(name, named)| (name.as_str().into(), named)).collect();
-        // A route goes before a model of its name.
-        names.sort_by(|(a, _), (b, _)| a.cmp(b));
-        names.dedup_by(|(later, _), (first, _)| later == first);
+        let routes = config.routes.iter().map(|route| &route.name);
+        let names: Vec<Arc<str>> =
+            routes.chain(config.models.iter().map(|model| &model.name)).map(|name| name.as_str().into()).collect();
+        let mut places: Vec<Place> = names.iter().enumerate().map(|(at, name)| (hash_of(name), at)).collect();
+        policy::sort(&mut places);
         let of_models = config.models.iter().flat_map(|model| model.facts.quality.tasks.iter().map(|(task, _)| task));
         let of_routes = config.routes.iter().flat_map(|route| &route.variants).filter_map(|it| it.task.as_ref());
-        let tasks: BTreeSet<&String> = of_models.chain(of_routes).collect();
+        let mut tasks: Vec<Arc<str>> = Vec::new();
+        for task in of_models.chain(of_routes) {
+            if !tasks.iter().any(|known| **known == **task) {
+                tasks.push(task.as_str().into());
+            }
+        }
         Router {
             targets: targets.collect(),
             names,
             longest_tries: (milliseconds(config.longest_first_token()), milliseconds(config.longest_answer())),
+            places,
             singles: config.models.iter().enumerate().map(single).collect(),
-            tasks: tasks.into_iter().map(|task| task.as_str().into()).collect(),
+            tasks,
             config,
         }
     }
@@ -193,21 +191,22 @@ impl Router {
 
     /// What a client named: a route, or a model alone.
     fn lookup(&self, name: &str) -> Option<(&Arc<str>, &[Variant], Commit)> {
-        let at = self.names.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        let (name, named) = self.names.get(at)?;
-        Some(match *named {
-            Named::Route(index) => {
-                let route = self.config.routes.get(index)?;
-                (name, &route.variants, route.commit)
-            }
-            Named::Model(index) => (name, self.singles.get(index..=index)?, Commit::FirstToken),
-        })
+        let hash = hash_of(name);
+        let from = self.places.partition_point(|(known, _)| *known < hash);
+        let alike = self.places.get(from..)?.iter().take_while(|(known, _)| *known == hash);
+        // A route goes before a model of its name.
+        let mut found = alike.filter_map(|(_, at)| Some((*at, self.names.get(*at).filter(|it| ***it == *name)?)));
+        let (at, name) = found.next()?;
+        if let Some(route) = self.config.routes.get(at) {
+            return Some((name, &route.variants, route.commit));
+        }
+        let model = at.checked_sub(self.config.routes.len())?;
+        Some((name, self.singles.get(model..=model)?, Commit::FirstToken))
     }
 
     fn task(&self, name: Option<&str>) -> Option<&Arc<str>> {
         let name = name?;
-        let at = self.tasks.binary_search_by(|known| (**known).cmp(name)).ok()?;
-        self.tasks.get(at)
+        self.tasks.iter().find(|known| ***known == *name)
     }
 
     /// The models that a variant's targets are now, by their indices, and what is known of each.
@@ -380,6 +379,10 @@ struct Written {
     try_limit: Duration,
     /// Why some get none.
     refused: Vec<Rejection>,
+}
+
+fn hash_of(name: &str) -> u128 {
+    policy::hash(0, name.as_bytes()).into()
 }
 
 fn target(config: &Config, model: &Model) -> Option<Target> {

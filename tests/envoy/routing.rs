@@ -206,6 +206,12 @@ async fn why_is_told_in_a_header_or_instead_of_an_answer() {
     assert_eq!((&targets[1]["attempt"], &targets[1]["health"]), (&json!(1), &json!("well")));
     assert!(targets[1]["cost_micro_usd"].as_u64().unwrap() > 0, "{told}");
 
+    let only = world.ask_with(&[("x-dragoman-explain", "only")], &chat("best", false, "hi")).await.json();
+    let [plain, rich] = [0, 1].map(|index| only["targets"][index]["score_parts"].clone());
+    // Who says nothing of its quality counts as half as good as the best.
+    assert_eq!(plain, json!({"cost": 0.0, "latency": 0.0, "quality": 0.5, "bias": 0.0, "failures": 0.0}));
+    assert_eq!(rich["quality"], 1.0, "{only}");
+
     let reply = world.ask_with(&[("x-dragoman-explain", "true")], &chat("cheap", false, &marker())).await;
     let summary = reply.header("x-dragoman-explain");
     assert!(summary.contains("plain=attempt 1") && summary.contains("rich=attempt 2"), "{summary}");

@@ -204,9 +204,13 @@ impl World {
         let Client { worker, input: tokens, output, .. } = self.running[index].client;
         let health = self.health(worker, model, now);
         match health.verdict(time(now), tokens) {
-            Verdict::Probe => self.update(worker, model, now, |health| drop(health.probe(time(now)))),
+            Verdict::Probe => self.update(worker, model, now, |health| {
+                health.probe(time(now));
+            }),
             Verdict::Well if health.is_scarce(tokens, time(now)) => {
-                self.update(worker, model, now, |health| drop(health.take(tokens, time(now))));
+                self.update(worker, model, now, |health| {
+                    health.take(tokens, time(now));
+                });
             }
             _ => {}
         }
