@@ -156,6 +156,12 @@ async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
     assert_eq!(metrics.sum("dragoman_answers_total", &[("finish", "stop")]), answered.len() as u64);
     assert!(metrics.sum("dragoman_estimated_input_tokens_total", &[]) > 0);
 
+    // What clients ask for makes no series, only what there is.
+    let known = [GPT, "claude", "down", "cut", "no", "slow", "quiet", "trial", "moves", "waits", "none"];
+    let named = metrics.0.iter().flat_map(|series| ["route", "model"].map(|label| series.labels.get(label)));
+    let unknown: Vec<_> = named.flatten().filter(|name| !known.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+
     // What clients left behind is estimated, and marked.
     let estimated = |model: &str| {
         metrics.sum("dragoman_tokens_total", &[("type", "output"), ("counted", "estimated"), ("model", model)])

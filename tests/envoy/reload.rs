@@ -114,7 +114,7 @@ async fn a_new_configuration_keeps_health_counts_and_the_streams_under_way() {
     after(&world, requests + 2).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sums_are_exact_over_many_reloads_under_traffic() {
     const RELOADS: usize = 12;
     let fakes = Fakes::start();
