@@ -81,7 +81,7 @@ shrink() {
         # What rustc writes for this target; Envoy's V8 has all of it.
         wasm-opt -O3 --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
             --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
-            --strip-debug --strip-producers "$built" -o "$MODULE.new"
+            --enable-simd --strip-debug --strip-producers "$built" -o "$MODULE.new"
     fi
     # By rename: an Envoy that has mapped the old one keeps it.
     mv "$MODULE.new" "$MODULE"
