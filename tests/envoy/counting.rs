@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::client::{self, Connection, Reply, chat, post, request};
 use crate::process::{Fakes, Setup};
+use crate::record;
 use crate::support::metrics::Metrics;
 use crate::world::{Document, Session, World, marker, own, shared, shown, start, together};
 
@@ -243,6 +244,9 @@ async fn pages_tell_how_the_gateway_is_without_a_key_where_there_are_keys() {
     for (path, status) in [("/healthz", 200), ("/readyz?verbose", 200), ("/status", 401), ("/v1/models", 401)] {
         assert_eq!(page(path, &[]).await.status, status, "{path}");
     }
+    // What never comes to the module has a line of the access log as well.
+    let line = record::line(&world, &record::id(&page("/status", &[]).await)).await;
+    assert_eq!((&line["outcome"], &line["status"]), (&json!("refused"), &json!(401)), "{line:#}");
     assert_eq!(page("/readyz", &[]).await.json()["status"], "ready");
     // What has no key may be asked for without one, and nothing else by the same way.
     assert_eq!(client::send(world.envoy.address, request("POST", "/healthz", &[], "{}")).await.status, 405);
