@@ -167,7 +167,7 @@ impl<'a> Settled<'a> {
         Some(self.times.committed?.saturating_sub(since?))
     }
 
-    /// The line for the access log.
+    /// The line for the access log, with its end.
     pub fn line(&self) -> Vec<u8> {
         let Settled { plan, times, .. } = self;
         let mut w = Writer::with_capacity(1024);
@@ -226,8 +226,44 @@ impl<'a> Settled<'a> {
             w.end_object();
         }
         w.end_array().end_object();
-        w.into_bytes()
+        ended(w)
     }
+}
+
+/// A request that ended without a plan: refused, left, or served without one.
+pub struct Unplanned<'a> {
+    pub began: Duration,
+    pub ended: Duration,
+    pub request_id: &'a str,
+    pub method: &'a str,
+    pub served: bool,
+    pub status: u16,
+    /// Envoy's response code details.
+    pub details: &'a [u8],
+}
+
+impl Unplanned<'_> {
+    /// Its line for the access log, with its end.
+    pub fn line(&self) -> Vec<u8> {
+        let outcome = match self.served {
+            true => "served",
+            false if client_left(self.details) => Outcome::Aborted.name(),
+            false => "refused",
+        };
+        let mut w = Writer::with_capacity(256);
+        w.begin_object().key("time").string(&rfc3339(self.began));
+        w.key("request_id").string(self.request_id).key("outcome").string(outcome);
+        w.key("status").number(self.status.into()).key("details").string(&String::from_utf8_lossy(self.details));
+        w.key("method").string(self.method);
+        w.key("duration_ms").number(milliseconds(self.ended.saturating_sub(self.began))).end_object();
+        ended(w)
+    }
+}
+
+fn ended(w: Writer) -> Vec<u8> {
+    let mut line = w.into_bytes();
+    line.push(b'\n');
+    line
 }
 
 fn milliseconds(duration: Duration) -> u64 {

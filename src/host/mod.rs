@@ -29,7 +29,7 @@ use watch::Watch;
 mod state {
     /// By which the attempts find what the route stage knows: see [`super::live`].
     pub const REQUEST: &str = "dragoman.request";
-    /// The line for the access log, once the request has ended.
+    /// The line for the access log with its end, once the request has ended.
     pub const RECORD: &str = "dragoman.record";
     /// The cluster of the next attempt.
     pub const CLUSTER: &str = "dragoman.cluster";

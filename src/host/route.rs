@@ -18,7 +18,7 @@ use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::provider::Target;
-use crate::record::{self, Outcome, Settled, Times};
+use crate::record::{self, Outcome, Settled, Times, Unplanned};
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, ending, policy};
 use abi::{Buffer, Map};
 
@@ -145,11 +145,10 @@ impl Stage {
     fn settle(&self, live: &Live) -> Vec<u8> {
         let answer = live.answer.borrow();
         let answer = answer.as_ref().filter(|_| live.running.get().is_some());
-        let left = || record::client_left(&abi::property("response\0code_details").unwrap_or_default());
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
             Phase::Answered if answer.is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
-            _ if left() => Outcome::Aborted,
+            _ if record::client_left(&response_details()) => Outcome::Aborted,
             Phase::Answered => Outcome::Broken,
             _ => Outcome::Failed,
         };
@@ -165,6 +164,26 @@ impl Stage {
             warn_of_end(&self.router, model, times.ended);
         }
         settled.line()
+    }
+
+    /// The same for one that ended without a plan.
+    fn settle_unplanned(&self) {
+        let served = matches!(self.phase, Phase::Served);
+        let status = response_code();
+        if !served {
+            metrics::refused(status);
+        }
+        let text = |name| String::from_utf8(abi::header(Map::RequestHeaders, name).unwrap_or_default());
+        let unplanned = Unplanned {
+            began: self.began,
+            ended: abi::now(),
+            request_id: &text("x-request-id").unwrap_or_default(),
+            method: &text(":method").unwrap_or_default(),
+            served,
+            status,
+            details: &response_details(),
+        };
+        abi::set_property(state::RECORD, &unplanned.line());
     }
 
     fn reply(&mut self, reply: Reply) -> Action {
@@ -287,12 +306,17 @@ impl HttpContext for Stage {
                 return;
             }
             abi::set_property(state::RECORD, &self.settle(&live));
-        } else if !matches!(self.phase, Phase::Logged | Phase::Served) {
-            metrics::refused(response_code());
+        } else if !matches!(self.phase, Phase::Logged) {
+            self.settle_unplanned();
         }
         // Envoy may be told to log a request more than once.
         self.phase = Phase::Logged;
     }
+}
+
+/// How Envoy puts the end of the request into words.
+fn response_details() -> Vec<u8> {
+    abi::property("response\0code_details").unwrap_or_default()
 }
 
 /// 0 where nothing was sent.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::client::{self, Connection, Reply, chat, post, request};
 use crate::process::{Fakes, Setup};
+use crate::record;
 use crate::support::metrics::Metrics;
 use crate::world::{Document, Session, World, marker, own, shared, shown, start, together};
 
@@ -156,6 +157,12 @@ async fn the_sums_of_all_metrics_are_what_fakes_and_clients_saw() {
     assert_eq!(metrics.sum("dragoman_answers_total", &[("finish", "stop")]), answered.len() as u64);
     assert!(metrics.sum("dragoman_estimated_input_tokens_total", &[]) > 0);
 
+    // What clients ask for makes no series, only what there is.
+    let known = [GPT, "claude", "down", "cut", "no", "slow", "quiet", "trial", "moves", "waits", "none"];
+    let named = metrics.0.iter().flat_map(|series| ["route", "model"].map(|label| series.labels.get(label)));
+    let unknown: Vec<_> = named.flatten().filter(|name| !known.contains(&name.as_str())).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
+
     // What clients left behind is estimated, and marked.
     let estimated = |model: &str| {
         metrics.sum("dragoman_tokens_total", &[("type", "output"), ("counted", "estimated"), ("model", model)])
@@ -237,6 +244,9 @@ async fn pages_tell_how_the_gateway_is_without_a_key_where_there_are_keys() {
     for (path, status) in [("/healthz", 200), ("/readyz?verbose", 200), ("/status", 401), ("/v1/models", 401)] {
         assert_eq!(page(path, &[]).await.status, status, "{path}");
     }
+    // What never comes to the module has a line of the access log as well.
+    let line = record::line(&world, &record::id(&page("/status", &[]).await)).await;
+    assert_eq!((&line["outcome"], &line["status"]), (&json!("refused"), &json!(401)), "{line:#}");
     assert_eq!(page("/readyz", &[]).await.json()["status"], "ready");
     // What has no key may be asked for without one, and nothing else by the same way.
     assert_eq!(client::send(world.envoy.address, request("POST", "/healthz", &[], "{}")).await.status, 405);

@@ -9,7 +9,7 @@ use crate::client::{self, Connection, Reply, chat, post, request};
 use crate::world::{PROVIDERS, Session, marker, model, route, shared};
 
 /// The only line of a request; Envoy writes it a little later.
-async fn line(world: &Session, request_id: &str) -> Value {
+pub async fn line(world: &Session, request_id: &str) -> Value {
     for _ in 0..60 {
         let mut lines = world.envoy.access_log(request_id);
         assert!(lines.len() <= 1, "{lines:#?}");
@@ -21,7 +21,7 @@ async fn line(world: &Session, request_id: &str) -> Value {
     panic!("no line for {request_id}");
 }
 
-fn id(reply: &Reply) -> String {
+pub fn id(reply: &Reply) -> String {
     reply.header("x-request-id").to_owned()
 }
 
@@ -105,4 +105,7 @@ async fn what_is_refused_before_it_is_planned_has_a_line_too() {
     let reply = client::send(world.envoy.address, request("GET", "/v1/nothing", &[], "")).await;
     let line = line(&world, &id(&reply)).await;
     assert_eq!((&line["outcome"], &line["status"]), (&json!("refused"), &json!(404)), "{line:#}");
+    let models = client::send(world.envoy.address, request("GET", "/v1/models", &[], "")).await;
+    let line = self::line(&world, &id(&models)).await;
+    assert_eq!((&line["outcome"], &line["method"]), (&json!("served"), &json!("GET")), "{line:#}");
 }

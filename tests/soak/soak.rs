@@ -125,7 +125,7 @@ async fn main() -> ExitCode {
     let crashes = log.lines().filter(|line| CRASHES.iter().any(|word| line.contains(word))).count();
     let mut verdict = Verdict::default();
     verdict.table(&tally, least_open, streams);
-    verdict.providers(&tally, seen, left_open);
+    verdict.providers(&tally, &metrics, seen, left_open);
     verdict.counts(&tally, &metrics, &served);
     verdict.must("Envoy has ended", u64::from(ended.is_some()));
     verdict.must("crashes in Envoy's log", crashes as u64);
@@ -353,11 +353,11 @@ impl Verdict {
         self.must("hung", tally.hung.load(Relaxed));
     }
 
-    /// Every attempt that a client was told of has been made, and none besides; of those who left, one at most.
-    fn providers(&mut self, tally: &Tally, seen: u64, left_open: u64) {
+    /// Every attempt that a client was told of has been made, and none besides those that were counted for clients
+    /// who left: one mostly, and another where the first has failed.
+    fn providers(&mut self, tally: &Tally, metrics: &Metrics, seen: u64, left_open: u64) {
         let told = tally.attempts.load(Relaxed);
-        let left: u64 =
-            tally.by_end.lock().unwrap().iter().filter(|((end, _), _)| end.starts_with("left")).map(|(_, n)| n).sum();
+        let left = metrics.sum_of("dragoman_attempts_total", |labels| labels["route"].starts_with("left:"));
         println!("{:34} {told:>9}", "attempts that clients were told of");
         println!("{:34} {seen:>9}", "requests that providers have seen");
         self.must("too few or too many of them", told.saturating_sub(seen) + seen.saturating_sub(told + left));

@@ -106,6 +106,23 @@ fn extension(name: &str, message: &str, config: Map) -> Map {
     Map::new().with("name", name).with("typed_config", typed)
 }
 
+/// A filter of requests by the status that was sent.
+fn status(op: &str, status: u64) -> Map {
+    // The runtime key is required by the API; nothing ever sets it.
+    let value = Map::new().with("default_value", status).with("runtime_key", format!("dragoman.reply_{status}"));
+    Map::new().with("status_code_filter", Map::new().with("comparison", Map::new().with("op", op).with("value", value)))
+}
+
+/// A filter of requests by whatever Envoy's expressions (CEL) can ask.
+fn expression(text: &str) -> Map {
+    let filter = extension(
+        "envoy.access_loggers.extension_filters.cel",
+        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+        Map::new().with("expression", text),
+    );
+    Map::new().with("extension_filter", filter)
+}
+
 fn socket_address(address: &SocketAddr) -> Map {
     host_and_port(&address.ip().to_string(), address.port())
 }

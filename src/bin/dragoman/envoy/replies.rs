@@ -3,7 +3,7 @@
 
 use crate::yaml::{Map, Yaml};
 
-use super::extension;
+use super::expression;
 
 /// Status, `type`, `code`, message: fixed texts, because Envoy's own name hosts and reasons.
 const REPLIES: &[(u64, &str, &str, &str)] = &[
@@ -25,7 +25,7 @@ pub fn local_reply_config() -> Map {
     for (status, kind, code, message) in REPLIES {
         mappers.push(
             Map::new()
-                .with("filter", status_is(*status))
+                .with("filter", super::status("EQ", *status))
                 .with("body_format_override", body_format(kind, code, message)),
         );
     }
@@ -36,25 +36,13 @@ pub fn local_reply_config() -> Map {
 
 /// The module's replies have their shape already; it marks them with these response code details.
 fn own_replies() -> Map {
-    let filter = extension(
-        "envoy.access_loggers.extension_filters.cel",
-        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-        Map::new().with("expression", "response.code_details == 'dragoman'"),
-    );
     let as_it_is = Map::new()
         .with("text_format_source", Map::new().with("inline_string", "%LOCAL_REPLY_BODY%"))
         .with("content_type", "application/json");
     Map::new()
         .note("What the module answers has its shape already.")
-        .with("filter", Map::new().with("extension_filter", filter))
+        .with("filter", expression("response.code_details == 'dragoman'"))
         .with("body_format_override", as_it_is)
-}
-
-fn status_is(status: u64) -> Map {
-    // The runtime key is required by the API; nothing ever sets it.
-    let value = Map::new().with("default_value", status).with("runtime_key", format!("dragoman.reply_{status}"));
-    Map::new()
-        .with("status_code_filter", Map::new().with("comparison", Map::new().with("op", "EQ").with("value", value)))
 }
 
 fn body_format(kind: &str, code: &str, message: &str) -> Map {
