@@ -21,7 +21,8 @@ fuzz_target!(|text: &[u8]| {
             object.iter().map(|(key, value)| (key.to_owned(), value.get().to_owned())).collect()
         };
         assert_eq!(pairs(&object), pairs(&of));
-        assert!(object.iter().all(|(key, value)| object.get(key).is_some() && object.depth(key) >= Some(depth(value))));
+        let is_ambiguous = object.repeated(|_| true).is_some();
+        assert!(is_ambiguous || object.iter().all(|(key, value)| object.depth(key) == Some(depth(value))));
     }
     let mut cursor = Cursor::new(value);
     if let Ok(expected) = serde_json::from_slice::<Value>(text) {
