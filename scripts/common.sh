@@ -80,7 +80,7 @@ shrink() {
     else
         # What rustc writes for this target; Envoy's V8 has all of it.
         wasm-opt -O3 --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
-            --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext \
+            --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd \
             --strip-debug --strip-producers "$built" -o "$MODULE.new"
     fi
     # By rename: an Envoy that has mapped the old one keeps it.
