@@ -12,7 +12,7 @@ use dragoman::chat::ChatRequest;
 use dragoman::config;
 use dragoman::error::ErrorReply;
 use dragoman::headers::Headers;
-use dragoman::provider::KINDS;
+use dragoman::provider::{KINDS, Kind, Setting};
 use dragoman::route::health::Health;
 use dragoman::route::{Answered, Moment, Plan, Router, Wishes};
 use serde_json::{Value, json};
@@ -48,11 +48,30 @@ pub fn plan(router: &Router, chat: &ChatRequest<'_>, wishes: &Wishes) -> Result<
 
 static ROUTERS: LazyLock<BTreeMap<u8, Router>> = LazyLock::new(|| {
     let models: BTreeMap<String, Value> = serde_json::from_str(include_str!("../models.json")).expect("models.json");
+    let mut models: BTreeMap<u8, Value> =
+        models.into_iter().map(|(letter, model)| (letter.as_bytes()[0], model)).collect();
     for kind in KINDS {
-        assert!(models.values().any(|model| model["kind"] == kind.name), "{} is not in fuzz/models.json", kind.name);
+        if models.values().all(|model| model["kind"] != kind.name) {
+            let letter = (b'!'..).find(|letter| !models.contains_key(letter)).expect("a character for each kind");
+            models.insert(letter, some_model(kind));
+        }
     }
-    models.into_iter().map(|(letter, model)| (letter.as_bytes()[0], router_of(model))).collect()
+    models.into_iter().map(|(letter, model)| (letter, router_of(model))).collect()
 });
+
+/// For a kind that models.json has no model of.
+fn some_model(kind: &Kind) -> Value {
+    let mut provider = json!({});
+    if kind.url.is_empty() {
+        provider["url"] = json!("http://127.0.0.1:9000");
+    }
+    for (name, setting) in [("region", kind.region), ("project", kind.project)] {
+        if setting == Setting::Required {
+            provider[name] = json!("x");
+        }
+    }
+    json!({"kind": kind.name, "id": "m-1", "max_output": 4096, "reasoning": true, "provider": provider})
+}
 
 fn router_of(mut model: Value) -> Router {
     let entry = model.as_object_mut().expect("an entry is an object");
