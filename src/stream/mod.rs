@@ -7,14 +7,16 @@ pub mod event_stream;
 pub mod json_values;
 pub mod normalize;
 pub mod sse;
+mod template;
 
 use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
-use crate::json::{self, Str};
+use crate::json::{self, RawValue, Str};
 use crate::meter::Meter;
 use crate::provider::{Sink, StreamTranslator};
 use normalize::{Identity, Normalizer, Verdict};
+use template::{Seen, Stop, Template};
 
 /// One framed message of a streamed answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,21 @@ impl Frames {
         }
     }
 
+    /// How many bytes have not been read, where they begin with an event of lines.
+    fn unread(&mut self) -> Option<usize> {
+        match self {
+            Frames::Sse(parser) => parser.unread().map(<[u8]>::len),
+            Frames::JsonValues(_) | Frames::EventStream(_) => None,
+        }
+    }
+
+    /// Lets go of what has been read.
+    fn compact(&mut self) {
+        if let Frames::Sse(parser) = self {
+            parser.compact();
+        }
+    }
+
     /// What there is behind the last whole frame, where that may be one.
     fn finish(&mut self) -> Option<Frame<'_>> {
         match self {
@@ -120,7 +137,15 @@ pub struct Relay {
     frames: Frames,
     translator: Box<dyn StreamTranslator>,
     output: Output,
+    /// Of the last event, where the next may be like it.
+    template: Option<Box<Template>>,
+    /// How many templates more may be made without being of use: some streams never repeat an event.
+    tries: u8,
+    repeated: usize,
 }
+
+/// More than the events of another kind that any stream has between its texts.
+const TRIES: u8 = 64;
 
 /// The part that chunks go through once they are translated.
 struct Output {
@@ -150,7 +175,14 @@ impl Relay {
         names: Names,
         meter: Meter,
     ) -> Self {
-        Relay { frames, translator, output: Output::new(render, identity, names, meter) }
+        Relay {
+            frames,
+            translator,
+            output: Output::new(render, identity, names, meter),
+            template: None,
+            tries: TRIES,
+            repeated: 0,
+        }
     }
 
     /// Takes the next bytes of the provider's answer. What the client is to read piles up until it is
@@ -162,27 +194,101 @@ impl Relay {
         if let Err(broken) = self.frames.push(bytes) {
             return Err(self.output.fail(broken.error()));
         }
-        while let Some(frame) = self.frames.next().map_err(|broken| self.output.fail(broken.error()))? {
-            self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
+        let read = self.read(false);
+        self.frames.compact();
+        read
+    }
+
+    /// Reads the frames that there are, and of those that repeat an event also whether more of one may follow.
+    fn read(&mut self, is_end: bool) -> Result<(), UpstreamError> {
+        loop {
+            if self.repeat() == Stop::Part && !is_end {
+                return Ok(());
+            }
+            let unread = self.frames.unread();
+            let written = self.output.bytes.len();
+            let Some(frame) = self.frames.next().map_err(|broken| self.output.fail(broken.error()))? else {
+                return Ok(());
+            };
+            let mut told = Told { output: &mut self.output, seen: Seen::of(frame.data) };
+            let read = self.translator.frame(frame, &mut told);
+            let seen = told.seen;
+            read.map_err(|error| self.output.fail(error))?;
             if !matches!(self.output.phase, Phase::Open) {
                 return self.output.verdict();
             }
+            self.template = unread.and_then(|unread| self.learn(unread, written, &seen));
         }
-        Ok(())
+    }
+
+    /// Reads the events that are like the one before.
+    fn repeat(&mut self) -> Stop {
+        let (Some(template), Frames::Sse(parser)) = (&self.template, &mut self.frames) else { return Stop::Other };
+        let Some(mut unread) = parser.unread() else { return Stop::Other };
+        let length = unread.len();
+        let output = &mut self.output;
+        let stop = loop {
+            let (event, rest) = match template.read(unread) {
+                Ok(event) => event,
+                Err(stop) => break stop,
+            };
+            if unread.len() == length {
+                output.bytes.reserve(template.room(length));
+                self.tries = TRIES;
+            }
+            self.repeated += 1;
+            template.write(&event, &mut output.bytes);
+            let said = template.said(&event);
+            output.meter.said(&said);
+            if let (Some(usage), Some(value)) = (self.translator.again(&said, event.usage), event.usage) {
+                output.meter.reported(usage);
+                output.normalizer.usage_again(usage, value.get());
+            }
+            unread = rest;
+        };
+        let read = length - unread.len();
+        parser.skip(read);
+        stop
+    }
+
+    /// The template of the event that has just been read.
+    fn learn(&mut self, unread: usize, written: usize, seen: &Seen) -> Option<Box<Template>> {
+        let Frames::Sse(parser) = &self.frames else { return None };
+        if !seen.may_repeat() || !self.output.render.repeats() {
+            return None;
+        }
+        self.tries = self.tries.checked_sub(1)?;
+        let template = Template::of(parser.last(unread)?, seen, self.output.bytes.get(written..)?)?;
+        Some(Box::new(template))
     }
 
     /// The provider's answer has ended.
     pub fn end(&mut self) -> Result<(), UpstreamError> {
+        if matches!(self.output.phase, Phase::Open) {
+            self.read(true)?;
+        }
         while matches!(self.output.phase, Phase::Open)
             && let Some(frame) = self.frames.finish()
         {
-            self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
+            let mut told = Told { output: &mut self.output, seen: Seen::default() };
+            self.translator.frame(frame, &mut told).map_err(|error| self.output.fail(error))?;
         }
         if matches!(self.output.phase, Phase::Open) {
-            self.translator.end(&mut self.output).map_err(|error| self.output.fail(error))?;
+            let mut told = Told { output: &mut self.output, seen: Seen::default() };
+            self.translator.end(&mut told).map_err(|error| self.output.fail(error))?;
             self.output.done();
         }
         self.output.verdict()
+    }
+
+    /// Reads every event in the ordinary way, which gives the same: what reading by templates is compared with.
+    pub fn read_each(&mut self) {
+        (self.template, self.tries) = (None, 0);
+    }
+
+    /// How many events were read by a template.
+    pub fn repeated(&self) -> usize {
+        self.repeated
     }
 
     /// Whether the model has said anything yet.
@@ -225,6 +331,7 @@ impl Relay {
 /// (quirk A17).
 pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identity) -> Result<Vec<u8>, UpstreamError> {
     let mut output = Output::new(render, identity, Names::default(), Meter::default());
+    let mut seen = Seen::default();
     let chunk = || ChatChunk {
         id: Some(answer.id),
         model: Some(answer.model),
@@ -235,7 +342,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
         let message = &choice.message;
         let mut tell = |delta, finish_reason| {
             let choice = ChunkChoice { index: choice.index, place: None, delta, finish_reason };
-            output.chunk(ChatChunk { choices: vec![choice], ..chunk() });
+            output.chunk(ChatChunk { choices: vec![choice], ..chunk() }, &mut seen);
         };
         tell(Delta { role: true, ..Delta::default() }, None);
         for text in &message.reasoning {
@@ -263,7 +370,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
         let other = message.other && answer.source.is_none();
         tell(Delta { logprobs, extra, other, ..Delta::default() }, Some(choice.finish_reason));
     }
-    output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() });
+    output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() }, &mut seen);
     output.done();
     output.verdict()?;
     Ok(output.bytes)
@@ -286,10 +393,8 @@ impl Output {
             Phase::Open | Phase::Complete => Ok(()),
         }
     }
-}
 
-impl Sink for Output {
-    fn chunk(&mut self, chunk: ChatChunk<'_>) {
+    fn chunk(&mut self, chunk: ChatChunk<'_>, seen: &mut Seen) {
         // Of a shorter life from here on: names may be ours.
         let mut chunk = chunk;
         let mut is_renamed = false;
@@ -302,9 +407,15 @@ impl Sink for Output {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        chunk.usage.into_iter().for_each(|usage| self.meter.reported(usage));
+        if let Some(usage) = chunk.usage {
+            self.meter.reported(usage);
+            let given = chunk.source.and_then(|source| source.usage).map(RawValue::get);
+            seen.usage(given.or(chunk.native_usage));
+        }
+        let is_settled = self.normalizer.is_settled(&chunk);
         if self.normalizer.chunk(&mut chunk) == Verdict::Send {
             self.meter.chunk(&chunk);
+            seen.sent(&chunk, is_settled);
             self.render.chunk(self.normalizer.identity(), &chunk, &mut self.bytes);
         }
     }
@@ -322,9 +433,29 @@ impl Sink for Output {
             Err(error) => Phase::Failed(Some(error)),
         };
     }
+}
+
+/// What a translator tells, and what is to be learnt from it.
+struct Told<'a> {
+    output: &'a mut Output,
+    seen: Seen,
+}
+
+impl Sink for Told<'_> {
+    fn chunk(&mut self, chunk: ChatChunk<'_>) {
+        self.output.chunk(chunk, &mut self.seen);
+    }
+
+    fn done(&mut self) {
+        self.output.done();
+    }
+
+    fn repeats(&mut self, padding: Option<Str<'_>>) {
+        self.seen.repeats(padding);
+    }
 
     fn skipped(&mut self) {
-        self.skipped += 1;
+        self.output.skipped += 1;
     }
 }
 
@@ -333,15 +464,135 @@ mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
     use crate::endpoint::chat_completions::ChatCompletions;
-    use crate::provider::openai;
+    use crate::provider::{Kind, anthropic, gemini, openai};
+
+    fn relay(kind: &Kind) -> Relay {
+        let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
+        let frames = Frames::Sse(sse::Parser::default());
+        let (translator, names) = (kind.translator.stream(), Names::default());
+        Relay::new(frames, translator, ChatCompletions.stream(true), identity, names, Meter::default())
+    }
+
+    /// What the client reads, what is counted, and how many events were read by a template.
+    fn told(mut relay: Relay, stream: &[u8]) -> (String, String, usize) {
+        let read = relay.push(stream).and_then(|()| relay.end());
+        let bytes = String::from_utf8(relay.take()).unwrap();
+        (bytes, format!("{:?} {:?} {}", relay.meter(), read.is_ok(), relay.skipped()), relay.repeated())
+    }
+
+    #[test]
+    fn an_event_that_says_more_than_the_one_before_is_read_by_itself() {
+        let openai = |choices: &str, rest: &str| {
+            format!(
+                r#"data: {{"id":"i0","object":"chat.completion.chunk","created":1,"model":"m","choices":[{choices}]{rest}}}"#
+            )
+        };
+        let text = |text: &str, rest: &str| {
+            let choice = r#"{"index":0,"delta":{"content":"#;
+            openai(&format!(r#"{choice}"{text}"}},"logprobs":null,"finish_reason":null}}"#), rest)
+        };
+        let ends = |text: &str, reason: &str| {
+            openai(&format!(r#"{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":"{reason}"}}"#), "")
+        };
+        let role = openai(r#"{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}"#, "");
+        let arguments = |text: &str, name: &str| {
+            let function = format!(r#""function":{{{name}"arguments":"{text}"}}"#);
+            openai(&format!(r#"{{"index":0,"delta":{{"tool_calls":[{{"index":0,{function}}}]}}}}"#), "")
+        };
+        let call = r#""name":"f","#;
+        let begins = arguments("", call)
+            .replace("\"index\":0,\"function\"", "\"index\":0,\"id\":\"c\",\"type\":\"function\",\"function\"");
+        let usage = |count: u64| {
+            format!(r#","usage":{{"prompt_tokens":3,"completion_tokens":{count},"total_tokens":{}}}"#, 3 + count)
+        };
+        let hidden = |text: &str| format!(r#","usage":null,"obfuscation":"{text}""#);
+        let gemini = |text: &str, count: &str| {
+            format!(
+                r#"data: {{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},"index":0}}],"usageMetadata":{{"promptTokenCount":3,"candidatesTokenCount":{count}}}}}"#
+            )
+        };
+        let stop = r#"data: {"candidates":[{"finishReason":"STOP"}]}"#.to_owned();
+        let anthropic = |kind: &str, name: &str, text: &str| {
+            let delta = format!(r#"{{"type":"{kind}","{name}":"{text}"}}"#);
+            format!(
+                "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{delta}{}}}",
+                " ".repeat(text.len())
+            )
+        };
+        let starts = |block: &str| {
+            format!(
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{}}}}\n\nevent: content_block_start\ndata: \
+                 {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":{block}}}}}"
+            )
+        };
+        for (kind, events, repeated) in [
+            // The first that is read says that there is output; behind the end there is nothing to say.
+            (&openai::KIND, vec![role.clone(), text("a", ""), text("b", ""), text("c", ""), ends("d", "stop")], 2),
+            (&openai::KIND, vec![role.clone(), ends("d", "stop"), ends("e", "stop"), ends("f", "stop")], 0),
+            (&openai::KIND, vec![text("a", ""), text("b", ""), text("c", ""), text("", ""), text("d", "")], 1),
+            (&openai::KIND, vec![role.clone(), text("a", ""), text("b\\u12", ""), text("c", "")], 0),
+            (&openai::KIND, vec![role.clone(), text("a", ""), text("b\"", ""), text("c", "")], 0),
+            // What is there twice cannot be found again in what is written.
+            (&openai::KIND, vec![role.clone(), text("index", ""), text("b", ""), text("c", "")], 1),
+            (
+                &openai::KIND,
+                vec![role.clone(), text("a", &hidden("Xy")), text("b", &hidden("")), text("c", &hidden("z9"))],
+                2,
+            ),
+            (
+                &openai::KIND,
+                vec![role.clone(), text("a", &hidden("a")), text("b", &hidden("")), text("c", &hidden("z9"))],
+                1,
+            ),
+            (
+                &openai::KIND,
+                vec![
+                    role.clone(),
+                    text("a", &usage(1)),
+                    text("b", &usage(20)),
+                    text("c", &usage(300)),
+                    ends("", "stop"),
+                ],
+                2,
+            ),
+            (&openai::KIND, vec![begins.clone(), arguments("{", ""), arguments("1", ""), arguments("}", "")], 1),
+            (&openai::KIND, vec![begins, arguments("{", call), arguments("1", call), arguments("}", call)], 1),
+            (&gemini::KIND, vec![gemini("a", "1"), gemini("b", "20"), gemini("c", "05"), gemini("é", "400")], 0),
+            (&gemini::KIND, vec![gemini("a", "1"), gemini("b", "20"), gemini("c", "300"), gemini("é", "400"), stop], 2),
+            (
+                &anthropic::KIND,
+                vec![
+                    starts(r#""text""#),
+                    anthropic("text_delta", "text", "a"),
+                    anthropic("text_delta", "text", "bcd"),
+                    anthropic("text_delta", "text", "e"),
+                    anthropic("thinking_delta", "thinking", "e"),
+                ],
+                2,
+            ),
+        ] {
+            for end in ["\n\n", "\r\n\r\n", "\r\r", "\n"] {
+                let line_end = if end.len() > 1 { &end[..end.len() / 2] } else { end };
+                let events = events.iter().map(|event| event.replace('\n', line_end) + end);
+                let stream = events.collect::<String>().into_bytes();
+                let told_of = |stream: &[u8], repeated: Option<usize>| {
+                    let (with, mut without) = (relay(kind), relay(kind));
+                    without.read_each();
+                    let (with, without) = (told(with, stream), told(without, stream));
+                    let stream = String::from_utf8_lossy(stream);
+                    assert_eq!((with.0, with.1), (without.0, without.1), "{stream}");
+                    assert_eq!((repeated.unwrap_or(with.2), 0), (with.2, without.2), "{stream}");
+                };
+                // What no blank line has ended is ended by what follows.
+                told_of(&stream, Some(if end.len() > 1 { repeated } else { 0 }));
+                (0..stream.len()).step_by(7).for_each(|cut| told_of(&stream[..cut], None));
+            }
+        }
+    }
 
     #[test]
     fn what_cannot_be_read_is_counted_and_what_is_unknown_is_not() {
-        let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
-        let frames = Frames::Sse(sse::Parser::default());
-        let render = ChatCompletions.stream(false);
-        let (translator, names) = (openai::KIND.translator.stream(), Names::default());
-        let mut relay = Relay::new(frames, translator, render, identity, names, Meter::default());
+        let mut relay = relay(&openai::KIND);
         for (event, skipped) in [
             ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
             ("data: {\"choices\":[{\"delta\":{\"content", 1),

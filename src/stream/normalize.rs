@@ -126,6 +126,27 @@ impl Normalizer {
         if chunk.choices.is_empty() { Verdict::Drop } else { Verdict::Send }
     }
 
+    /// Whether nothing is new in a chunk that says no more than a text: its choice has begun, and with it the
+    /// stream, and so has the call that it may be a fragment of.
+    pub fn is_settled(&self, chunk: &ChatChunk<'_>) -> bool {
+        let [choice] = chunk.choices.as_slice() else { return false };
+        let Some(known) = self.choices.iter().find(|known| known.index == choice.index) else { return false };
+        choice.delta.tool_calls.iter().all(|fragment| {
+            let call = known.slot(fragment).and_then(|at| known.calls.get(at));
+            call.is_some_and(|call| call.index.is_some() && call.has_arguments)
+        })
+    }
+
+    /// Usage of an event that is otherwise like the one before, which had usage, too.
+    pub fn usage_again(&mut self, usage: Usage, value: &str) {
+        let Some(last) = &mut self.usage else { return };
+        last.usage = usage;
+        if let Some(UsageSource::Chunk(text) | UsageSource::Value(text) | UsageSource::Native(text)) = &mut last.source
+        {
+            value.clone_into(text);
+        }
+    }
+
     /// The end of the provider's answer: an error if it is not a whole one.
     pub fn end(&self) -> Result<(), UpstreamError> {
         if self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none()) {
