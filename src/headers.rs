@@ -53,6 +53,11 @@ impl Headers {
     }
 
     fn put(&mut self, name: &[u8], value: &[u8]) {
+        if self.pairs.capacity() == 0 {
+            // As many as most have, so that they do not move as they grow.
+            self.pairs.reserve(16);
+            self.text.reserve(768);
+        }
         let start = self.text.len();
         self.text.extend_from_slice(name);
         let middle = self.text.len();

@@ -72,11 +72,21 @@ pub struct Usage {
 impl Usage {
     /// Whether `json` says this as OpenAI would: whole numbers, and their sum (quirk B27).
     pub fn is_written_as(&self, json: &RawValue) -> bool {
-        let count = |name: &str| json.field(name)?.get().parse::<u64>().ok();
-        let sum = self.input.checked_add(self.output);
-        count("prompt_tokens") == Some(self.input)
-            && count("completion_tokens") == Some(self.output)
-            && sum.is_some_and(|sum| count("total_tokens") == Some(sum))
+        let Some(sum) = self.input.checked_add(self.output) else { return false };
+        let mut found = 0;
+        for (key, value) in json.pairs() {
+            let count = match key.escaped() {
+                "prompt_tokens" => self.input,
+                "completion_tokens" => self.output,
+                "total_tokens" => sum,
+                _ => continue,
+            };
+            found += 1;
+            if value.get().parse() != Ok(count) {
+                return false;
+            }
+        }
+        found == 3
     }
 }
 

@@ -173,12 +173,12 @@ impl Stage {
         if !served {
             metrics::refused(status);
         }
-        let text = |name| String::from_utf8(abi::header(Map::RequestHeaders, name).unwrap_or_default());
+        let headers = abi::headers(Map::RequestHeaders);
         let unplanned = Unplanned {
             began: self.began,
             ended: abi::now(),
-            request_id: &text("x-request-id").unwrap_or_default(),
-            method: &text(":method").unwrap_or_default(),
+            request_id: headers.get("x-request-id").unwrap_or_default(),
+            method: headers.get(":method").unwrap_or_default(),
             served,
             status,
             details: &response_details(),

@@ -144,12 +144,10 @@ pub fn plain_end(text: &[u8], mut at: usize) -> usize {
         }
         at += LANES;
     }
-    while let Some(byte) = text.get(at)
-        && !matches!(byte, b'"' | b'\\' | 0..0x20)
-    {
-        at += 1;
-    }
-    at
+    let rest = text.get(at..).unwrap_or_default();
+    let mut bytes = [b' '; LANES];
+    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    at + rest.len().min(Block::load(&bytes).special().trailing_zeros() as usize)
 }
 
 /// Of a number or a word.
