@@ -7,11 +7,12 @@
 mod scan;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::IgnoredAny;
+
+use crate::places::Places;
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]
@@ -44,12 +45,6 @@ impl RawValue {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for &'a RawValue {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&serde_json::value::RawValue>::deserialize(deserializer).map(|value| RawValue::new(value.get()))
-    }
-}
-
 /// Why a text is not what is wanted.
 #[derive(Debug)]
 pub enum Error {
@@ -78,7 +73,15 @@ pub fn parse(text: &[u8]) -> Result<&RawValue, Error> {
 
 pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
     let value = scan::check(text.as_bytes(), None).and_then(|place| text.get(place));
-    value.map_or_else(|| serde_json::from_str(text).map_err(Error::Syntax), |value| Ok(RawValue::new(value)))
+    value.map_or_else(|| parse_slowly(text), |value| Ok(RawValue::new(value)))
+}
+
+/// What is nested too deep for the scanner, or what is wrong with a text, and where. Nothing is read by type:
+/// `serde_json` would bring along how every value is told in an error, numbers with all their digits.
+#[cold]
+fn parse_slowly(text: &str) -> Result<&RawValue, Error> {
+    serde_json::from_str::<IgnoredAny>(text).map_err(Error::Syntax)?;
+    Ok(RawValue::new(text.trim_matches([' ', '\n', '\r', '\t'])))
 }
 
 /// Bytes as a text.
@@ -275,8 +278,8 @@ impl<'a> Object<'a> {
             let mut repeated = repeated.map(|(_, (key, _))| key.as_ref());
             return repeated.find(|key| read(key));
         }
-        let mut seen = BTreeSet::new();
-        self.pairs.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.insert(*key))
+        let mut seen = Places::default();
+        self.pairs.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
     }
 }
 
@@ -368,37 +371,44 @@ impl<'a> Str<'a> {
         if self.is_plain() {
             return Cow::Borrowed(escaped);
         }
-        match serde_json::from_str::<String>(self.0) {
-            Ok(text) => Cow::Owned(text),
-            Err(_) => Cow::Owned(decode_with_lone_surrogates(self.0)),
-        }
+        Cow::Owned(unescape(escaped))
     }
 }
 
-/// `serde_json` refuses `"\ud83d"` as text but reads it as bytes (WTF-8).
-fn decode_with_lone_surrogates(raw: &str) -> String {
-    struct Bytes(Vec<u8>);
-
-    impl<'de> Deserialize<'de> for Bytes {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct Buffer;
-            impl Visitor<'_> for Buffer {
-                type Value = Bytes;
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("a string")
-                }
-                fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                    Ok(Bytes(bytes.to_vec()))
-                }
+/// The text that stands between the quotes of a string. Lone surrogates, which Rust cannot hold, become U+FFFD.
+fn unescape(escaped: &str) -> String {
+    let bytes = escaped.as_bytes();
+    let mut text = String::with_capacity(escaped.len());
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let end = at + memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        text.push_str(escaped.get(at..end).unwrap_or_default());
+        let Some(kind) = bytes.get(end + 1) else { return text };
+        at = end + 2;
+        text.push(match kind {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let unit = code_unit(bytes, end).unwrap_or_default();
+                at = end + 6;
+                let low = code_unit(bytes, at).filter(|low| unit & 0xfc00 == 0xd800 && low & 0xfc00 == 0xdc00);
+                at += if low.is_some() { 6 } else { 0 };
+                let code = low.map_or(unit, |low| 0x10000 + ((unit & 0x3ff) << 10) + (low & 0x3ff));
+                char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
             }
-            deserializer.deserialize_bytes(Buffer)
-        }
+            other => char::from(*other),
+        });
     }
+}
 
-    match serde_json::from_str::<Bytes>(raw) {
-        Ok(Bytes(bytes)) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => String::new(),
-    }
+/// The four hexadecimal digits of the escape `\uXXXX` at `at`.
+fn code_unit(json: &[u8], at: usize) -> Option<u32> {
+    let digits = json.get(at..)?.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// Replacements in a text that otherwise stays as it is, in ascending order of place.
@@ -614,6 +624,18 @@ pub fn escape_into(out: &mut Vec<u8>, text: &str) {
     let _ = serde_json::to_writer(out, text);
 }
 
+/// A number with so many digits behind its point. The standard library writes any number exactly, which takes
+/// twenty kilobytes; what is written here is small, and need not be.
+pub fn decimal(number: f64, places: u32) -> String {
+    let scale = 10_u64.pow(places.min(15));
+    let parts = (number.abs() * scale as f64).round() as u64;
+    let sign = if number < 0.0 && parts > 0 { "-" } else { "" };
+    match places {
+        0 => format!("{sign}{parts}"),
+        _ => format!("{sign}{}.{:0width$}", parts / scale, parts % scale, width = places as usize),
+    }
+}
+
 /// `text` as a JSON string, quotes included.
 pub fn escape(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
@@ -698,6 +720,28 @@ mod tests {
         assert_eq!(Str::new(raw(r#""a\nb\ud83d\ude00""#)).unwrap().decode(), "a\nb😀");
         assert!(Str::new(raw(r#""x\ud83dy""#)).unwrap().decode().starts_with('x'));
         assert!(Str::new(raw("12")).is_none());
+    }
+
+    #[test]
+    fn decimals_are_rounded_to_their_places() {
+        let numbers = [(0.0, 3), (-0.0004, 3), (-1.0625, 4), (2.9996, 3), (12.5, 0), (0.05, 1)];
+        let written = numbers.map(|(number, places)| decimal(number, places));
+        assert_eq!(written, ["0.000", "0.000", "-1.0625", "3.000", "13", "0.1"]);
+    }
+
+    #[test]
+    fn escapes_are_read_as_another_reader_does() {
+        for escaped in [r"\ud83d\ude00\u00e9\/", r"a\\\n\u0000z", r#"\b\f\r\t\""#, "é"] {
+            assert_eq!(unescape(escaped), serde_json::from_str::<String>(&format!("\"{escaped}\"")).unwrap());
+        }
+        for (escaped, expected) in [
+            (r"x\ud83dy", "x\u{fffd}y"),
+            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
+            (r"\ud83d\n", "\u{fffd}\n"),
+            (r"\ud83d\u0041", "\u{fffd}A"),
+        ] {
+            assert_eq!(unescape(escaped), expected);
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub mod json;
 pub mod meter;
 pub mod metrics;
 mod needle;
+pub mod places;
 pub mod provider;
 pub mod quality;
 pub mod record;

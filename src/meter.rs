@@ -142,7 +142,7 @@ mod tests {
     use crate::json::RawValue;
 
     fn pushed(meter: &mut Meter, text: &str, finish_reason: Option<FinishReason>) {
-        let raw: &RawValue = serde_json::from_str(text).unwrap();
+        let raw: &RawValue = crate::json::parse_str(text).unwrap();
         let delta = Delta { content: Str::new(raw), ..Delta::default() };
         let choices = vec![ChunkChoice { index: 0, place: None, delta, finish_reason }];
         meter.chunk(&ChatChunk { choices, ..ChatChunk::default() });

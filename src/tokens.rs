@@ -362,7 +362,13 @@ impl State {
             ..SPACE => State::Sign(number > SIGNS),
             ..NEWLINE => State::Space(number - SPACE),
             NEWLINE => State::Newline,
-            number => if number == NEWLINE + 1 { State::Alphabet } else { State::Other },
+            number => {
+                if number == NEWLINE + 1 {
+                    State::Alphabet
+                } else {
+                    State::Other
+                }
+            }
         }
     }
 }

@@ -101,7 +101,7 @@ mod tests {
 
     fn with<T>(id: &str, mut read: impl FnMut(Str<'_>) -> T) -> T {
         let text = json::escape(id);
-        let raw: &RawValue = serde_json::from_str(&text).unwrap();
+        let raw: &RawValue = crate::json::parse_str(&text).unwrap();
         read(Str::new(raw).unwrap())
     }
 

@@ -6,10 +6,13 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use crate::json::{self, RawValue, Str, Type};
+use crate::places::{self, Places};
+
+/// More levels than any configuration has; they are read by recursion.
+const MAX_DEPTH: usize = 128;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -44,11 +47,34 @@ pub struct Place {
 }
 
 impl Node {
-    /// Reads JSON. Nesting is bounded by serde_json.
     pub fn from_json(text: &[u8]) -> Result<Node, Problems> {
-        serde_json::from_slice(text).map_err(|error| {
-            Problems(vec![Problem { path: String::new(), message: format!("this is not JSON: {error}"), place: None }])
-        })
+        let node = match json::parse(text) {
+            Ok(value) => Node::of(value, MAX_DEPTH).ok_or_else(|| "this is nested too deep".to_owned()),
+            Err(error) => Err(format!("this is not JSON: {error}")),
+        };
+        node.map_err(|message| Problems(vec![Problem { path: String::new(), message, place: None }]))
+    }
+
+    fn of(value: &RawValue, depth: usize) -> Option<Node> {
+        let depth = depth.checked_sub(1)?;
+        Some(Node::from(match json::type_of(value) {
+            Type::Null => Value::Null,
+            Type::Bool => Value::Bool(value.get() == "true"),
+            Type::Number => match value.get().parse() {
+                Ok(number) => Value::Unsigned(number),
+                Err(_) => Value::OtherNumber(value.get().to_owned()),
+            },
+            Type::String => Value::String(Str::new(value)?.decode().into_owned()),
+            Type::Array => {
+                Value::List(value.elements().map(|element| Node::of(element, depth)).collect::<Option<_>>()?)
+            }
+            Type::Object => {
+                let field = |(name, value): (Str<'_>, &RawValue)| {
+                    Some(Field { name: name.decode().into_owned(), at: None, node: Node::of(value, depth)? })
+                };
+                Value::Map(value.pairs().map(field).collect::<Option<_>>()?)
+            }
+        }))
     }
 
     pub fn string(text: impl Into<String>) -> Node {
@@ -68,62 +94,6 @@ impl Node {
 impl From<Value> for Node {
     fn from(value: Value) -> Node {
         Node { at: None, value }
-    }
-}
-
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl<'de> Visitor<'de> for Any {
-            type Value = Value;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
-
-            fn visit_unit<E>(self) -> Result<Value, E> {
-                Ok(Value::Null)
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-                Ok(Value::Bool(value))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-                Ok(Value::Unsigned(value))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-                Ok(Value::OtherNumber(value.to_string()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-                Ok(Value::OtherNumber(value.to_string()))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-                Ok(Value::String(value.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-                let mut nodes = Vec::new();
-                while let Some(node) = seq.next_element()? {
-                    nodes.push(node);
-                }
-                Ok(Value::List(nodes))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some((name, node)) = map.next_entry()? {
-                    fields.push(Field { name, at: None, node });
-                }
-                Ok(Value::Map(fields))
-            }
-        }
-
-        deserializer.deserialize_any(Any).map(Node::from)
     }
 }
 
@@ -182,7 +152,8 @@ impl Report {
     /// In the order of the document where places are known, else in the order of reading.
     pub fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
-        problems.sort_by_key(|problem| problem.place.map(|place| (place.line, place.column)));
+        let place = |problem: &Problem| problem.place.map(|place| (place.line, place.column));
+        places::sort(&mut problems, |a, b| place(a) < place(b));
         problems
     }
 }
@@ -229,7 +200,7 @@ impl<'d> Cursor<'d> {
             return None;
         };
         let mut entries: Vec<(&str, Cursor<'_>)> = Vec::with_capacity(fields.len());
-        let mut names = BTreeSet::new();
+        let mut names = Places::default();
         for field in fields {
             let cursor = Cursor {
                 node: &field.node,
@@ -237,7 +208,7 @@ impl<'d> Cursor<'d> {
                 name_at: field.at,
                 report: self.report,
             };
-            if names.insert(field.name.as_str()) {
+            if names.set(Cow::Borrowed(&field.name), 0) {
                 entries.push((&field.name, cursor));
             } else {
                 cursor.name_problem("this name is written twice");

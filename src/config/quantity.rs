@@ -43,7 +43,7 @@ pub fn duration_text(duration: Duration) -> String {
 pub fn size(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text);
     if DECIMAL_SIZES.contains(&unit) {
-        let binary = unit.trim_end_matches('B').to_uppercase();
+        let binary = unit.trim_end_matches('B').to_ascii_uppercase();
         let binary =
             if binary.is_empty() { "a plain number of bytes".to_owned() } else { format!("{number}{binary}iB") };
         return Err(format!("the unit {unit} is not taken, because readers differ about it; write {binary}"));

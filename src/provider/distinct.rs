@@ -1,9 +1,9 @@
 //! Names and ids as an API takes them: what does not fit is changed, and what was different stays so.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::json::{self, Str};
+use crate::places::Places;
 
 /// Which names or ids an API takes.
 #[derive(Clone, Copy)]
@@ -43,12 +43,13 @@ impl Rule {
 /// Gives every name that it is asked for a different one that fits.
 pub struct Distinct {
     rule: Rule,
-    given: BTreeMap<String, u32>,
+    /// And how often each was wanted by names that it is not given to.
+    given: Places<'static>,
 }
 
 impl Distinct {
     pub fn new(rule: Rule) -> Self {
-        Distinct { rule, given: BTreeMap::new() }
+        Distinct { rule, given: Places::default() }
     }
 
     /// What it becomes depends on earlier ones only: a conversation that grows keeps its prefix, and
@@ -56,16 +57,16 @@ impl Distinct {
     pub fn assign(&mut self, name: &str) -> String {
         let base = self.rule.fitted(name);
         let mut assigned = base.clone();
-        while self.given.contains_key(&assigned) {
+        while self.given.has(&assigned) {
             // Counts on where it stopped: repeated names must not cost their square.
-            let count = self.given.entry(base.clone()).or_insert(1);
-            *count += 1;
+            let count = self.given.get(&base).unwrap_or(1) + 1;
+            self.given.set(base.clone().into(), count);
             let suffix = format!("_{count}");
             assigned.clone_from(&base);
             assigned.truncate(self.rule.longest.saturating_sub(suffix.len()));
             assigned.push_str(&suffix);
         }
-        self.given.insert(assigned.clone(), 1);
+        self.given.set(assigned.clone().into(), 1);
         assigned
     }
 }
@@ -74,8 +75,10 @@ impl Distinct {
 /// tool of `a.b` and `a_b`.
 #[derive(Default)]
 pub struct ToolNames {
-    /// The client's names that had to be changed, and what is sent.
-    changed: BTreeMap<String, String>,
+    /// What is sent.
+    sent: Vec<String>,
+    /// For the client's names that had to be changed.
+    changed: Places<'static>,
 }
 
 impl ToolNames {
@@ -87,25 +90,28 @@ impl ToolNames {
     /// The same for an API that wants some names for itself.
     pub fn without<'a>(reserved: &[&str], rule: Rule, names: impl Iterator<Item = Str<'a>> + Clone) -> Self {
         let fits = |name: &str| rule.fits(name) && !reserved.contains(&name);
-        let mut changed = BTreeMap::new();
+        let mut known = ToolNames::default();
         if names.clone().all(|name| fits(&name.decode())) {
-            return ToolNames { changed };
+            return known;
         }
         let mut distinct = Distinct::new(rule);
         let own = names.clone().map(Str::decode).filter(|name| rule.fits(name)).map(Cow::into_owned);
-        distinct.given.extend(own.chain(reserved.iter().map(|&name| name.to_owned())).map(|name| (name, 1)));
+        for name in own.chain(reserved.iter().map(|&name| name.to_owned())) {
+            distinct.given.set(name.into(), 1);
+        }
         for name in names.map(Str::decode).filter(|name| !fits(name)) {
-            if !changed.contains_key(name.as_ref()) {
+            if !known.changed.has(&name) {
                 let sent = distinct.assign(&name);
-                changed.insert(name.into_owned(), sent);
+                known.changed.set(name.into_owned().into(), known.sent.len());
+                known.sent.push(sent);
             }
         }
-        ToolNames { changed }
+        known
     }
 
     /// What is sent for a name, as JSON.
     pub fn sent<'a>(&self, name: Str<'a>) -> Cow<'a, str> {
-        match self.changed.get(name.decode().as_ref()) {
+        match self.of(&name.decode()) {
             Some(sent) => json::escape(sent).into(),
             None => name.raw().into(),
         }
@@ -113,7 +119,12 @@ impl ToolNames {
 
     /// What was sent and the client's own, for [`super::UpstreamRequest::renamed`].
     pub fn renamed(self) -> Vec<(String, String)> {
-        self.changed.into_iter().map(|(own, sent)| (sent, own)).collect()
+        let pair = |own: &str| Some((self.of(own)?.clone(), own.to_owned()));
+        self.changed.names().filter_map(pair).collect()
+    }
+
+    fn of(&self, own: &str) -> Option<&String> {
+        self.sent.get(self.changed.get(own)?)
     }
 }
 

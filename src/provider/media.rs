@@ -227,7 +227,7 @@ mod tests {
 
     fn file(fields: &str) -> Result<(String, String), String> {
         let text = format!(r#"{{"type":"file","file":{fields}}}"#);
-        let part: &RawValue = serde_json::from_str(&text).unwrap();
+        let part: &RawValue = crate::json::parse_str(&text).unwrap();
         match File::read(part, "p").map_err(|no| no.param.unwrap())?.source {
             FileSource::Data { media_type, data } => Ok((media_type, data.into_owned())),
             FileSource::Id(id) => Ok(("id".into(), id.decode().into_owned())),

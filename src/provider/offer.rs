@@ -1,13 +1,12 @@
 //! Tools and thinking as a client asks for them, whoever is asked: which tools are offered and whether one must
 //! be called, and how hard the model is to think.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::distinct::{Rule, ToolNames};
 use crate::chat::ChatRequest;
 use crate::chat::request::{Message, Tool, ToolChoice};
 use crate::error::Rejection;
 use crate::json::Str;
+use crate::places::Places;
 
 /// Which tools are offered, and whether the model has to call one.
 pub struct Offer<'a> {
@@ -40,14 +39,14 @@ impl<'a> Offer<'a> {
         if let Some(index) = tools.iter().position(|tool| tool.name.is_empty()) {
             return Err(Rejection::invalid(format!("tools[{index}].function.name"), "The name of a tool is empty."));
         }
-        let places: BTreeMap<_, _> = (0..).zip(&tools).map(|(place, tool)| (tool.name.decode(), place)).collect();
+        let places = Places::of(tools.iter().map(|tool| tool.name.decode()));
         let place = |name: &Str<'_>| {
             let name = name.decode();
             let unknown = || {
                 let text = format!("There is no tool '{name}' among the 'tools'.");
                 Rejection::invalid("tool_choice", text)
             };
-            places.get(&name).copied().ok_or_else(unknown)
+            places.get(&name).ok_or_else(unknown)
         };
         let mut allowed = None;
         let choice = match &choice {
@@ -59,11 +58,15 @@ impl<'a> Offer<'a> {
                 return Err(Rejection::invalid("tool_choice.allowed_tools.tools", "No tool is allowed."));
             }
             Some(ToolChoice::Allowed { names, required }) => {
-                allowed = Some(names.iter().map(place).collect::<Result<BTreeSet<_>, _>>()?);
+                let mut are_allowed = vec![false; tools.len()];
+                for name in names {
+                    are_allowed.get_mut(place(name)?).into_iter().for_each(|it| *it = true);
+                }
+                allowed = Some(are_allowed);
                 if *required { Choice::Required } else { Choice::Auto }
             }
         };
-        let is_allowed = |place: &usize| allowed.as_ref().is_none_or(|allowed| allowed.contains(place));
+        let is_allowed = |place: &usize| allowed.as_ref().is_none_or(|allowed| allowed.get(*place) == Some(&true));
         let tools = tools.into_iter().enumerate().filter(|(place, _)| is_allowed(place)).collect();
         Ok(Offer { tools, choice })
     }

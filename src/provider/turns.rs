@@ -6,13 +6,13 @@
 //! anything: what a block looks like is the format's own.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::distinct::{Distinct, Rule};
 use crate::chat::request::{Content, Message, Part, Role, ToolCall};
 use crate::chat::state;
 use crate::error::Rejection;
 use crate::json::{self, Object, Str, Type};
+use crate::places::Places;
 
 /// How many messages are instructions that stand before the conversation. Where there are no others
 /// they are the conversation: these APIs refuse one without messages, and OpenAI answers it.
@@ -140,26 +140,28 @@ pub fn call_id(ids: &mut Distinct, id: Str<'_>) -> String {
 /// The ids of a conversation's calls, for APIs that take results as OpenAI does: anywhere behind the call.
 pub struct CallIds {
     ids: Distinct,
+    assigned: Vec<String>,
     /// What the client's id has last become: a result answers the call before it.
-    last: BTreeMap<String, String>,
+    last: Places<'static>,
 }
 
 impl CallIds {
     pub fn new(rule: Rule) -> Self {
-        CallIds { ids: Distinct::new(rule), last: BTreeMap::new() }
+        CallIds { ids: Distinct::new(rule), assigned: Vec::new(), last: Places::default() }
     }
 
     /// The id of a call.
     pub fn assign(&mut self, id: Str<'_>) -> String {
         let assigned = call_id(&mut self.ids, id);
-        self.last.insert(state::plain(id).into_owned(), assigned.clone());
+        self.last.set(state::plain(id).into_owned().into(), self.assigned.len());
+        self.assigned.push(assigned.clone());
         assigned
     }
 
     /// The id of the call that a result answers. Without one it stays what it is: the API refuses it.
     pub fn answered<'i>(&'i self, id: Str<'i>) -> Cow<'i, str> {
         let plain = state::plain(id);
-        match self.last.get(plain.as_ref()) {
+        match self.last.get(&plain).and_then(|place| self.assigned.get(place)) {
             Some(assigned) => assigned.as_str().into(),
             None => plain,
         }
@@ -169,7 +171,7 @@ impl CallIds {
 /// The calls of one turn: each has to be answered by the next.
 #[derive(Default)]
 pub struct Calls<'a> {
-    places: BTreeMap<Cow<'a, str>, usize>,
+    places: Places<'a>,
     calls: Vec<Call<'a>>,
 }
 
@@ -185,7 +187,7 @@ pub struct Call<'a> {
 
 impl<'a> Calls<'a> {
     pub fn add(&mut self, call: &ToolCall<'a>, id: String, at: String) -> Result<(), Rejection> {
-        if self.places.insert(state::plain(call.id), self.calls.len()).is_some() {
+        if !self.places.set(state::plain(call.id), self.calls.len()) {
             return Err(Rejection::invalid(format!("{at}.id"), "Two tool calls have the same id."));
         }
         self.calls.push(Call { id, name: call.name, at });
@@ -198,7 +200,7 @@ impl<'a> Calls<'a> {
         for message in messages.iter().filter(|message| message.role == Role::Tool) {
             let at = || message.at("tool_call_id");
             let id = message.tool_call_id.ok_or_else(|| Rejection::missing(&at()))?;
-            let place = self.places.get(&state::plain(id)).and_then(|place| results.get_mut(*place));
+            let place = self.places.get(&state::plain(id)).and_then(|place| results.get_mut(place));
             match place {
                 Some(result @ None) => *result = Some(message),
                 Some(Some(_)) => return Err(Rejection::invalid(at(), "This tool call has been answered already.")),

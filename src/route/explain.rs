@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::policy::Considered;
 use crate::config::registry::{Capabilities, Capability};
-use crate::json::Writer;
+use crate::json::{self, Writer};
+use crate::places;
 use crate::provider::Target;
 use crate::route::health::Verdict;
 
@@ -48,7 +49,8 @@ impl Explanation {
     /// One line in ASCII, the targets in the order of attempts, then those that were left out.
     pub fn summary(&self) -> String {
         let mut targets: Vec<&Explained> = self.targets.iter().collect();
-        targets.sort_by_key(|explained| explained.considered.place.unwrap_or(usize::MAX));
+        let place = |explained: &Explained| explained.considered.place.unwrap_or(usize::MAX);
+        places::sort(&mut targets, |a, b| place(a) < place(b));
         let mut out = format!("version={}", self.version);
         for explained in targets {
             let it = &explained.considered;
@@ -57,9 +59,11 @@ impl Explanation {
                 (Some(reason), _) => out.push_str(&reason.to_string()),
                 (None, Some(place)) => {
                     out.push_str(&format!("attempt {place}"));
-                    it.score.into_iter().for_each(|score| out.push_str(&format!(" score {score:.3}")));
+                    it.score.into_iter().for_each(|score| out.push_str(&format!(" score {}", json::decimal(score, 3))));
                     it.cost.into_iter().for_each(|cost| out.push_str(&format!(" cost {cost}")));
-                    it.first_token.into_iter().for_each(|time| out.push_str(&format!(" first_token {time:.0}ms")));
+                    it.first_token
+                        .into_iter()
+                        .for_each(|time| out.push_str(&format!(" first_token {}ms", json::decimal(time, 0))));
                     out.push_str(&verdict(it.verdict).map_or_else(String::new, |why| format!(" ({why})")));
                 }
                 (None, None) => out.push_str("not needed"),
@@ -99,10 +103,10 @@ impl Explained {
             }
         }
         if let Some(quality) = it.quality {
-            w.key("quality").raw(&format!("{:.3}", f64::from(quality) / 1_000.0));
+            w.key("quality").raw(&json::decimal(f64::from(quality) / 1_000.0, 3));
         }
         if let Some(score) = it.score {
-            w.key("score").raw(&format!("{score:.4}"));
+            w.key("score").raw(&json::decimal(score, 4));
         }
         w.key("health").string(verdict(it.verdict).as_deref().unwrap_or("well"));
         if !self.dropped.is_empty() {

@@ -127,7 +127,8 @@ impl fmt::Display for LeftOut {
                 write!(f, "it would cost about {cost} micro-dollars, more than {most}")
             }
             LeftOut::TooSlow { first_token, limit } => {
-                write!(f, "its first token takes about {first_token:.0} ms, more than {limit:.0}")
+                let (about, most) = (first_token.round() as u64, limit.round() as u64);
+                write!(f, "its first token takes about {about} ms, more than {most}")
             }
             LeftOut::Weightless => f.write_str("its weight is 0"),
             LeftOut::Refused(why) => f.write_str(why),

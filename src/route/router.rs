@@ -2,7 +2,6 @@
 //!
 //! Made once from the configuration. What changes (time, health, chance) comes with each request.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
 use crate::json::RawValue;
 use crate::needle::Needle;
+use crate::places::{self, Places};
 use crate::provider::{Body, Target};
 use crate::quality::Expected;
 use crate::tokens;
@@ -80,17 +80,17 @@ impl Router {
         let mut names: Vec<(Arc<str>, Named)> =
             routes.chain(models).map(|(name, named)| (name.as_str().into(), named)).collect();
         // A route goes before a model of its name.
-        names.sort_by(|(a, _), (b, _)| a.cmp(b));
+        places::sort(&mut names, |(a, _), (b, _)| a < b);
         names.dedup_by(|(later, _), (first, _)| later == first);
         let of_models = config.models.iter().flat_map(|model| model.facts.quality.tasks.iter().map(|(task, _)| task));
         let of_routes = config.routes.iter().flat_map(|route| &route.variants).filter_map(|it| it.task.as_ref());
-        let tasks: BTreeSet<&String> = of_models.chain(of_routes).collect();
+        let tasks = Places::of(of_models.chain(of_routes).map(|task| task.as_str().into()));
         Router {
             targets: targets.collect(),
             names,
             longest_tries: (milliseconds(config.longest_first_token()), milliseconds(config.longest_answer())),
             singles: config.models.iter().enumerate().map(single).collect(),
-            tasks: tasks.into_iter().map(|task| task.as_str().into()).collect(),
+            tasks: tasks.names().map(Into::into).collect(),
             config,
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::health::{Health, Verdict};
 use super::router::Router;
-use crate::json::Writer;
+use crate::json::{self, Writer};
 
 /// Whether a route has a target that can be asked now.
 struct Served<'a> {
@@ -108,8 +108,8 @@ impl<'a> Status<'a> {
                 w.key(name).number(value.round() as u64);
             }
         }
-        w.key("input_factor").raw(&format!("{:.3}", learnt.factor()));
-        w.key("cached_share").raw(&format!("{:.3}", learnt.cached())).end_object();
+        w.key("input_factor").raw(&json::decimal(learnt.factor(), 3));
+        w.key("cached_share").raw(&json::decimal(learnt.cached(), 3)).end_object();
     }
 
     fn served(&self) -> Vec<Served<'_>> {

@@ -311,10 +311,9 @@ impl Choice {
 mod tests {
     use super::*;
     use crate::chat::Delta;
-    use crate::json::RawValue;
 
     fn str(text: &'static str) -> Str<'static> {
-        Str::new(serde_json::from_str::<&RawValue>(text).unwrap()).unwrap()
+        Str::parse(text).unwrap()
     }
 
     fn normalizer() -> Normalizer {
@@ -388,7 +387,7 @@ mod tests {
     #[test]
     fn an_id_too_long_to_be_repeated_is_replaced_by_ours() {
         let long = format!("\"{}\"", "i".repeat(MAX_NAME));
-        let long = Str::new(serde_json::from_str(&long).unwrap()).unwrap();
+        let long = Str::parse(&long).unwrap();
         let mut normalizer = normalizer();
         let mut chunk = ChatChunk { id: Some(long), model: Some(long), ..chunk(Vec::new(), None) };
         normalizer.chunk(&mut chunk);

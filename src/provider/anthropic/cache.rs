@@ -5,7 +5,6 @@
 //! one that lives shorter (prompt caching, how many breakpoints, mixing different TTLs).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::chat::ChatRequest;
 use crate::chat::request::{Content, Message, Tool};
@@ -38,8 +37,8 @@ enum Place {
 /// Where the marks of a request stand.
 #[derive(Default)]
 pub struct Marks {
-    /// By the message's place, so that its end comes behind its parts.
-    places: BTreeMap<(usize, Place), (Ttl, &'static str)>,
+    /// In order; by the message's place first, so that its end comes behind its parts.
+    places: Vec<((usize, Place), (Ttl, &'static str))>,
 }
 
 impl Marks {
@@ -74,13 +73,12 @@ impl Marks {
             marks.add((order, Place::Message(index)), &message.fields, &format!("messages[{index}]"), dropped)?;
         }
         let most = if chat.field(OWN).is_some() { MOST - 1 } else { MOST };
-        while marks.places.len() > most {
-            if let Some((_, (_, name))) = marks.places.pop_first() {
-                name_once(name, dropped);
-            }
+        let too_many = marks.places.len().saturating_sub(most);
+        for (_, (_, name)) in marks.places.drain(..too_many) {
+            name_once(name, dropped);
         }
         let mut shortest = Ttl::Hour;
-        for (ttl, name) in marks.places.values_mut() {
+        for (_, (ttl, name)) in &mut marks.places {
             if shortest == Ttl::FiveMinutes && *ttl == Ttl::Hour {
                 *ttl = Ttl::FiveMinutes;
                 name_once(name, dropped);
@@ -111,7 +109,10 @@ impl Marks {
             }
             None => return Err(Rejection::invalid(&at, format!("'{at}' is not a mark of an ephemeral cache."))),
         };
-        self.places.insert(place, (ttl, name));
+        match self.find(place) {
+            Ok(known) => self.places.get_mut(known).into_iter().for_each(|(_, mark)| *mark = (ttl, name)),
+            Err(free) => self.places.insert(free, (place, (ttl, name))),
+        }
         Ok(())
     }
 
@@ -129,12 +130,20 @@ impl Marks {
 
     /// The last mark in or on a message, for a block that holds all of it.
     pub fn within(&self, message: usize) -> Option<Ttl> {
-        let from = (message + 1, Place::Part(message, 0));
-        self.places.range(from..=(message + 1, Place::Message(message))).next_back().map(|(_, (ttl, _))| *ttl)
+        let end = match self.find((message + 1, Place::Message(message))) {
+            Ok(last) => last + 1,
+            Err(end) => end,
+        };
+        let last = self.places.get(..end)?.last().filter(|(place, _)| *place >= (message + 1, Place::Part(message, 0)));
+        last.map(|(_, (ttl, _))| *ttl)
     }
 
     fn at(&self, place: (usize, Place)) -> Option<Ttl> {
-        self.places.get(&place).map(|(ttl, _)| *ttl)
+        self.places.get(self.find(place).ok()?).map(|(_, (ttl, _))| *ttl)
+    }
+
+    fn find(&self, place: (usize, Place)) -> Result<usize, usize> {
+        self.places.binary_search_by(|(known, _)| known.cmp(&place))
     }
 }
 

@@ -568,14 +568,14 @@ mod tests {
     #[test]
     fn what_is_collected_is_carried_once_and_told_whole() {
         let mut collected = Collected::default();
-        let model: &RawValue = serde_json::from_str("\"claude-x\"").unwrap();
+        let model: &RawValue = crate::json::parse_str("\"claude-x\"").unwrap();
         collected.model(Str::new(model));
         collected.thinking("a\\n", "s");
         collected.thinking("unsigned", "");
         let first = collected.state().unwrap().payload;
         assert_eq!(first, r#"["claude-x",{"type":"thinking","thinking":"a\n","signature":"s"}]"#);
         assert_eq!(collected.state(), None);
-        let data: &RawValue = serde_json::from_str("\"d\"").unwrap();
+        let data: &RawValue = crate::json::parse_str("\"d\"").unwrap();
         collected.redacted(Str::new(data));
         assert_eq!(collected.state().unwrap().payload, r#"["claude-x",{"type":"redacted_thinking","data":"d"}]"#);
         let blocks = concat!(

@@ -1,13 +1,12 @@
 //! Tools, and which of them must or may be called.
 
-use std::collections::BTreeSet;
-
 use super::SCHEMA;
 use super::cache::{self, Marks};
 use crate::chat::ChatRequest;
 use crate::chat::request::{Message, Tool, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{self, Type, Writer};
+use crate::places::Places;
 use crate::provider::distinct::{Rule, ToolNames};
 use crate::provider::schema;
 
@@ -55,16 +54,16 @@ pub fn write(
         Some(ToolChoice::Allowed { names, .. }) => names,
         _ => &[],
     };
-    let asked: BTreeSet<_> = asked.iter().map(|name| name.decode()).collect();
-    let known: BTreeSet<_> = tools.iter().map(|tool| tool.name.decode()).collect();
-    if let Some(name) = asked.difference(&known).next() {
+    let asked = Places::of(asked.iter().map(|name| name.decode()));
+    let known = Places::of(tools.iter().map(|tool| tool.name.decode()));
+    if let Some(name) = asked.names().find(|name| !known.has(name)) {
         return Err(Rejection::invalid("tool_choice", format!("There is no tool '{name}' among the 'tools'.")));
     }
     // A subset cannot be named otherwise.
     let only_asked = matches!(choice, Some(ToolChoice::Allowed { .. }));
     w.key("tools").begin_array();
     for (index, tool) in tools.iter().enumerate() {
-        if !only_asked || asked.contains(&tool.name.decode()) {
+        if !only_asked || asked.has(&tool.name.decode()) {
             write_tool(w, tool, &format!("tools[{index}].function"), names)?;
             cache::write(w, marks.tool(index));
             w.end_object();
@@ -107,7 +106,7 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str, names: &ToolNames) -> R
     w.key("input_schema");
     if tool.strict {
         // A strict tool is held to its schema by the same means as a structured answer.
-        let schema = serde_json::from_str(&schema).map_err(|_| Rejection::invalid(&at, format!("Invalid '{at}'.")))?;
+        let schema = json::parse_str(&schema).map_err(|_| Rejection::invalid(&at, format!("Invalid '{at}'.")))?;
         w.raw(&schema::reduce(schema, &SCHEMA, &at)?).key("strict").bool(true);
     } else {
         w.raw(&schema);

@@ -3,14 +3,13 @@
 //! Bedrock's turns alternate, begin with the user, hold no blank text, answer every tool call in the very next turn,
 //! and have some text beside a document (API reference, `Message`). OpenAI's messages need none of that.
 
-use std::collections::BTreeMap;
-
 use super::cache::{self, CachePoints};
 use super::thoughts;
 use super::tools::CALL_IDS;
 use crate::chat::request::{Content, Message, Part, Role};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
+use crate::places::Places;
 use crate::provider::distinct::{Distinct, ToolNames};
 use crate::provider::media::{self, File, FileSource, Image};
 use crate::provider::parameters::ANSWER_IN_JSON;
@@ -397,7 +396,7 @@ const UNNAMED: &str = "document";
 /// Names of documents: letters, digits, single spaces, hyphens and brackets, and no name twice (`DocumentBlock`).
 /// What one becomes depends on earlier ones only.
 #[derive(Default)]
-struct Documents(BTreeMap<String, u32>);
+struct Documents(Places<'static>);
 
 impl Documents {
     fn named(&mut self, file: &str) -> String {
@@ -411,13 +410,13 @@ impl Documents {
             UNNAMED.clone_into(&mut base);
         }
         let mut name = base.clone();
-        while self.0.contains_key(&name) {
+        while self.0.has(&name) {
             // Counts on where it stopped: repeated names must not cost their square.
-            let count = self.0.entry(base.clone()).or_insert(1);
-            *count += 1;
+            let count = self.0.get(&base).unwrap_or(1) + 1;
+            self.0.set(base.clone().into(), count);
             name = format!("{base} {count}");
         }
-        self.0.insert(name.clone(), 1);
+        self.0.set(name.clone().into(), 1);
         name
     }
 }

@@ -91,7 +91,7 @@ pub mod tests {
 
     fn read(call: &str, id: &str) -> Option<Vec<String>> {
         let text = json::escape(call);
-        carried(Str::new(serde_json::from_str(&text).unwrap()).unwrap(), id)
+        carried(Str::parse(&text).unwrap(), id)
     }
 
     #[test]

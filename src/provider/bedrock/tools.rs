@@ -1,7 +1,6 @@
 //! Tools, and which of them must or may be called.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use super::Maker;
 use super::cache::CachePoints;
@@ -9,7 +8,8 @@ use super::request::Additional;
 use crate::chat::ChatRequest;
 use crate::chat::request::{Message, Tool, ToolChoice};
 use crate::error::Rejection;
-use crate::json::{Str, Writer};
+use crate::json::{self, Str, Writer};
+use crate::places::Places;
 use crate::provider::distinct::{Rule, ToolNames};
 use crate::provider::schema::{self, Dialect};
 
@@ -74,8 +74,8 @@ impl<'a> Tools<'a> {
         if matches!(&self.choice, Some(ToolChoice::Allowed { names, .. }) if names.is_empty()) {
             return Err(Rejection::invalid("tool_choice.allowed_tools.tools", "No tool is allowed."));
         }
-        let known: BTreeSet<_> = self.tools.iter().map(|tool| tool.name.decode()).collect();
-        match self.asked().iter().map(|name| name.decode()).find(|name| !known.contains(name)) {
+        let known = Places::of(self.tools.iter().map(|tool| tool.name.decode()));
+        match self.asked().iter().map(|name| name.decode()).find(|name| !known.has(name)) {
             Some(name) => {
                 Err(Rejection::invalid("tool_choice", format!("There is no tool '{name}' among the 'tools'.")))
             }
@@ -114,17 +114,16 @@ impl<'a> Tools<'a> {
     fn write_tools(&self, w: &mut Writer, cache: &mut CachePoints) -> Result<(), Rejection> {
         // A subset cannot be named otherwise.
         let only_asked = matches!(self.choice, Some(ToolChoice::Allowed { .. }));
-        let asked: BTreeSet<_> = self.asked().iter().map(|name| name.decode()).collect();
+        let asked = Places::of(self.asked().iter().map(|name| name.decode()));
         for (index, tool) in self.tools.iter().enumerate() {
-            if !only_asked || asked.contains(&tool.name.decode()) {
+            if !only_asked || asked.has(&tool.name.decode()) {
                 self.write_tool(w, tool, &format!("tools[{index}].function.parameters"))?;
                 cache.write_behind_tool(w, tool);
             }
         }
         if self.tools.is_empty() {
-            let names: BTreeSet<_> = self.called.iter().map(|name| self.names.sent(*name)).collect();
-            for name in names {
-                w.begin_object().key("toolSpec").begin_object().key("name").raw(&name);
+            for name in Places::of(self.called.iter().map(|name| self.names.sent(*name))).names() {
+                w.begin_object().key("toolSpec").begin_object().key("name").raw(name);
                 w.key("inputSchema").begin_object().key("json").raw(r#"{"type":"object"}"#);
                 w.end_object().end_object().end_object();
             }
@@ -141,8 +140,7 @@ impl<'a> Tools<'a> {
         w.key("inputSchema").begin_object().key("json");
         if tool.strict {
             // A strict tool is held to its schema by the same means as a structured answer.
-            let schema =
-                serde_json::from_str(&schema).map_err(|_| Rejection::invalid(at, format!("Invalid '{at}'.")))?;
+            let schema = json::parse_str(&schema).map_err(|_| Rejection::invalid(at, format!("Invalid '{at}'.")))?;
             w.raw(&schema::reduce(schema, &SCHEMA, at)?).end_object().key("strict").bool(true);
         } else {
             w.raw(&schema).end_object();

@@ -252,7 +252,7 @@ pub fn logprobs(items: &[&WireLogprobs<'_>]) -> Option<String> {
             [number] => w.raw(number.get()),
             _ => {
                 let sum: f64 = numbers.iter().filter_map(|number| number.get().parse::<f64>().ok()).sum();
-                w.raw(&serde_json::to_string(&sum).unwrap_or_default())
+                w.raw(json::decimal(sum, 9).trim_end_matches('0').trim_end_matches('.'))
             }
         };
         w.key("bytes").null().key("top_logprobs").begin_array().end_array().end_object();

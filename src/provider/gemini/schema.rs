@@ -11,10 +11,10 @@
 //! (`GenerationConfig.responseJsonSchema`); what is not on it moves into descriptions.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
+use crate::places::Places;
 use crate::provider::schema::{self, Dialect};
 
 const ANSWER: Dialect = Dialect { takes, closes: false };
@@ -55,7 +55,7 @@ pub fn of_answer<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rej
     let plain = prepare(schema, at)?;
     let plain: &RawValue = match &plain {
         Cow::Borrowed(_) => return schema::reduce(schema, &ANSWER, at),
-        Cow::Owned(text) => serde_json::from_str(text).map_err(|error| invalid(at, &error.to_string()))?,
+        Cow::Owned(text) => json::parse_str(text).map_err(|error| invalid(at, &error.to_string()))?,
     };
     Ok(schema::reduce(plain, &ANSWER, at)?.into_owned().into())
 }
@@ -102,12 +102,14 @@ fn prepare<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rejection
         return Ok(Cow::Borrowed(text));
     }
     let root = Object::parse(text.as_bytes()).map_err(|error| invalid(at, &error.to_string()))?;
-    let mut definitions = BTreeMap::new();
+    let mut definitions = Definitions::default();
     for (place, key) in [("#/$defs/", "$defs"), ("#/definitions/", "definitions")] {
-        let named = root.get(key).and_then(Object::of).unwrap_or_default();
-        definitions.extend(
-            named.iter().map(|(name, schema)| (format!("{place}{}", pointer(name)), (name.to_owned(), schema))),
-        );
+        let named = root.get(key).and_then(|named| Object::of(named)).unwrap_or_default();
+        for (name, schema) in named.iter() {
+            let reference = format!("{place}{}", pointer(name));
+            definitions.places.set(reference.clone().into(), definitions.list.len());
+            definitions.list.push(Definition { reference, name: name.to_owned(), schema });
+        }
     }
     let mut work = Preparation {
         definitions: &definitions,
@@ -121,9 +123,27 @@ fn prepare<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rejection
     String::from_utf8(work.out.into_bytes()).map(Cow::Owned).map_err(|error| invalid(at, &error.to_string()))
 }
 
+#[derive(Default)]
+struct Definitions<'a> {
+    list: Vec<Definition<'a>>,
+    /// By their references.
+    places: Places<'static>,
+}
+
+struct Definition<'a> {
+    reference: String,
+    name: String,
+    schema: &'a RawValue,
+}
+
+impl<'a> Definitions<'a> {
+    fn get(&self, reference: &str) -> Option<&Definition<'a>> {
+        self.list.get(self.places.get(reference)?)
+    }
+}
+
 struct Preparation<'a, 'd> {
-    /// By their references: name and schema.
-    definitions: &'d BTreeMap<String, (String, &'a RawValue)>,
+    definitions: &'d Definitions<'a>,
     out: Writer,
     longest: usize,
     /// The references that are being resolved.
@@ -159,15 +179,14 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
     fn fields(&mut self, schema: &'a RawValue, depth: usize, said: &mut Vec<String>) -> Result<(), String> {
         let fields = Object::of(schema).ok_or(schema::NOT_AN_OBJECT)?;
         let reference = fields.get("$ref").and_then(Str::new).map(Str::decode);
-        let found = reference.as_deref().and_then(|reference| self.definitions.get_key_value(reference));
-        if let Some((reference, _)) = found
+        let found = reference.as_deref().and_then(|reference| self.definitions.get(reference));
+        if let Some(Definition { reference, name, .. }) = found
             && self.within.contains(&reference.as_str())
         {
             if !self.kept.contains(&reference.as_str()) {
                 self.kept.push(reference);
             }
-            let name = found.map(|(_, (name, _))| pointer(name)).unwrap_or_default();
-            self.out.key("$ref").string(&format!("#/$defs/{name}"));
+            self.out.key("$ref").string(&format!("#/$defs/{}", pointer(name)));
             return Ok(());
         }
         for (key, value) in fields.iter() {
@@ -206,7 +225,7 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
         if let Some(element) = fields.get("allOf").and_then(only) {
             self.deeper(element, depth, said)?;
         }
-        if let Some((reference, (_, target))) = found {
+        if let Some(Definition { reference, schema: target, .. }) = found {
             self.within.push(reference);
             self.deeper(target, depth, said)?;
             self.within.pop();
@@ -262,7 +281,7 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
         let mut next = 0;
         while let Some(reference) = self.kept.get(next).copied() {
             next += 1;
-            let Some((name, schema)) = self.definitions.get(reference) else { continue };
+            let Some(Definition { name, schema, .. }) = self.definitions.get(reference) else { continue };
             self.out.key(name);
             self.within = vec![reference];
             self.schema(schema, depth + 1)?;
@@ -290,7 +309,7 @@ mod tests {
     use super::*;
 
     fn raw(text: &str) -> &RawValue {
-        serde_json::from_str(text).unwrap()
+        json::parse_str(text).unwrap()
     }
 
     fn tool(schema: &str) -> String {

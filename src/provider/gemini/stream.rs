@@ -12,7 +12,7 @@ use super::response::{
 };
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, State, ToolCallDelta};
 use crate::error::UpstreamError;
-use crate::json::{RawValue, Str};
+use crate::json::{self, RawValue, Str};
 use crate::provider::images::Images;
 use crate::provider::tolerant;
 use crate::provider::{Sink, StreamTranslator, failure};
@@ -203,7 +203,7 @@ impl Told {
         let Some((ending, word)) = self.ending.take() else { return Ok(()) };
         self.close(out);
         let End { reason, is_odd } = ending.finish(self.has_output, self.calls > 0)?;
-        let raw = |at: usize| serde_json::from_str(self.kept.get(at)?.as_deref()?).ok();
+        let raw = |at: usize| json::parse_str(self.kept.get(at)?.as_deref()?).ok();
         let (grounding, citations) = (raw(GROUNDING), raw(CITATIONS));
         let mut extra = citations::extra(grounding, citations, &self.offsets);
         for (name, kept) in FURTHER.iter().zip(&self.kept).filter(|(name, _)| !name.is_empty()) {

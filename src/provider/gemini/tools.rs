@@ -1,13 +1,13 @@
 //! Tools, and which of them must or may be called.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use super::schema;
 use crate::chat::ChatRequest;
 use crate::chat::request::{Tool, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{self, Object, Type, Writer};
+use crate::places::Places;
 use crate::provider::distinct::{Rule, ToolNames};
 
 /// Most declarations that a request may have (google-genai `types.Tool`).
@@ -42,9 +42,9 @@ pub fn write(
         Some(ToolChoice::Allowed { names, .. }) => names,
         _ => &[],
     };
-    let asked: BTreeSet<_> = asked.iter().map(|name| name.decode()).collect();
-    let known: BTreeSet<_> = tools.iter().map(|tool| tool.name.decode()).collect();
-    if let Some(name) = asked.difference(&known).next() {
+    let asked = Places::of(asked.iter().map(|name| name.decode()));
+    let known = Places::of(tools.iter().map(|tool| tool.name.decode()));
+    if let Some(name) = asked.names().find(|name| !known.has(name)) {
         return Err(Rejection::invalid("tool_choice", format!("There is no tool '{name}' among the 'tools'.")));
     }
     if tools.is_empty() && matches!(choice, Some(ToolChoice::Required)) {
@@ -59,7 +59,7 @@ pub fn write(
     if !tools.is_empty() {
         w.begin_object().key("functionDeclarations").begin_array();
         for (index, tool) in tools.iter().enumerate() {
-            if !is_subset || asked.contains(&tool.name.decode()) {
+            if !is_subset || asked.has(&tool.name.decode()) {
                 write_tool(w, tool, names, &format!("tools[{index}].function"))?;
             }
         }

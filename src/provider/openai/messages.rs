@@ -1,6 +1,5 @@
 //! Messages: edits of each of them, and of the ids of tool calls, which may carry state.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::dialect::{Audio, Files, Images, Parts};
@@ -10,6 +9,7 @@ use crate::chat::request::{Content, Message, Part, Role};
 use crate::chat::state;
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
+use crate::places::Places;
 use crate::provider::parameters::unsupported;
 
 /// `thinks`: whether the model will think. `instruction`: what it is to be told before all else.
@@ -345,7 +345,7 @@ fn document(file: &RawValue) -> Option<String> {
 /// Tool-call ids as they are sent.
 struct Ids {
     /// By the plain id, where they have to be short.
-    short: Option<BTreeMap<String, String>>,
+    short: Option<(Places<'static>, Vec<String>)>,
 }
 
 impl Ids {
@@ -359,29 +359,30 @@ impl Ids {
         let results = messages.iter().filter_map(|message| message.tool_call_id);
         let plain: Vec<String> = calls.chain(results).map(|id| state::plain(id).into_owned()).collect();
         let is_short = |id: &str| id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        let mut short: BTreeMap<String, String> = BTreeMap::new();
-        let mut taken: std::collections::BTreeSet<String> = plain.iter().filter(|id| is_short(id)).cloned().collect();
+        let (mut places, mut short) = (Places::default(), Vec::new());
+        let mut taken = Places::of(plain.iter().filter(|id| is_short(id)).map(|id| id.clone().into()));
         for id in plain {
-            if short.contains_key(&id) {
+            if places.has(&id) {
                 continue;
             }
             let sent = if is_short(&id) {
                 id.clone()
             } else {
-                (0..=u8::MAX).map(|salt| hashed(&id, salt)).find(|sent| !taken.contains(sent)).unwrap_or_default()
+                (0..=u8::MAX).map(|salt| hashed(&id, salt)).find(|sent| !taken.has(sent)).unwrap_or_default()
             };
-            taken.insert(sent.clone());
-            short.insert(id, sent);
+            taken.set(sent.clone().into(), 0);
+            places.set(id.into(), short.len());
+            short.push(sent);
         }
-        Ids { short: Some(short) }
+        Ids { short: Some((places, short)) }
     }
 
     /// What stands in the place of an id, as JSON; `None` if it may stay.
     fn sent(&self, id: Str<'_>) -> Option<String> {
         match &self.short {
             None => state::plain_json(id),
-            Some(short) => {
-                let sent = json::escape(short.get(state::plain(id).as_ref())?);
+            Some((places, short)) => {
+                let sent = json::escape(short.get(places.get(&state::plain(id))?)?);
                 (sent != id.raw()).then_some(sent)
             }
         }

@@ -5,7 +5,6 @@
 //! asked for (mapping.md, section 13).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use super::dialect::{Dialect, Logprobs, OPENAI_FIELDS, Schema, Switch, Usage, Way, When};
 use super::messages;
@@ -29,8 +28,8 @@ pub struct Request<'r, 'a> {
     pub dialect: &'r Dialect,
     pub edits: Edits,
     dropped: Vec<Cow<'static, str>>,
-    /// By the place among the pairs of the top level.
-    changes: BTreeMap<usize, Change>,
+    /// In the order of their places among the pairs of the top level.
+    changes: Vec<(usize, Change)>,
     /// New pairs, each behind its comma: they go behind the model's name, which is replaced anyway.
     added: String,
 }
@@ -50,7 +49,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, dialect: &Dialect) -> 
         dialect,
         edits: Edits::default(),
         dropped: Vec::new(),
-        changes: BTreeMap::new(),
+        changes: Vec::new(),
         added: String::new(),
     };
     request.fields()?;
@@ -395,12 +394,13 @@ impl<'a> Request<'_, 'a> {
         }
         let mut edits = std::mem::take(&mut self.edits);
         let fields = chat.object();
-        if self.changes.values().any(|change| change.is_cut || change.key.is_some()) {
+        if self.changes.iter().any(|(_, change)| change.is_cut || change.key.is_some()) {
             let open = memchr::memchr(b'{', chat.body).map_or(0, |at| at + 1);
             let spans = fields.spans(chat.body, open).unwrap_or_default();
             let mut items = Vec::with_capacity(spans.len());
+            let mut changes = self.changes.into_iter().peekable();
             for (place, (key, value)) in spans.into_iter().enumerate() {
-                let change = self.changes.remove(&place).unwrap_or_default();
+                let (_, change) = changes.next_if(|(at, _)| *at == place).unwrap_or_default();
                 items.push((key.start..value.end, change.is_cut));
                 if let (false, Some(name)) = (change.is_cut, change.key) {
                     edits.replace(key, json::escape(name));
@@ -431,12 +431,17 @@ impl<'a> Request<'_, 'a> {
         self.chat.object().iter().position(|(key, _)| key == name)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "what was not there has just been put there")]
     fn change(&mut self, place: usize) -> &mut Change {
-        self.changes.entry(place).or_default()
+        let at = self.changes.partition_point(|(known, _)| *known < place);
+        if self.changes.get(at).is_none_or(|(known, _)| *known != place) {
+            self.changes.insert(at, (place, Change::default()));
+        }
+        &mut self.changes[at].1
     }
 
     fn is_cut(&self, place: usize) -> bool {
-        self.changes.get(&place).is_some_and(|change| change.is_cut)
+        self.changes.iter().any(|(at, change)| *at == place && change.is_cut)
     }
 
     fn cut(&mut self, place: usize) {
