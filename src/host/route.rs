@@ -173,12 +173,13 @@ impl Stage {
         if !served {
             metrics::refused(status);
         }
-        let text = |name| String::from_utf8(abi::header(Map::RequestHeaders, name).unwrap_or_default());
+        let headers = abi::headers(Map::RequestHeaders);
+        let text = |name| headers.get(name).unwrap_or_default();
         let unplanned = Unplanned {
             began: self.began,
             ended: abi::now(),
-            request_id: &text("x-request-id").unwrap_or_default(),
-            method: &text(":method").unwrap_or_default(),
+            request_id: text("x-request-id"),
+            method: text(":method"),
             served,
             status,
             details: &response_details(),
