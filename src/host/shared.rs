@@ -139,6 +139,8 @@ pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
 fn remember(model: &str, health: Health, read: Duration) {
     CACHE.with_borrow_mut(|cache| match cache.get_mut(model) {
         Some(cached) => (cached.health, cached.read) = (health, read),
-        None => drop(cache.insert(model.to_owned(), Cached { health, read, told: Duration::ZERO, lengths: Vec::new() })),
+        None => {
+            drop(cache.insert(model.to_owned(), Cached { health, read, told: Duration::ZERO, lengths: Vec::new() }))
+        }
     });
 }
