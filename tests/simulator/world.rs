@@ -204,10 +204,12 @@ impl World {
         let Client { worker, input: tokens, output, .. } = self.running[index].client;
         let health = self.health(worker, model, now);
         match health.verdict(time(now), tokens) {
-            Verdict::Probe => self.update(worker, model, now, |health| drop(health.probe(time(now)))),
-            Verdict::Well if health.is_scarce(tokens, time(now)) => {
-                self.update(worker, model, now, |health| drop(health.take(tokens, time(now))));
-            }
+            Verdict::Probe => self.update(worker, model, now, |health| {
+                health.probe(time(now));
+            }),
+            Verdict::Well if health.is_scarce(tokens, time(now)) => self.update(worker, model, now, |health| {
+                health.take(tokens, time(now));
+            }),
             _ => {}
         }
         let second = (now - START) / 1_000;
