@@ -207,11 +207,9 @@ impl World {
             Verdict::Probe => self.update(worker, model, now, |health| {
                 health.probe(time(now));
             }),
-            Verdict::Well if health.is_scarce(tokens, time(now)) => {
-                self.update(worker, model, now, |health| {
-                    health.take(tokens, time(now));
-                });
-            }
+            Verdict::Well if health.is_scarce(tokens, time(now)) => self.update(worker, model, now, |health| {
+                health.take(tokens, time(now));
+            }),
             _ => {}
         }
         let second = (now - START) / 1_000;
