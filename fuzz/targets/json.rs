@@ -40,7 +40,9 @@ fn leaf(value: &RawValue) -> Value {
 fn tree(value: &RawValue) -> Value {
     match json::type_of(value) {
         Type::Array => json::elements(value).expect("it is an array").into_iter().map(tree).collect(),
-        Type::Object => Value::Object(value.pairs().map(|(key, value)| (key.decode().into_owned(), tree(value))).collect()),
+        Type::Object => {
+            Value::Object(value.pairs().map(|(key, value)| (key.decode().into_owned(), tree(value))).collect())
+        }
         _ => leaf(value),
     }
 }
