@@ -149,8 +149,9 @@ impl Parser {
         let line = self.buffer.get(line.clone()).unwrap_or_default();
         let Some(value) = line.strip_prefix(b"data:").map(<[u8]>::trim_ascii_start) else { return false };
         let data = self.buffer.get(data.clone()).unwrap_or_default();
-        (value.starts_with(b"{") || value.starts_with(b"[DONE]"))
-            && (data.starts_with(b"[DONE]") || json::is_valid(data))
+        // As it will be told: with what is no UTF-8 replaced.
+        let is_whole = || json::is_valid(String::from_utf8_lossy(data).as_bytes());
+        (value.starts_with(b"{") || value.starts_with(b"[DONE]")) && (data.starts_with(b"[DONE]") || is_whole())
     }
 
     fn skip_byte_order_mark(&mut self) {
@@ -328,6 +329,7 @@ mod tests {
         (b"data\n\n", &[("", "")]),
         (b"data: {}\ndata: {\ndata: }\n\n", &[("", "{}"), ("", "{\n}")]),
         (b"data:{}\r\ndata:{}\r\ndata: [DONE]\r\ndata: {}", &[("", "{}"), ("", "{}"), ("", "[DONE]"), ("", "{}")]),
+        (b"data: {\"a\":\"\xFF\"}\ndata: {}\n\n", &[("", "{\"a\":\"\u{fffd}\"}"), ("", "{}")]),
         (b"event: a\ndata: {}\nid: 1\nevent: b\ndata: {}\n", &[("a", "{}"), ("b", "{}")]),
         (b"data: {}\nevent: a\n\ndata: {\nevent: b\ndata: {}}\n\n", &[("a", "{}"), ("b", "{\n{}}")]),
         (b"", &[]),
