@@ -3,7 +3,7 @@
 //! A meter looks at the normalized answer as it passes. What the provider reports holds; where it reports
 //! nothing, because it does not or because the client has left, the tokens are estimated and marked so.
 
-use crate::chat::{ChatChunk, ChatResponse, Delta, FinishReason, Message, Usage};
+use crate::chat::{Arguments, ChatChunk, ChatResponse, Delta, FinishReason, Message, Said, SaidAs, Usage};
 use crate::json::Str;
 use crate::quality::{Expected, Judge, Quality};
 use crate::tokens::Count;
@@ -48,6 +48,17 @@ impl Meter {
                 self.finish = choice.finish_reason.or(self.finish);
                 self.judge_delta(delta);
             }
+        }
+    }
+
+    /// A chunk that says this and nothing else.
+    pub fn said(&mut self, said: &Said<'_>) {
+        self.push(said.text);
+        match said.said_as {
+            _ if said.choice != 0 => {}
+            SaidAs::Content => self.judge.content(said.text),
+            SaidAs::Reasoning => {}
+            SaidAs::Arguments(call) => self.judge.arguments(call as usize, Arguments::Text(said.text)),
         }
     }
 

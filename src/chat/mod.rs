@@ -223,6 +223,23 @@ impl Delta<'_> {
     }
 }
 
+/// A text that is all that a chunk says, as it is with most of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// The choice's index.
+    pub choice: u32,
+    pub said_as: SaidAs,
+    pub text: Str<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidAs {
+    Content,
+    Reasoning,
+    /// Of the tool call with this index.
+    Arguments(u32),
+}
+
 /// A piece of a tool call. `id` and `name` come once, `arguments` are concatenated.
 #[derive(Clone, Debug, Default)]
 pub struct ToolCallDelta<'a> {

@@ -75,6 +75,10 @@ impl Render for ChatStream {
         }
     }
 
+    fn repeats(&self) -> bool {
+        true
+    }
+
     fn end(&mut self, identity: &Identity, usage: Option<&FinalUsage>, out: &mut Vec<u8>) {
         if let Some(usage) = usage.filter(|_| self.include_usage) {
             let counts = &usage.usage;

@@ -32,6 +32,10 @@ pub trait Endpoint: Sync {
 pub trait Render {
     fn chunk(&mut self, identity: &Identity, chunk: &ChatChunk<'_>, out: &mut Vec<u8>);
 
+    /// Whether two chunks that differ in nothing but the text they say, and in fields that are relayed, are
+    /// written as the same bytes around these.
+    fn repeats(&self) -> bool;
+
     /// The answer is complete.
     fn end(&mut self, identity: &Identity, usage: Option<&FinalUsage>, out: &mut Vec<u8>);
 

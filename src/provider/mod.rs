@@ -28,10 +28,10 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::chat::{ChatChunk, ChatRequest, ChatResponse};
+use crate::chat::{ChatChunk, ChatRequest, ChatResponse, Said, Usage};
 use crate::error::{Rejection, UpstreamError};
 use crate::headers::Headers;
-use crate::json::Edits;
+use crate::json::{Edits, RawValue, Str};
 use crate::stream::Frame;
 
 /// Every kind of provider there is: what `kind` in gateway.yaml may name.
@@ -294,6 +294,13 @@ pub trait StreamTranslator {
     /// is [`Sink::skipped`]. An error is a failure that the provider reports within the stream.
     fn frame(&mut self, frame: Frame<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError>;
 
+    /// The event of the last frame once more, of which was said that it [repeats](Sink::repeats), with this text
+    /// in it: does to the reader's state what reading the frame would, and tells the sink nothing. `usage` is
+    /// the value that the event's usage was read from; what it comes to is returned.
+    fn again(&mut self, _said: &Said<'_>, _usage: Option<&RawValue>) -> Option<Usage> {
+        None
+    }
+
     /// The provider's bytes have ended. Formats without a mark for it say [`Sink::done`] here, if all is told.
     fn end(&mut self, _out: &mut dyn Sink) -> Result<(), UpstreamError> {
         Ok(())
@@ -306,6 +313,12 @@ pub trait Sink {
 
     /// The provider's own mark that the answer is complete (`[DONE]`, `message_stop`).
     fn done(&mut self);
+
+    /// The event that is being read was one text and nothing else: with another text, not empty, in its place,
+    /// and other numbers in its usage, the same bytes would be read as the same chunks, and
+    /// [`StreamTranslator::again`] can do in place of [`StreamTranslator::frame`]. `padding` is a string in it
+    /// that means nothing, and may be another, too.
+    fn repeats(&mut self, _padding: Option<Str<'_>>) {}
 
     /// An event that cannot be read: it is left out and counted. The end of the stream tells whether
     /// anything is missing.

@@ -7,14 +7,16 @@ pub mod event_stream;
 pub mod json_values;
 pub mod normalize;
 pub mod sse;
+mod template;
 
 use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
-use crate::json::{self, Str};
+use crate::json::{self, RawValue, Str};
 use crate::meter::Meter;
 use crate::provider::{Sink, StreamTranslator};
 use normalize::{Identity, Normalizer, Verdict};
+use template::{Seen, Stop, Template};
 
 /// One framed message of a streamed answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,21 @@ impl Frames {
         }
     }
 
+    /// How many bytes have not been read, where they begin with an event of lines.
+    fn unread(&mut self) -> Option<usize> {
+        match self {
+            Frames::Sse(parser) => parser.unread().map(<[u8]>::len),
+            Frames::JsonValues(_) | Frames::EventStream(_) => None,
+        }
+    }
+
+    /// Lets go of what has been read.
+    fn compact(&mut self) {
+        if let Frames::Sse(parser) = self {
+            parser.compact();
+        }
+    }
+
     /// What there is behind the last whole frame, where that may be one.
     fn finish(&mut self) -> Option<Frame<'_>> {
         match self {
@@ -120,7 +137,14 @@ pub struct Relay {
     frames: Frames,
     translator: Box<dyn StreamTranslator>,
     output: Output,
+    /// Of the last event, where the next may be like it.
+    template: Option<Box<Template>>,
+    /// How many templates more may be made without being of use: some streams never repeat an event.
+    tries: u8,
 }
+
+/// More than the events of another kind that any stream has between its texts.
+const TRIES: u8 = 64;
 
 /// The part that chunks go through once they are translated.
 struct Output {
@@ -150,7 +174,7 @@ impl Relay {
         names: Names,
         meter: Meter,
     ) -> Self {
-        Relay { frames, translator, output: Output::new(render, identity, names, meter) }
+        Relay { frames, translator, output: Output::new(render, identity, names, meter), template: None, tries: TRIES }
     }
 
     /// Takes the next bytes of the provider's answer. What the client is to read piles up until it is
@@ -162,24 +186,86 @@ impl Relay {
         if let Err(broken) = self.frames.push(bytes) {
             return Err(self.output.fail(broken.error()));
         }
-        while let Some(frame) = self.frames.next().map_err(|broken| self.output.fail(broken.error()))? {
-            self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
+        let read = self.read(false);
+        self.frames.compact();
+        read
+    }
+
+    /// Reads the frames that there are, and of those that repeat an event also whether more of one may follow.
+    fn read(&mut self, is_end: bool) -> Result<(), UpstreamError> {
+        loop {
+            if self.repeat() == Stop::Part && !is_end {
+                return Ok(());
+            }
+            let unread = self.frames.unread();
+            let written = self.output.bytes.len();
+            let Some(frame) = self.frames.next().map_err(|broken| self.output.fail(broken.error()))? else {
+                return Ok(());
+            };
+            let mut told = Told { output: &mut self.output, seen: Seen::of(frame.data) };
+            let read = self.translator.frame(frame, &mut told);
+            let seen = told.seen;
+            read.map_err(|error| self.output.fail(error))?;
             if !matches!(self.output.phase, Phase::Open) {
                 return self.output.verdict();
             }
+            self.template = unread.and_then(|unread| self.learn(unread, written, &seen));
         }
-        Ok(())
+    }
+
+    /// Reads the events that are like the one before.
+    fn repeat(&mut self) -> Stop {
+        let (Some(template), Frames::Sse(parser)) = (&self.template, &mut self.frames) else { return Stop::Other };
+        let output = &mut self.output;
+        let mut has_room = false;
+        loop {
+            let Some(unread) = parser.unread() else { return Stop::Other };
+            let event = match template.read(unread) {
+                Ok(event) => event,
+                Err(stop) => return stop,
+            };
+            if !has_room {
+                output.bytes.reserve(template.room(unread.len()));
+                has_room = true;
+                self.tries = TRIES;
+            }
+            template.write(&event, &mut output.bytes);
+            let said = template.said(&event);
+            output.meter.said(&said);
+            if let (Some(usage), Some(value)) = (self.translator.again(&said, event.usage), event.usage) {
+                output.meter.reported(usage);
+                output.normalizer.usage_again(usage, value.get());
+            }
+            let length = event.length;
+            parser.skip(length);
+        }
+    }
+
+    /// The template of the event that has just been read.
+    fn learn(&mut self, unread: usize, written: usize, seen: &Seen) -> Option<Box<Template>> {
+        let Frames::Sse(parser) = &self.frames else { return None };
+        if !seen.may_repeat() || !self.output.render.repeats() {
+            return None;
+        }
+        self.tries = self.tries.checked_sub(1)?;
+        let template = Template::of(parser.last(unread)?, seen, self.output.bytes.get(written..)?)?;
+        Some(Box::new(template))
     }
 
     /// The provider's answer has ended.
     pub fn end(&mut self) -> Result<(), UpstreamError> {
+        if matches!(self.output.phase, Phase::Open) {
+            self.read(true)?;
+        }
         while matches!(self.output.phase, Phase::Open)
             && let Some(frame) = self.frames.finish()
         {
-            self.translator.frame(frame, &mut self.output).map_err(|error| self.output.fail(error))?;
+            let mut told = Told { output: &mut self.output, seen: Seen::default() };
+            self.translator.frame(frame, &mut told).map_err(|error| self.output.fail(error))?;
         }
         if matches!(self.output.phase, Phase::Open) {
-            self.translator.end(&mut self.output).map_err(|error| self.output.fail(error))?;
+            let mut told = Told { output: &mut self.output, seen: Seen::default() };
+            self.translator.end(&mut told).map_err(|error| self.output.fail(error))?;
             self.output.done();
         }
         self.output.verdict()
@@ -225,6 +311,7 @@ impl Relay {
 /// (quirk A17).
 pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identity) -> Result<Vec<u8>, UpstreamError> {
     let mut output = Output::new(render, identity, Names::default(), Meter::default());
+    let mut seen = Seen::default();
     let chunk = || ChatChunk {
         id: Some(answer.id),
         model: Some(answer.model),
@@ -235,7 +322,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
         let message = &choice.message;
         let mut tell = |delta, finish_reason| {
             let choice = ChunkChoice { index: choice.index, place: None, delta, finish_reason };
-            output.chunk(ChatChunk { choices: vec![choice], ..chunk() });
+            output.chunk(ChatChunk { choices: vec![choice], ..chunk() }, &mut seen);
         };
         tell(Delta { role: true, ..Delta::default() }, None);
         for text in &message.reasoning {
@@ -263,7 +350,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
         let other = message.other && answer.source.is_none();
         tell(Delta { logprobs, extra, other, ..Delta::default() }, Some(choice.finish_reason));
     }
-    output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() });
+    output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() }, &mut seen);
     output.done();
     output.verdict()?;
     Ok(output.bytes)
@@ -286,10 +373,8 @@ impl Output {
             Phase::Open | Phase::Complete => Ok(()),
         }
     }
-}
 
-impl Sink for Output {
-    fn chunk(&mut self, chunk: ChatChunk<'_>) {
+    fn chunk(&mut self, chunk: ChatChunk<'_>, seen: &mut Seen) {
         // Of a shorter life from here on: names may be ours.
         let mut chunk = chunk;
         let mut is_renamed = false;
@@ -302,9 +387,15 @@ impl Sink for Output {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        chunk.usage.into_iter().for_each(|usage| self.meter.reported(usage));
+        if let Some(usage) = chunk.usage {
+            self.meter.reported(usage);
+            let given = chunk.source.and_then(|source| source.usage).map(RawValue::get);
+            seen.usage(given.or(chunk.native_usage));
+        }
+        let is_settled = self.normalizer.is_settled(&chunk);
         if self.normalizer.chunk(&mut chunk) == Verdict::Send {
             self.meter.chunk(&chunk);
+            seen.sent(&chunk, is_settled);
             self.render.chunk(self.normalizer.identity(), &chunk, &mut self.bytes);
         }
     }
@@ -322,9 +413,29 @@ impl Sink for Output {
             Err(error) => Phase::Failed(Some(error)),
         };
     }
+}
+
+/// What a translator tells, and what is to be learnt from it.
+struct Told<'a> {
+    output: &'a mut Output,
+    seen: Seen,
+}
+
+impl Sink for Told<'_> {
+    fn chunk(&mut self, chunk: ChatChunk<'_>) {
+        self.output.chunk(chunk, &mut self.seen);
+    }
+
+    fn done(&mut self) {
+        self.output.done();
+    }
+
+    fn repeats(&mut self, padding: Option<Str<'_>>) {
+        self.seen.repeats(padding);
+    }
 
     fn skipped(&mut self) {
-        self.skipped += 1;
+        self.output.skipped += 1;
     }
 }
 

@@ -126,6 +126,28 @@ impl Normalizer {
         if chunk.choices.is_empty() { Verdict::Drop } else { Verdict::Send }
     }
 
+    /// Whether nothing but its text is new in a chunk: it has one choice, which goes on saying what it has begun
+    /// to say. Such a chunk, as far as it says something, leaves everything here as it is.
+    pub fn is_settled(&self, chunk: &ChatChunk<'_>) -> bool {
+        let [choice] = chunk.choices.as_slice() else { return false };
+        let Some(known) = self.choices.iter().find(|known| known.index == choice.index) else { return false };
+        let goes_on = |fragment: &ToolCallDelta<'_>| {
+            let call = known.slot(fragment).and_then(|at| known.calls.get(at));
+            call.is_some_and(|call| call.index.is_some() && call.has_arguments)
+        };
+        let is_open = known.has_role && known.finish.is_none() && choice.finish_reason.is_none();
+        self.begun && self.has_output && is_open && choice.delta.tool_calls.iter().all(goes_on)
+    }
+
+    /// Usage of an event that is otherwise like the one before, which had usage, too.
+    pub fn usage_again(&mut self, usage: Usage, value: &str) {
+        let Some(last) = &mut self.usage else { return };
+        last.usage = usage;
+        if let Some(UsageSource::Chunk(text) | UsageSource::Value(text) | UsageSource::Native(text)) = &mut last.source {
+            value.clone_into(text);
+        }
+    }
+
     /// The end of the provider's answer: an error if it is not a whole one.
     pub fn end(&self) -> Result<(), UpstreamError> {
         if self.choices.is_empty() || self.choices.iter().any(|choice| choice.finish.is_none()) {

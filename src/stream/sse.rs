@@ -49,9 +49,8 @@ enum Data {
 }
 
 impl Parser {
-    /// Takes the next bytes. All events must have been taken with [`Parser::next`] before.
+    /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
-        self.compact();
         let joined = if let Data::Joined(joined) = &self.data { joined.len() } else { 0 };
         let pending = self.buffer.len() + joined;
         if pending + bytes.len() > MAX_EVENT {
@@ -63,6 +62,31 @@ impl Parser {
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
+    }
+
+    /// What has not been read, where it begins with an event: nothing is known of one.
+    pub fn unread(&mut self) -> Option<&[u8]> {
+        self.begin_event();
+        let is_between = self.event.is_empty() && self.late_name.is_none() && matches!(self.data, Data::None);
+        if !self.begun || !is_between {
+            return None;
+        }
+        self.skip_line_feed();
+        self.buffer.get(self.line..)
+    }
+
+    /// Takes an event that the unread bytes begin with for read.
+    pub fn skip(&mut self, length: usize) {
+        self.line += length;
+        self.searched = self.searched.max(self.line);
+        self.after_cr = self.line.checked_sub(1).and_then(|last| self.buffer.get(last)) == Some(&b'\r');
+    }
+
+    /// The bytes of the last event, if it has begun where `unread` bytes were unread, and a blank line has
+    /// ended it.
+    pub fn last(&self, unread: usize) -> Option<&[u8]> {
+        let event = self.buffer.get(self.buffer.len().checked_sub(unread)?..self.line)?;
+        [b"\n\n", b"\n\r", b"\r\r"].iter().any(|end| event.ends_with(*end)).then_some(event)
     }
 
     /// The next whole event, or `None` if more bytes are needed.
@@ -109,7 +133,10 @@ impl Parser {
 
     fn begin_event(&mut self) {
         if std::mem::take(&mut self.dispatched) {
-            self.event = self.late_name.take().unwrap_or_default();
+            match self.late_name.take() {
+                Some(name) => self.event = name,
+                None => self.event.clear(),
+            }
         }
     }
 
@@ -135,7 +162,7 @@ impl Parser {
         }
     }
 
-    fn next_line(&mut self) -> Option<Range<usize>> {
+    fn skip_line_feed(&mut self) {
         if self.after_cr && self.line < self.buffer.len() {
             self.after_cr = false;
             if self.buffer.get(self.line) == Some(&b'\n') {
@@ -143,6 +170,10 @@ impl Parser {
                 self.searched = self.searched.max(self.line);
             }
         }
+    }
+
+    fn next_line(&mut self) -> Option<Range<usize>> {
+        self.skip_line_feed();
         let unsearched = self.buffer.get(self.searched..)?;
         let Some(at) = memchr::memchr2(b'\n', b'\r', unsearched) else {
             self.searched = self.buffer.len();
@@ -215,8 +246,10 @@ impl Parser {
         Frame { event: &self.event, data }
     }
 
-    /// Lets go of what is spent.
-    fn compact(&mut self) {
+    /// Lets go of what is spent, and of the room for it. All events must have been taken before.
+    pub fn compact(&mut self) {
+        /// Less is kept for the next bytes.
+        const SMALL: usize = 1 << 10;
         let keep = match &mut self.data {
             Data::Line(range) => {
                 let keep = range.start;
@@ -227,8 +260,9 @@ impl Parser {
         };
         self.line -= keep;
         self.searched -= keep;
-        if keep == self.buffer.len() {
-            self.buffer.clear();
+        let rest = self.buffer.len() - keep;
+        if self.buffer.capacity() > SMALL && rest < self.buffer.capacity() / 2 {
+            self.buffer = self.buffer.split_off(keep);
         } else {
             self.buffer.drain(..keep);
         }

@@ -2,7 +2,7 @@
 
 use super::error;
 use super::response::{Block, Tokens, Told, finish_reason, finish_with, further, object_or_empty, text};
-use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta, state};
+use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, Said, SaidAs, ToolCallDelta, Usage, state};
 use crate::error::UpstreamError;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
 use crate::provider::tolerant::{self, Maybe, wire};
@@ -74,6 +74,15 @@ impl StreamTranslator for AnthropicStream {
         }
         Ok(())
     }
+
+    fn again(&mut self, said: &Said<'_>, _usage: Option<&RawValue>) -> Option<Usage> {
+        match said.said_as {
+            SaidAs::Content => self.told.citations.text(said.text),
+            SaidAs::Reasoning => self.more_thinking(said.text, Str::EMPTY),
+            SaidAs::Arguments(_) => {}
+        }
+        None
+    }
 }
 
 impl AnthropicStream {
@@ -140,13 +149,22 @@ impl AnthropicStream {
                 let text = text(delta.text);
                 self.told.citations.text(text.unwrap_or(Str::EMPTY));
                 emit_content(text, out);
+                out.repeats(None);
             }
             Some("thinking_delta") => {
                 let said = text(delta.thinking);
-                self.more_thinking(event.index, said, None);
+                let is_of_open = self.is_thinking(event.index);
+                if is_of_open {
+                    self.more_thinking(said.unwrap_or(Str::EMPTY), Str::EMPTY);
+                }
                 emit_reasoning(said, out);
+                if is_of_open || self.thinking.is_none() {
+                    out.repeats(None);
+                }
             }
-            Some("signature_delta") => self.more_thinking(event.index, None, text(delta.signature)),
+            Some("signature_delta") if self.is_thinking(event.index) => {
+                self.more_thinking(Str::EMPTY, text(delta.signature).unwrap_or(Str::EMPTY));
+            }
             Some("citations_delta") => {
                 if let Some(citation) = delta.citation {
                     self.told.citations.add(citation);
@@ -160,6 +178,7 @@ impl AnthropicStream {
                 call.input = None;
                 let index = Some(call.index);
                 emit_call(ToolCallDelta { index, arguments, ..ToolCallDelta::default() }, out);
+                out.repeats(None);
             }
             _ => {}
         }
@@ -188,12 +207,14 @@ impl AnthropicStream {
         out.chunk(ChatChunk { usage, native_usage: counts.as_deref(), ..chunk });
     }
 
-    fn more_thinking(&mut self, block: Option<&RawValue>, said: Option<Str<'_>>, signature: Option<Str<'_>>) {
-        let block = block_number(block);
-        let Some(open) = self.thinking.as_mut().filter(|open| open.block == block) else { return };
-        for (text, more) in [(&mut open.text, said), (&mut open.signature, signature)] {
-            text.push_str(more.map_or("", Str::escaped));
-        }
+    fn is_thinking(&self, block: Option<&RawValue>) -> bool {
+        self.thinking.as_ref().is_some_and(|open| open.block == block_number(block))
+    }
+
+    fn more_thinking(&mut self, said: Str<'_>, signature: Str<'_>) {
+        let Some(open) = &mut self.thinking else { return };
+        open.text.push_str(said.escaped());
+        open.signature.push_str(signature.escaped());
         if open.text.len().saturating_add(open.signature.len()) > state::MAX_PAYLOAD {
             // Too long to be carried, and without its end of no use to anybody.
             self.thinking = None;

@@ -103,6 +103,15 @@ wire! {
     }
 }
 
+impl Candidate<'_> {
+    /// Whether it is one piece of text, which does not end the answer.
+    pub fn is_text(&self) -> bool {
+        let parts = self.content.0.as_ref().map(|content| content.parts.items.as_slice());
+        let Some([Some(part)]) = parts else { return false };
+        part.said().is_some() && part.call.0.is_none() && self.finish_reason.is_none()
+    }
+}
+
 impl<'a> Part<'a> {
     /// Its text, and whether that is a thought. An empty one only carries a signature.
     pub fn said(&self) -> Option<(Str<'a>, bool)> {

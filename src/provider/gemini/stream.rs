@@ -10,7 +10,7 @@ use super::partial::Arguments as Pieces;
 use super::response::{
     Answer, Candidate, End, Ending, FINISH_REASON, PROMPT_FEEDBACK, Part, Tokens, is_block, is_told, is_true, text,
 };
-use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, State, ToolCallDelta};
+use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, Said, SaidAs, State, ToolCallDelta, Usage};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str};
 use crate::provider::images::Images;
@@ -83,6 +83,11 @@ impl StreamTranslator for GeminiStream {
         if let Some(feedback) = answer.prompt_feedback.filter(|feedback| is_block(feedback)) {
             self.blocked = Some(feedback.get().to_owned());
         }
+        // Of other fields the last is kept, which is the same again.
+        let repeats = match answer.candidates.items.as_slice() {
+            [Some(candidate)] => candidate.is_text(),
+            _ => false,
+        };
         for (place, candidate) in answer.candidates.into_placed() {
             let index = candidate.index.and_then(tolerant::index).unwrap_or(place as u32);
             let known = self.choices.iter().position(|told| told.index == index);
@@ -94,7 +99,19 @@ impl StreamTranslator for GeminiStream {
                 told.candidate(candidate, out)?;
             }
         }
+        if repeats {
+            out.repeats(None);
+        }
         Ok(())
+    }
+
+    fn again(&mut self, said: &Said<'_>, usage: Option<&RawValue>) -> Option<Usage> {
+        if said.said_as == SaidAs::Content
+            && let Some(told) = self.choices.iter_mut().find(|told| told.index == said.choice)
+        {
+            told.offsets.add(&said.text.decode());
+        }
+        usage.filter(|usage| self.tokens.update(usage)).map(|_| self.tokens.usage())
     }
 
     fn end(&mut self, out: &mut dyn Sink) -> Result<(), UpstreamError> {

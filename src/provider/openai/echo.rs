@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use super::wire::{self, WireMessage};
 use crate::chat::request::{Content, Message, Part, Role};
-use crate::chat::{State, ToolCallDelta, state};
+use crate::chat::{Said, SaidAs, State, ToolCallDelta, state};
 use crate::json::{self, Object, RawValue, Str, Type};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,32 +123,39 @@ impl Collector {
         Collector { echo, turns: Vec::new() }
     }
 
-    pub fn read(&mut self, index: u32, delta: &WireMessage<'_>) {
+    /// Takes what is to be collected of a delta. Tells whether that is no more than its text, if anything.
+    pub fn read(&mut self, index: u32, delta: &WireMessage<'_>) -> bool {
         // As many choices as the normalizer knows.
         const MOST_TURNS: usize = 128;
-        let Some(echo) = self.echo else { return };
+        let Some(echo) = self.echo else { return true };
         let at = match self.turns.iter().position(|turn| turn.index == index) {
             Some(at) => at,
-            None if self.turns.len() == MOST_TURNS => return,
+            None if self.turns.len() == MOST_TURNS => return false,
             None => {
                 self.turns.push(Turn { index, ..Turn::default() });
                 self.turns.len() - 1
             }
         };
-        let Some(turn) = self.turns.get_mut(at).filter(|turn| !turn.is_given) else { return };
-        match echo {
+        let Some(turn) = self.turns.get_mut(at).filter(|turn| !turn.is_given) else { return true };
+        let blocks = match echo {
             Echo::Reasoning { .. } => {
-                let text = delta.plain_reasoning().map_or("", Str::escaped);
-                if turn.grow(text.len()) {
-                    turn.text.push_str(text);
-                }
+                turn.say(delta.plain_reasoning().unwrap_or(Str::EMPTY));
+                return true;
             }
-            Echo::Details => {
-                for detail in delta.reasoning_details.and_then(json::elements).unwrap_or_default() {
-                    turn.add(echo, detail);
-                }
-            }
-            Echo::Thoughts => thinking(delta).into_iter().for_each(|chunk| turn.add(echo, chunk)),
+            Echo::Details => delta.reasoning_details.and_then(json::elements).unwrap_or_default(),
+            Echo::Thoughts => thinking(delta),
+        };
+        blocks.iter().for_each(|block| turn.add(echo, block));
+        blocks.is_empty()
+    }
+
+    /// The last delta once more, with another text in it.
+    pub fn again(&mut self, said: &Said<'_>) {
+        if !matches!((self.echo, said.said_as), (Some(Echo::Reasoning { .. }), SaidAs::Reasoning)) {
+            return;
+        }
+        if let Some(turn) = self.turns.iter_mut().find(|turn| turn.index == said.choice && !turn.is_given) {
+            turn.say(said.text);
         }
     }
 
@@ -170,6 +177,12 @@ impl Turn {
     fn grow(&mut self, by: usize) -> bool {
         self.size = self.size.saturating_add(by);
         self.size <= MOST
+    }
+
+    fn say(&mut self, text: Str<'_>) {
+        if self.grow(text.escaped().len()) {
+            self.text.push_str(text.escaped());
+        }
     }
 
     /// A block comes in pieces, whose texts follow each other; its signature comes with the last.

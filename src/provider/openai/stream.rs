@@ -3,7 +3,7 @@
 use super::echo::Collector;
 use super::reported;
 use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, usage};
-use crate::chat::{ChatChunk, ChunkChoice, Source};
+use crate::chat::{ChatChunk, ChunkChoice, Said, Source, Usage};
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
 use crate::provider::tolerant::{self, List, Maybe, Present, wire};
@@ -25,6 +25,8 @@ wire! {
         usage: Present<'a>,
         x_groq: Maybe<Groq<'a>>,
         error: Present<'a>,
+        /// Characters of no meaning, by which OpenAI hides how long a text is.
+        obfuscation: Option<&'a RawValue>,
     }
 
     struct WireChoice<'a> {
@@ -74,6 +76,11 @@ impl StreamTranslator for OpenAiStream {
         }
         Ok(())
     }
+
+    fn again(&mut self, said: &Said<'_>, value: Option<&RawValue>) -> Option<Usage> {
+        self.collector.again(said);
+        value.and_then(usage)
+    }
 }
 
 /// `[DONE]`, with whatever is around or behind it, also as a JSON string (quirks A2, A3).
@@ -111,11 +118,12 @@ impl<'a> WireChunk<'a> {
             usage: self.usage.0.and_then(usage).or(elsewhere),
             native_usage: None,
         };
+        let mut repeats = elsewhere.is_none();
         for (place, choice) in self.choices.into_placed() {
             let mut before = Vec::new();
             let index = choice.index.and_then(tolerant::index).unwrap_or(place as u32);
             let delta = choice.delta.0.unwrap_or_default();
-            collector.read(index, &delta);
+            repeats &= collector.read(index, &delta);
             let mut delta = delta.delta(&mut before);
             collector.give(index, &mut delta.tool_calls);
             for delta in before {
@@ -127,6 +135,9 @@ impl<'a> WireChunk<'a> {
             chunk.choices.push(ChunkChoice { index, place: Some(place), delta, finish_reason });
         }
         out.chunk(chunk);
+        if repeats {
+            out.repeats(self.obfuscation.and_then(Str::new));
+        }
         Ok(())
     }
 }

@@ -1,0 +1,369 @@
+//! Events that differ from the one before in nothing but a text.
+//!
+//! Most events of a stream are such, and to read each as JSON and to write it anew costs ten times what it
+//! says. A [`Template`] is made of an event that was read and written in the ordinary way, and serves those
+//! that follow it. It is made if
+//! - the translator says that the event was one text and nothing else ([`Sink::repeats`]),
+//! - the normalizer knew before all that it knows behind it, so that one more tells it nothing new,
+//! - one chunk was sent, which says just this text, and the text stands once in what was written,
+//! - the event lay whole in what was read, and a blank line ended it.
+//!
+//! Bytes that are the same but for their blanks, and have in these what may stand there (the inside of a
+//! JSON string; digits; spaces), are then the same event with another text: what was written for the first
+//! is what is to be written for them, with that text in its place. The translator, the meter and the
+//! normalizer are told what they have to know of it. At the first event that is another the template is
+//! forgotten, so that nothing but such texts ever comes between an event and those that are like it.
+//!
+//! [`Sink::repeats`]: crate::provider::Sink::repeats
+
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::chat::{Arguments, ChatChunk, Said, SaidAs};
+use crate::json::{RawValue, Str};
+
+/// Longer events are not learnt from, and no longer text is waited for in vain: events of one text are some
+/// hundred bytes. What a stream holds for its template is bounded by it.
+const MOST: usize = 4 << 10;
+
+/// A provider's counts are half a dozen.
+const MOST_NUMBERS: usize = 16;
+
+/// A count of tokens has at most as many digits.
+const MOST_DIGITS: usize = 16;
+
+pub struct Template {
+    choice: u32,
+    said_as: SaidAs,
+    /// The event without what stands in its blanks; each of these with the place behind which it is.
+    input: Vec<u8>,
+    blanks: Vec<(usize, Blank)>,
+    /// What is written for it, in the same way: texts and padding only.
+    output: Vec<u8>,
+    places: Vec<(usize, Blank)>,
+}
+
+/// What may differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blank {
+    /// The inside of the string that is said.
+    Text,
+    /// The inside of a string that says nothing, and is passed on.
+    Padding,
+    /// The digits of a count.
+    Number,
+    /// Any number of them, of which nothing is passed on.
+    Spaces,
+    /// Nothing differs here: the value of the usage begins or ends.
+    UsageBegins,
+    UsageEnds,
+}
+
+/// An event that is like the one before.
+pub struct Event<'a> {
+    pub length: usize,
+    text: Str<'a>,
+    padding: &'a [u8],
+    /// The value of the usage, if it has one that may be another.
+    pub usage: Option<&'a RawValue>,
+}
+
+/// Why there is no such event.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It may become one, if the right bytes follow.
+    Part,
+    Other,
+}
+
+impl Template {
+    /// The template of an event, of what was seen as it was read, and of what was written for it.
+    pub fn of(event: &[u8], seen: &Seen, written: &[u8]) -> Option<Self> {
+        let Seen { repeats: true, is_plain: true, said: Some((choice, said_as, text)), .. } = seen else { return None };
+        if event.len() > MOST || written.len() > MOST {
+            return None;
+        }
+        let text = text.within(event)?;
+        let mut blanks = vec![(inside(&text), Blank::Text)];
+        let mut places = vec![(inside(&only(written, event.get(text)?)??), Blank::Text)];
+        if let Some(padding) = &seen.padding {
+            let padding = padding.within(event)?;
+            blanks.push((inside(&padding), Blank::Padding));
+            let place = only(written, event.get(padding)?)?;
+            places.extend(place.map(|place| (inside(&place), Blank::Padding)));
+        }
+        if let Some(usage) = &seen.usage {
+            let usage = usage.within(event)?;
+            blanks.push((usage.start..usage.start, Blank::UsageBegins));
+            numbers(event, usage.clone(), &mut blanks)?;
+            blanks.push((usage.end..usage.end, Blank::UsageEnds));
+        }
+        if !seen.is_relayed
+            && let Some(spaces) = spaces(event, seen.data.within(event)?)
+        {
+            blanks.push((spaces, Blank::Spaces));
+        }
+        let (input, blanks) = cut(event, blanks)?;
+        let (output, places) = cut(written, places)?;
+        Some(Template { choice: *choice, said_as: *said_as, input, blanks, output, places })
+    }
+
+    /// The event that `bytes` begin with.
+    pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<Event<'a>, Stop> {
+        self.find(bytes).map_err(|stop| if bytes.len() > MOST { Stop::Other } else { stop })
+    }
+
+    fn find<'a>(&self, bytes: &'a [u8]) -> Result<Event<'a>, Stop> {
+        let (mut at, mut from) = (0, 0);
+        let (mut text, mut padding, mut usage) = (0..0, 0..0, 0..0);
+        for (to, blank) in &self.blanks {
+            at = literal(bytes, at, self.input.get(from..*to).unwrap_or_default())?;
+            from = *to;
+            let start = at;
+            let rest = bytes.get(at..).unwrap_or_default();
+            match blank {
+                Blank::Text => {
+                    at += string(rest)?;
+                    text = start..at;
+                }
+                Blank::Padding => {
+                    at += string(rest)?;
+                    padding = start..at;
+                }
+                Blank::Number => at += number(rest)?,
+                Blank::Spaces => at += rest.iter().take_while(|byte| **byte == b' ').count(),
+                Blank::UsageBegins => usage.start = at,
+                Blank::UsageEnds => usage.end = at,
+            }
+        }
+        let length = literal(bytes, at, self.input.get(from..).unwrap_or_default())?;
+        if text.is_empty() {
+            return Err(Stop::Other);
+        }
+        // There are quotes around it.
+        let text = json(bytes, text.start.saturating_sub(1)..text.end + 1).and_then(Str::new).ok_or(Stop::Other)?;
+        let padding = bytes.get(padding).unwrap_or_default();
+        std::str::from_utf8(padding).map_err(|_| Stop::Other)?;
+        let usage = if usage.is_empty() { None } else { json(bytes, usage) };
+        Ok(Event { length, text, padding, usage })
+    }
+
+    pub fn said<'a>(&self, event: &Event<'a>) -> Said<'a> {
+        Said { choice: self.choice, said_as: self.said_as, text: event.text }
+    }
+
+    /// What is written for all the events that so many bytes may be, nearly.
+    pub fn room(&self, bytes: usize) -> usize {
+        (bytes / self.input.len().max(1) + 1).saturating_mul(self.output.len() + 16)
+    }
+
+    pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let mut from = 0;
+        for (to, blank) in &self.places {
+            out.extend_from_slice(self.output.get(from..*to).unwrap_or_default());
+            out.extend_from_slice(if *blank == Blank::Text { event.text.escaped().as_bytes() } else { event.padding });
+            from = *to;
+        }
+        out.extend_from_slice(self.output.get(from..).unwrap_or_default());
+    }
+}
+
+/// Where a slice lies in memory, so that it can be found in the bytes that it is a part of.
+#[derive(Default)]
+struct Place(Range<usize>);
+
+impl Place {
+    fn of(text: &str) -> Self {
+        let Range { start, end } = text.as_bytes().as_ptr_range();
+        Place(start as usize..end as usize)
+    }
+
+    fn within(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let start = self.0.start.checked_sub(bytes.as_ptr() as usize)?;
+        let end = start + self.0.len();
+        (end <= bytes.len()).then_some(start..end)
+    }
+}
+
+/// What is seen while an event is read, as far as a template is made of it.
+#[derive(Default)]
+pub struct Seen {
+    data: Place,
+    /// The translator says that it may come again.
+    repeats: bool,
+    padding: Option<Place>,
+    usage: Option<Place>,
+    /// What was sent is one chunk with one text, which told nothing new beside it.
+    is_plain: bool,
+    said: Option<(u32, SaidAs, Place)>,
+    is_relayed: bool,
+}
+
+impl Seen {
+    pub fn of(data: &str) -> Self {
+        Seen { data: Place::of(data), is_plain: true, ..Seen::default() }
+    }
+
+    pub fn repeats(&mut self, padding: Option<Str<'_>>) {
+        self.repeats = true;
+        self.padding = padding.map(|padding| Place::of(padding.raw()));
+    }
+
+    pub fn may_repeat(&self) -> bool {
+        self.repeats && self.is_plain
+    }
+
+    /// The value that usage was read from, as a slice of the event where it is one.
+    pub fn usage(&mut self, value: Option<&str>) {
+        self.is_plain &= self.usage.is_none();
+        self.usage = value.map(Place::of);
+    }
+
+    /// A strict chunk that was sent. `is_settled`: the normalizer has learnt nothing from it.
+    pub fn sent(&mut self, chunk: &ChatChunk<'_>, is_settled: bool) {
+        self.is_plain &= is_settled && self.said.is_none();
+        self.is_relayed |= chunk.source.is_some();
+        match only_text(chunk) {
+            Some((choice, said_as, text)) => self.said = Some((choice, said_as, Place::of(text.raw()))),
+            None => self.is_plain = false,
+        }
+    }
+}
+
+/// The text, if it is all that a chunk says.
+fn only_text<'a>(chunk: &ChatChunk<'a>) -> Option<(u32, SaidAs, Str<'a>)> {
+    let [choice] = chunk.choices.as_slice() else { return None };
+    let delta = &choice.delta;
+    let says = |text: Option<Str<'a>>| text.filter(|text| !text.is_empty());
+    let is_more = delta.role || delta.other || delta.logprobs.is_some() || !delta.extra.is_empty();
+    if is_more || choice.finish_reason.is_some() || says(delta.refusal).is_some() {
+        return None;
+    }
+    let (said_as, text) = match (says(delta.content), says(delta.reasoning), delta.tool_calls.as_slice()) {
+        (Some(text), None, []) => (SaidAs::Content, text),
+        (None, Some(text), []) => (SaidAs::Reasoning, text),
+        (None, None, [call]) if !call.begins && call.id.is_none() && call.name.is_none() && call.state.is_none() => {
+            let Some(Arguments::Text(text)) = call.arguments else { return None };
+            (SaidAs::Arguments(call.index?), says(Some(text))?)
+        }
+        _ => return None,
+    };
+    Some((choice.index, said_as, text))
+}
+
+/// Between the quotes of a string.
+fn inside(string: &Range<usize>) -> Range<usize> {
+    string.start + 1..string.end.saturating_sub(1)
+}
+
+/// Where the string stands that is in there at most once; `None` if it is there more than once.
+fn only(written: &[u8], string: &[u8]) -> Option<Option<Range<usize>>> {
+    let Some(at) = memmem::find(written, string) else { return Some(None) };
+    let again = memmem::find(written.get(at + 1..)?, string);
+    again.is_none().then(|| Some(at..at + string.len()))
+}
+
+/// Takes the blanks out of the bytes. `None` if one lies in another.
+fn cut(bytes: &[u8], mut blanks: Vec<(Range<usize>, Blank)>) -> Option<(Vec<u8>, Vec<(usize, Blank)>)> {
+    blanks.sort_by_key(|(range, _)| range.start);
+    let mut rest = Vec::with_capacity(bytes.len());
+    let mut places = Vec::with_capacity(blanks.len());
+    let mut from = 0;
+    for (range, blank) in blanks {
+        rest.extend_from_slice(bytes.get(from..range.start)?);
+        places.push((rest.len(), blank));
+        from = range.end;
+    }
+    rest.extend_from_slice(bytes.get(from..)?);
+    Some((rest, places))
+}
+
+/// The values in JSON that are whole numbers.
+fn numbers(event: &[u8], json: Range<usize>, blanks: &mut Vec<(Range<usize>, Blank)>) -> Option<()> {
+    let mut before = b' ';
+    let mut at = json.start;
+    while at < json.end {
+        let rest = event.get(at..json.end)?;
+        let byte = *rest.first()?;
+        let length = match byte {
+            b'"' => string(rest.get(1..)?).ok()? + 2,
+            b'0'..=b'9' => {
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let ends = matches!(rest.get(digits), Some(b',' | b'}' | b']' | b' '));
+                if before == b':' && ends && number(rest) == Ok(digits) {
+                    blanks.push((at..at + digits, Blank::Number));
+                }
+                digits
+            }
+            _ => 1,
+        };
+        before = if byte == b' ' { before } else { byte };
+        at += length;
+    }
+    (blanks.len() <= MOST_NUMBERS).then_some(())
+}
+
+/// The spaces before the bracket that ends an event's data: Anthropic hides by them how long a text is.
+fn spaces(event: &[u8], data: Range<usize>) -> Option<Range<usize>> {
+    let before = event.get(data.clone())?.strip_suffix(b"}")?;
+    let end = data.start + before.len();
+    Some(end - before.iter().rev().take_while(|byte| **byte == b' ').count()..end)
+}
+
+/// The place behind what has to stand there.
+fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, Stop> {
+    let end = at + literal.len();
+    match bytes.get(at..end) {
+        Some(there) if is_same(there, literal) => Ok(end),
+        Some(_) => Err(Stop::Other),
+        None if literal.starts_with(bytes.get(at..).unwrap_or_default()) => Err(Stop::Part),
+        None => Err(Stop::Other),
+    }
+}
+
+/// Eight bytes at a time: what WebAssembly has for this compares them one by one.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let (a, a_rest) = a.as_chunks::<8>();
+    let (b, b_rest) = b.as_chunks::<8>();
+    let differ = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
+    a.len() == b.len() && a.iter().zip(b).map(differ).fold(0, |all, one| all | one) == 0 && a_rest == b_rest
+}
+
+/// How long the inside of the JSON string is that begins here.
+fn string(bytes: &[u8]) -> Result<usize, Stop> {
+    let mut at = 0;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        at += rest.iter().position(|byte| matches!(byte, ..0x20 | b'"' | b'\\')).ok_or(Stop::Part)?;
+        match bytes.get(at..at + 2) {
+            _ if bytes.get(at) == Some(&b'"') => return Ok(at),
+            Some(b"\\u") => {
+                let digits = bytes.get(at + 2..at + 6).ok_or(Stop::Part)?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(Stop::Other);
+                }
+                at += 6;
+            }
+            Some([b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't']) => at += 2,
+            None if bytes.get(at) == Some(&b'\\') => return Err(Stop::Part),
+            _ => return Err(Stop::Other),
+        }
+    }
+}
+
+/// How long the whole number is that begins here, without a sign.
+fn number(bytes: &[u8]) -> Result<usize, Stop> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    match bytes.first() {
+        None => Err(Stop::Part),
+        Some(b'0') if digits > 1 => Err(Stop::Other),
+        _ if digits == 0 || digits > MOST_DIGITS => Err(Stop::Other),
+        _ => Ok(digits),
+    }
+}
+
+/// A value that is known to be one, unless it is no UTF-8.
+fn json(bytes: &[u8], range: Range<usize>) -> Option<&RawValue> {
+    std::str::from_utf8(bytes.get(range)?).ok().map(RawValue::trusted)
+}
