@@ -112,6 +112,8 @@ impl<'a> Attempt<'a> {
             retry_after: None,
             limits: Limits::default(),
             skipped: 0,
+            repeated: 0,
+            reads_each: false,
             meter: Meter::judging(&self.plan.expected),
             state: State::Head,
         }
@@ -139,6 +141,9 @@ pub struct Answer {
     limits: Limits,
     /// How many of the stream's events could not be read.
     skipped: usize,
+    /// How many were read by a template, and whether none is to be.
+    repeated: usize,
+    reads_each: bool,
     /// Of the answer so far, while no relay has a meter of its own.
     meter: Meter,
     state: State,
@@ -256,7 +261,7 @@ impl Answer {
                     relay.error(&error.reply);
                 }
                 let ready = relay.take();
-                self.skipped = relay.skipped();
+                (self.skipped, self.repeated) = (relay.skipped(), relay.repeated());
                 if end {
                     self.meter = relay.meter().clone();
                     self.state = State::Over;
@@ -275,6 +280,16 @@ impl Answer {
     /// How many of the stream's events could not be read and were left out.
     pub fn skipped(&self) -> usize {
         self.skipped
+    }
+
+    /// How many of the stream's events were read by a template.
+    pub fn repeated(&self) -> usize {
+        self.repeated
+    }
+
+    /// To read every event of a stream in the ordinary way: see [`Relay::read_each`].
+    pub fn read_each(&mut self) {
+        self.reads_each = true;
     }
 
     /// What is left of the provider's rate limits, as it says.
@@ -309,7 +324,11 @@ impl Answer {
         let render = self.endpoint.stream(self.include_usage);
         // Nothing has been read yet: the meter still only knows what to judge by.
         let (translator, meter) = (self.kind.translator.stream_of(&self.target.id), self.meter.clone());
-        Relay::new(frames, translator, render, self.identity(), self.names(), meter)
+        let mut relay = Relay::new(frames, translator, render, self.identity(), self.names(), meter);
+        if self.reads_each {
+            relay.read_each();
+        }
+        relay
     }
 
     fn names(&self) -> Names {
@@ -374,7 +393,7 @@ impl Answer {
         if end && read.is_ok() {
             read = relay.end();
         }
-        self.skipped = relay.skipped();
+        (self.skipped, self.repeated) = (relay.skipped(), relay.repeated());
         let committed = if self.hold { relay.is_complete() } else { relay.has_output() || relay.is_complete() };
         match read {
             _ if relay.ready() > MAX_HELD => self.fail(too_large()),

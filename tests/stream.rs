@@ -9,8 +9,9 @@
 
 mod support;
 
+use dragoman::attempt::Answer;
 use serde_json::Value;
-use support::golden::{Asked, Case, in_one_piece, parse_response};
+use support::golden::{Asked, Case, Split, in_one_piece, parse_response};
 use support::{canonical, folders, frames, inherited, reader};
 
 const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -23,7 +24,7 @@ fn places(body: &[u8], count: usize) -> impl Iterator<Item = usize> {
     (0..body.len()).step_by(body.len().div_ceil(count).max(1))
 }
 
-fn for_each_case(check: impl Fn(&str, &Case)) {
+fn for_each_case(mut check: impl FnMut(&str, &Case)) {
     let folders = folders::all();
     assert!(!folders.is_empty());
     for folder in folders {
@@ -45,7 +46,7 @@ fn for_each_case(check: impl Fn(&str, &Case)) {
 }
 
 /// Every conversation in which a provider answers, with the answer's body.
-fn for_each_answer(check: impl Fn(&str, &Case, &Asked<'_>, &[u8])) {
+fn for_each_answer(mut check: impl FnMut(&str, &Case, &Asked<'_>, &[u8])) {
     for_each_case(|name, case| {
         let Some(given) = &case.upstream_response else { return };
         let (_, _, body) = parse_response(given);
@@ -132,6 +133,112 @@ fn a_changed_byte_breaks_nothing_but_what_it_says() {
     });
 }
 
+#[test]
+fn a_template_reads_what_is_read_without_one() {
+    let (mut repeated, mut streams) = (0, 0);
+    for_each_answer(|name, case, asked, body| {
+        let (_, headers, _) = parse_response(case.upstream_response.as_deref().unwrap_or_default());
+        if headers.content_type() == Some(EVENT_STREAM) {
+            return;
+        }
+        let mut random = Random(name.len() as u64 + 1);
+        let before = repeated;
+        for round in 0..12 {
+            // As it is, and then with every event a few times over, ever stranger.
+            let body = if round == 0 { body.to_vec() } else { stretched(body, round, &mut random) };
+            let bytes = |body: &[u8]| body.chunks(1 + round % 3 * 50).map(<[u8]>::to_vec).collect();
+            for split in [&in_one_piece as Split<'_>, &bytes] {
+                let (Some(with), Some(without)) = (asked.read(&body, split, false), asked.read(&body, split, true))
+                else {
+                    return;
+                };
+                let said = String::from_utf8_lossy(&body);
+                let (told, expected) = (String::from_utf8_lossy(&with.0), String::from_utf8_lossy(&without.0));
+                assert_eq!(told, expected, "{name}, round {round}:\n{said}");
+                let state = |answer: &Answer| (format!("{:?}", answer.meter()), answer.skipped());
+                assert_eq!(state(&with.1), state(&without.1), "{name}, round {round}:\n{said}");
+                assert_eq!(without.1.repeated(), 0);
+                repeated += with.1.repeated();
+            }
+        }
+        streams += usize::from(repeated > before);
+    });
+    // It is about something.
+    assert!(streams > 100 && repeated > 1000, "{repeated} events of {streams} streams");
+}
+
+/// A stream with every event several times in turn, with other texts, numbers and spaces in it, or another
+/// byte: the more of it, the later the round.
+fn stretched(body: &[u8], round: usize, random: &mut Random) -> Vec<u8> {
+    const SAID: &[&[u8]] = &[
+        b"\"content\":\"",
+        b"\"text\":\"",
+        b"\"text\": \"",
+        b"\"reasoning_content\":\"",
+        b"\"thinking\":\"",
+        b"\"arguments\":\"",
+        b"\"partial_json\":\"",
+    ];
+    /// The first of them may stand in any string.
+    const PLAIN: usize = 12;
+    const TEXTS: &[&str] = &[
+        "x",
+        "word ",
+        "\\n",
+        "\\u00e9",
+        "\\ud83d",
+        "\\\"",
+        "é",
+        "\u{1f600}",
+        "stop",
+        "{}",
+        "\\\\",
+        ",",
+        "choices",
+        "",
+        "\\u12",
+        "\\x",
+        "\"",
+        "\t",
+        "\n",
+        "[DONE]",
+    ];
+    const NUMBERS: &[&str] =
+        &["Count\":7", "Count\":1234", "Count\":05", "Count\":1.5", "s\":-3", "s\":1e2", "s\":\"x\""];
+    let mut out = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let ends = [&b"\n\n"[..], b"\r\n\r\n"].into_iter().filter_map(|end| {
+            let at = rest.windows(end.len()).position(|window| window == end)?;
+            Some(at + end.len())
+        });
+        let (event, behind) = rest.split_at(ends.min().unwrap_or(rest.len()));
+        rest = behind;
+        for copy in 0..1 + random.next() % 5 {
+            let mut event = event.to_vec();
+            if copy > 0 || round > 6 {
+                let (text, odd) = (random.pick(SAID), random.next() % 12 < round);
+                let text = if odd { &b":\""[..] } else { text };
+                let most = if odd { TEXTS.len() } else { PLAIN };
+                random.replace(&mut event, text, |byte| byte == b'"', &TEXTS[..most]);
+                if random.next().is_multiple_of(2) {
+                    let most = if odd { NUMBERS.len() } else { 2 };
+                    random.replace(&mut event, b"oken", |byte| byte == b',' || byte == b'}', &NUMBERS[..most]);
+                }
+                if let (0, Some(at)) = (random.next() % 4, event.iter().rposition(|byte| *byte == b'}')) {
+                    event.splice(at..at, std::iter::repeat_n(b' ', random.next() % 5));
+                }
+                if round > 9 && random.next().is_multiple_of(8) {
+                    let at = random.next() % event.len();
+                    event[at] = random.byte(event[at]);
+                }
+            }
+            out.extend(event);
+        }
+    }
+    out
+}
+
 /// Pseudo-random and the same every time (xorshift).
 struct Random(u64);
 
@@ -141,6 +248,21 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 32) as usize
+    }
+
+    fn pick<'a, T: ?Sized>(&mut self, list: &[&'a T]) -> &'a T {
+        list[self.next() % list.len()]
+    }
+
+    /// Puts one of the texts between a place behind this pattern and the byte that ends what is there.
+    fn replace(&mut self, bytes: &mut Vec<u8>, behind: &[u8], ends: impl Fn(u8) -> bool, texts: &[&str]) {
+        let windows = bytes.windows(behind.len()).enumerate();
+        let places: Vec<_> = windows.filter(|(_, window)| *window == behind).map(|(at, _)| at + behind.len()).collect();
+        if !places.is_empty() {
+            let at = places[self.next() % places.len()];
+            let old = bytes[at..].iter().take_while(|byte| !ends(**byte)).count();
+            bytes.splice(at..at + old, self.pick(texts).bytes());
+        }
     }
 
     /// Another byte than this: any, or one of those that mean something.

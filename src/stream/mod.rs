@@ -141,6 +141,7 @@ pub struct Relay {
     template: Option<Box<Template>>,
     /// How many templates more may be made without being of use: some streams never repeat an event.
     tries: u8,
+    repeated: usize,
 }
 
 /// More than the events of another kind that any stream has between its texts.
@@ -174,7 +175,14 @@ impl Relay {
         names: Names,
         meter: Meter,
     ) -> Self {
-        Relay { frames, translator, output: Output::new(render, identity, names, meter), template: None, tries: TRIES }
+        Relay {
+            frames,
+            translator,
+            output: Output::new(render, identity, names, meter),
+            template: None,
+            tries: TRIES,
+            repeated: 0,
+        }
     }
 
     /// Takes the next bytes of the provider's answer. What the client is to read piles up until it is
@@ -229,6 +237,7 @@ impl Relay {
                 has_room = true;
                 self.tries = TRIES;
             }
+            self.repeated += 1;
             template.write(&event, &mut output.bytes);
             let said = template.said(&event);
             output.meter.said(&said);
@@ -269,6 +278,16 @@ impl Relay {
             self.output.done();
         }
         self.output.verdict()
+    }
+
+    /// Reads every event in the ordinary way, which gives the same: what reading by templates is compared with.
+    pub fn read_each(&mut self) {
+        (self.template, self.tries) = (None, 0);
+    }
+
+    /// How many events were read by a template.
+    pub fn repeated(&self) -> usize {
+        self.repeated
     }
 
     /// Whether the model has said anything yet.

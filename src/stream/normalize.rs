@@ -143,7 +143,8 @@ impl Normalizer {
     pub fn usage_again(&mut self, usage: Usage, value: &str) {
         let Some(last) = &mut self.usage else { return };
         last.usage = usage;
-        if let Some(UsageSource::Chunk(text) | UsageSource::Value(text) | UsageSource::Native(text)) = &mut last.source {
+        if let Some(UsageSource::Chunk(text) | UsageSource::Value(text) | UsageSource::Native(text)) = &mut last.source
+        {
             value.clone_into(text);
         }
     }

@@ -163,11 +163,23 @@ impl Asked<'_> {
             None => attempt.body(&self.case.request).expect("the route stage has seen that it can be written"),
         };
         let upstream_request = Some(request(&attempt.headers(written.len()), &written));
-        let (response, whole) = self.answer(plan, attempt.answer(1, NOW), &body, split);
+        let (response, whole) = self.answer(plan, &mut attempt.answer(1, NOW), &body, split);
         Replayed { upstream_request, response, whole }
     }
 
-    fn answer(&self, plan: &Plan, mut answer: Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
+    /// The client's bytes for an answer with this body, and the answer as it is then; `None` where no provider
+    /// is asked. `reads_each`: without templates.
+    pub fn read(&self, body: &[u8], split: Split<'_>, reads_each: bool) -> Option<(Vec<u8>, Answer)> {
+        let plan = self.plan.as_ref().ok()?;
+        let mut answer = Attempt::new(plan, 0).expect("the plan has a candidate").answer(1, NOW);
+        if reads_each {
+            answer.read_each();
+        }
+        let (response, _) = self.answer(plan, &mut answer, body, split);
+        Some((response, answer))
+    }
+
+    fn answer(&self, plan: &Plan, answer: &mut Answer, body: &[u8], split: Split<'_>) -> (Vec<u8>, bool) {
         let given = self.case.upstream_response.as_ref().expect("the case has an upstream-response.http");
         let (status, headers, _) = parse_response(given);
         let mut pieces = split(body);
