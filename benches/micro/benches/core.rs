@@ -5,7 +5,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use dragoman::chat::ChatRequest;
-use dragoman_micro::{Counting, allocated, anthropic_call, openai_stream, plan, relay, router};
+use dragoman_micro::{Counting, allocated, anthropic_call, held, openai_stream, plan, relay, router};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -73,7 +73,8 @@ fn streams(c: &mut Criterion) {
     for (name, plan, streams) in &cases {
         for stream in streams {
             let (peak, calls) = allocated(|| drop(relay(plan, stream, READ)));
-            eprintln!("stream/{name}/{}: {peak} bytes at most, {calls} allocations", stream.len());
+            let held = held(plan, stream, READ);
+            eprintln!("stream/{name}/{}: {peak} bytes at most, {held} between reads, {calls} allocations", stream.len());
             group.throughput(Throughput::Bytes(stream.len() as u64));
             group.bench_with_input(BenchmarkId::new(*name, stream.len()), stream, |b, stream| {
                 b.iter(|| relay(plan, stream, READ));

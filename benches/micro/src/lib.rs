@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use dragoman::attempt::{Attempt, Output};
+use dragoman::attempt::{Answer, Attempt, Output};
 use dragoman::chat::ChatRequest;
 use dragoman::config;
 use dragoman::headers::Headers;
@@ -46,6 +46,17 @@ pub fn allocated(work: impl FnOnce()) -> (usize, usize) {
     (PEAK.load(Relaxed).saturating_sub(held), CALLS.load(Relaxed) - calls)
 }
 
+/// The most bytes held between two reads of a streamed answer: what it costs to have one open.
+pub fn held(plan: &Plan, stream: &[u8], piece: usize) -> usize {
+    let before = HELD.load(Relaxed);
+    let mut most = 0;
+    read(plan, stream, piece, |output| {
+        drop(output);
+        most = most.max(HELD.load(Relaxed).saturating_sub(before));
+    });
+    most + size_of::<Answer>()
+}
+
 /// A gateway with one model of each kind that needs nothing but a name.
 pub fn router(targets: usize) -> Router {
     let mut models = String::new();
@@ -78,21 +89,24 @@ pub fn plan(router: &Router, body: &[u8]) -> Plan {
 
 /// Reads a streamed answer in pieces and returns how many bytes the client gets.
 pub fn relay(plan: &Plan, stream: &[u8], piece: usize) -> usize {
-    let mut headers = Headers::default();
-    headers.push("content-type", "text/event-stream");
-    let mut answer = Attempt::new(plan, 0).expect("a candidate").answer(1, NOW);
     let mut sent = 0;
-    let mut count = |output: Output| match output {
+    read(plan, stream, piece, |output| match output {
         Output::Begin { body, .. } | Output::Continue(body) => sent += body.len(),
         Output::Hold => {}
         Output::Fail(error) => panic!("{error:?}"),
-    };
-    count(answer.head(200, &headers, false));
-    for bytes in stream.chunks(piece) {
-        count(answer.body(bytes, false));
-    }
-    count(answer.body(&[], true));
+    });
     sent
+}
+
+fn read(plan: &Plan, stream: &[u8], piece: usize, mut take: impl FnMut(Output)) {
+    let mut headers = Headers::default();
+    headers.push("content-type", "text/event-stream");
+    let mut answer = Attempt::new(plan, 0).expect("a candidate").answer(1, NOW);
+    take(answer.head(200, &headers, false));
+    for bytes in stream.chunks(piece) {
+        take(answer.body(bytes, false));
+    }
+    take(answer.body(&[], true));
 }
 
 /// OpenAI's stream with these deltas between the first chunk and the last.
