@@ -197,6 +197,7 @@ fn stretched(body: &[u8], round: usize, random: &mut Random) -> Vec<u8> {
         "choices",
         "",
         "\\u12",
+        "\\u12x4",
         "\\x",
         "\"",
         "\t",

@@ -224,17 +224,16 @@ impl Relay {
     /// Reads the events that are like the one before.
     fn repeat(&mut self) -> Stop {
         let (Some(template), Frames::Sse(parser)) = (&self.template, &mut self.frames) else { return Stop::Other };
+        let Some(mut unread) = parser.unread() else { return Stop::Other };
+        let length = unread.len();
         let output = &mut self.output;
-        let mut has_room = false;
-        loop {
-            let Some(unread) = parser.unread() else { return Stop::Other };
-            let event = match template.read(unread) {
+        let stop = loop {
+            let (event, rest) = match template.read(unread) {
                 Ok(event) => event,
-                Err(stop) => return stop,
+                Err(stop) => break stop,
             };
-            if !has_room {
-                output.bytes.reserve(template.room(unread.len()));
-                has_room = true;
+            if unread.len() == length {
+                output.bytes.reserve(template.room(length));
                 self.tries = TRIES;
             }
             self.repeated += 1;
@@ -245,9 +244,11 @@ impl Relay {
                 output.meter.reported(usage);
                 output.normalizer.usage_again(usage, value.get());
             }
-            let length = event.length;
-            parser.skip(length);
-        }
+            unread = rest;
+        };
+        let read = length - unread.len();
+        parser.skip(read);
+        stop
     }
 
     /// The template of the event that has just been read.
@@ -463,15 +464,135 @@ mod tests {
     use super::*;
     use crate::endpoint::Endpoint;
     use crate::endpoint::chat_completions::ChatCompletions;
-    use crate::provider::openai;
+    use crate::provider::{Kind, anthropic, gemini, openai};
+
+    fn relay(kind: &Kind) -> Relay {
+        let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
+        let frames = Frames::Sse(sse::Parser::default());
+        let (translator, names) = (kind.translator.stream(), Names::default());
+        Relay::new(frames, translator, ChatCompletions.stream(true), identity, names, Meter::default())
+    }
+
+    /// What the client reads, what is counted, and how many events were read by a template.
+    fn told(mut relay: Relay, stream: &[u8]) -> (String, String, usize) {
+        let read = relay.push(stream).and_then(|()| relay.end());
+        let bytes = String::from_utf8(relay.take()).unwrap();
+        (bytes, format!("{:?} {:?} {}", relay.meter(), read.is_ok(), relay.skipped()), relay.repeated())
+    }
+
+    #[test]
+    fn an_event_that_says_more_than_the_one_before_is_read_by_itself() {
+        let openai = |choices: &str, rest: &str| {
+            format!(
+                r#"data: {{"id":"i0","object":"chat.completion.chunk","created":1,"model":"m","choices":[{choices}]{rest}}}"#
+            )
+        };
+        let text = |text: &str, rest: &str| {
+            let choice = r#"{"index":0,"delta":{"content":"#;
+            openai(&format!(r#"{choice}"{text}"}},"logprobs":null,"finish_reason":null}}"#), rest)
+        };
+        let ends = |text: &str, reason: &str| {
+            openai(&format!(r#"{{"index":0,"delta":{{"content":"{text}"}},"finish_reason":"{reason}"}}"#), "")
+        };
+        let role = openai(r#"{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}"#, "");
+        let arguments = |text: &str, name: &str| {
+            let function = format!(r#""function":{{{name}"arguments":"{text}"}}"#);
+            openai(&format!(r#"{{"index":0,"delta":{{"tool_calls":[{{"index":0,{function}}}]}}}}"#), "")
+        };
+        let call = r#""name":"f","#;
+        let begins = arguments("", call)
+            .replace("\"index\":0,\"function\"", "\"index\":0,\"id\":\"c\",\"type\":\"function\",\"function\"");
+        let usage = |count: u64| {
+            format!(r#","usage":{{"prompt_tokens":3,"completion_tokens":{count},"total_tokens":{}}}"#, 3 + count)
+        };
+        let hidden = |text: &str| format!(r#","usage":null,"obfuscation":"{text}""#);
+        let gemini = |text: &str, count: &str| {
+            format!(
+                r#"data: {{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},"index":0}}],"usageMetadata":{{"promptTokenCount":3,"candidatesTokenCount":{count}}}}}"#
+            )
+        };
+        let stop = r#"data: {"candidates":[{"finishReason":"STOP"}]}"#.to_owned();
+        let anthropic = |kind: &str, name: &str, text: &str| {
+            let delta = format!(r#"{{"type":"{kind}","{name}":"{text}"}}"#);
+            format!(
+                "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{delta}{}}}",
+                " ".repeat(text.len())
+            )
+        };
+        let starts = |block: &str| {
+            format!(
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{}}}}\n\nevent: content_block_start\ndata: \
+                 {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":{block}}}}}"
+            )
+        };
+        for (kind, events, repeated) in [
+            // The first that is read says that there is output; behind the end there is nothing to say.
+            (&openai::KIND, vec![role.clone(), text("a", ""), text("b", ""), text("c", ""), ends("d", "stop")], 2),
+            (&openai::KIND, vec![role.clone(), ends("d", "stop"), ends("e", "stop"), ends("f", "stop")], 0),
+            (&openai::KIND, vec![text("a", ""), text("b", ""), text("c", ""), text("", ""), text("d", "")], 1),
+            (&openai::KIND, vec![role.clone(), text("a", ""), text("b\\u12", ""), text("c", "")], 0),
+            (&openai::KIND, vec![role.clone(), text("a", ""), text("b\"", ""), text("c", "")], 0),
+            // What is there twice cannot be found again in what is written.
+            (&openai::KIND, vec![role.clone(), text("index", ""), text("b", ""), text("c", "")], 1),
+            (
+                &openai::KIND,
+                vec![role.clone(), text("a", &hidden("Xy")), text("b", &hidden("")), text("c", &hidden("z9"))],
+                2,
+            ),
+            (
+                &openai::KIND,
+                vec![role.clone(), text("a", &hidden("a")), text("b", &hidden("")), text("c", &hidden("z9"))],
+                1,
+            ),
+            (
+                &openai::KIND,
+                vec![
+                    role.clone(),
+                    text("a", &usage(1)),
+                    text("b", &usage(20)),
+                    text("c", &usage(300)),
+                    ends("", "stop"),
+                ],
+                2,
+            ),
+            (&openai::KIND, vec![begins.clone(), arguments("{", ""), arguments("1", ""), arguments("}", "")], 1),
+            (&openai::KIND, vec![begins, arguments("{", call), arguments("1", call), arguments("}", call)], 1),
+            (&gemini::KIND, vec![gemini("a", "1"), gemini("b", "20"), gemini("c", "05"), gemini("é", "400")], 0),
+            (&gemini::KIND, vec![gemini("a", "1"), gemini("b", "20"), gemini("c", "300"), gemini("é", "400"), stop], 2),
+            (
+                &anthropic::KIND,
+                vec![
+                    starts(r#""text""#),
+                    anthropic("text_delta", "text", "a"),
+                    anthropic("text_delta", "text", "bcd"),
+                    anthropic("text_delta", "text", "e"),
+                    anthropic("thinking_delta", "thinking", "e"),
+                ],
+                2,
+            ),
+        ] {
+            for end in ["\n\n", "\r\n\r\n", "\r\r", "\n"] {
+                let line_end = if end.len() > 1 { &end[..end.len() / 2] } else { end };
+                let events = events.iter().map(|event| event.replace('\n', line_end) + end);
+                let stream = events.collect::<String>().into_bytes();
+                let told_of = |stream: &[u8], repeated: Option<usize>| {
+                    let (with, mut without) = (relay(kind), relay(kind));
+                    without.read_each();
+                    let (with, without) = (told(with, stream), told(without, stream));
+                    let stream = String::from_utf8_lossy(stream);
+                    assert_eq!((with.0, with.1), (without.0, without.1), "{stream}");
+                    assert_eq!((repeated.unwrap_or(with.2), 0), (with.2, without.2), "{stream}");
+                };
+                // What no blank line has ended is ended by what follows.
+                told_of(&stream, Some(if end.len() > 1 { repeated } else { 0 }));
+                (0..stream.len()).step_by(7).for_each(|cut| told_of(&stream[..cut], None));
+            }
+        }
+    }
 
     #[test]
     fn what_cannot_be_read_is_counted_and_what_is_unknown_is_not() {
-        let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
-        let frames = Frames::Sse(sse::Parser::default());
-        let render = ChatCompletions.stream(false);
-        let (translator, names) = (openai::KIND.translator.stream(), Names::default());
-        let mut relay = Relay::new(frames, translator, render, identity, names, Meter::default());
+        let mut relay = relay(&openai::KIND);
         for (event, skipped) in [
             ("data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}", 0),
             ("data: {\"choices\":[{\"delta\":{\"content", 1),

@@ -126,17 +126,15 @@ impl Normalizer {
         if chunk.choices.is_empty() { Verdict::Drop } else { Verdict::Send }
     }
 
-    /// Whether nothing but its text is new in a chunk: it has one choice, which goes on saying what it has begun
-    /// to say. Such a chunk, as far as it says something, leaves everything here as it is.
+    /// Whether nothing is new in a chunk that says no more than a text: its choice has begun, and with it the
+    /// stream, and so has the call that it may be a fragment of.
     pub fn is_settled(&self, chunk: &ChatChunk<'_>) -> bool {
         let [choice] = chunk.choices.as_slice() else { return false };
         let Some(known) = self.choices.iter().find(|known| known.index == choice.index) else { return false };
-        let goes_on = |fragment: &ToolCallDelta<'_>| {
+        choice.delta.tool_calls.iter().all(|fragment| {
             let call = known.slot(fragment).and_then(|at| known.calls.get(at));
             call.is_some_and(|call| call.index.is_some() && call.has_arguments)
-        };
-        let is_open = known.has_role && known.finish.is_none() && choice.finish_reason.is_none();
-        self.begun && self.has_output && is_open && choice.delta.tool_calls.iter().all(goes_on)
+        })
     }
 
     /// Usage of an event that is otherwise like the one before, which had usage, too.

@@ -75,11 +75,13 @@ impl Parser {
         self.buffer.get(self.line..)
     }
 
-    /// Takes an event that the unread bytes begin with for read.
+    /// Takes as much of what is unread for read: whole events, if any.
     pub fn skip(&mut self, length: usize) {
-        self.line += length;
-        self.searched = self.searched.max(self.line);
-        self.after_cr = self.line.checked_sub(1).and_then(|last| self.buffer.get(last)) == Some(&b'\r');
+        if length > 0 {
+            self.line += length;
+            self.searched = self.searched.max(self.line);
+            self.after_cr = self.buffer.get(self.line - 1) == Some(&b'\r');
+        }
     }
 
     /// The bytes of the last event, if it has begun where `unread` bytes were unread, and a blank line has

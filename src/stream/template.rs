@@ -62,9 +62,8 @@ enum Blank {
 
 /// An event that is like the one before.
 pub struct Event<'a> {
-    pub length: usize,
     text: Str<'a>,
-    padding: &'a [u8],
+    padding: &'a str,
     /// The value of the usage, if it has one that may be another.
     pub usage: Option<&'a RawValue>,
 }
@@ -109,14 +108,14 @@ impl Template {
         Some(Template { choice: *choice, said_as: *said_as, input, blanks, output, places })
     }
 
-    /// The event that `bytes` begin with.
-    pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<Event<'a>, Stop> {
+    /// The event that `bytes` begin with, and what is behind it.
+    pub fn read<'a>(&self, bytes: &'a [u8]) -> Result<(Event<'a>, &'a [u8]), Stop> {
         self.find(bytes).map_err(|stop| if bytes.len() > MOST { Stop::Other } else { stop })
     }
 
-    fn find<'a>(&self, bytes: &'a [u8]) -> Result<Event<'a>, Stop> {
+    fn find<'a>(&self, bytes: &'a [u8]) -> Result<(Event<'a>, &'a [u8]), Stop> {
         let (mut at, mut from) = (0, 0);
-        let (mut text, mut padding, mut usage) = (0..0, 0..0, 0..0);
+        let (mut text, mut padding, mut usage) = (0..0, "", 0..0);
         for (to, blank) in &self.blanks {
             at = literal(bytes, at, self.input.get(from..*to).unwrap_or_default())?;
             from = *to;
@@ -129,7 +128,7 @@ impl Template {
                 }
                 Blank::Padding => {
                     at += string(rest)?;
-                    padding = start..at;
+                    padding = std::str::from_utf8(bytes.get(start..at).unwrap_or_default()).map_err(|_| Stop::Other)?;
                 }
                 Blank::Number => at += number(rest)?,
                 Blank::Spaces => at += rest.iter().take_while(|byte| **byte == b' ').count(),
@@ -137,16 +136,17 @@ impl Template {
                 Blank::UsageEnds => usage.end = at,
             }
         }
-        let length = literal(bytes, at, self.input.get(from..).unwrap_or_default())?;
+        let end = literal(bytes, at, self.input.get(from..).unwrap_or_default())?;
         if text.is_empty() {
             return Err(Stop::Other);
         }
         // There are quotes around it.
         let text = json(bytes, text.start.saturating_sub(1)..text.end + 1).and_then(Str::new).ok_or(Stop::Other)?;
-        let padding = bytes.get(padding).unwrap_or_default();
-        std::str::from_utf8(padding).map_err(|_| Stop::Other)?;
         let usage = if usage.is_empty() { None } else { json(bytes, usage) };
-        Ok(Event { length, text, padding, usage })
+        let rest = bytes.get(end..).unwrap_or_default();
+        // The two of them end one line.
+        let rest = if self.input.ends_with(b"\r") { rest.strip_prefix(b"\n").unwrap_or(rest) } else { rest };
+        Ok((Event { text, padding, usage }, rest))
     }
 
     pub fn said<'a>(&self, event: &Event<'a>) -> Said<'a> {
@@ -162,7 +162,7 @@ impl Template {
         let mut from = 0;
         for (to, blank) in &self.places {
             out.extend_from_slice(self.output.get(from..*to).unwrap_or_default());
-            out.extend_from_slice(if *blank == Blank::Text { event.text.escaped().as_bytes() } else { event.padding });
+            out.extend_from_slice(if *blank == Blank::Text { event.text.escaped() } else { event.padding }.as_bytes());
             from = *to;
         }
         out.extend_from_slice(self.output.get(from..).unwrap_or_default());
@@ -322,11 +322,11 @@ fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, Stop> {
     }
 }
 
-/// Eight bytes at a time: what WebAssembly has for this compares them one by one.
+/// Sixteen bytes at a time: what WebAssembly has for this compares them one by one.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    let differ = |(a, b): (&[u8; 8], &[u8; 8])| u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b);
+    let (a, a_rest) = a.as_chunks::<16>();
+    let (b, b_rest) = b.as_chunks::<16>();
+    let differ = |(a, b): (&[u8; 16], &[u8; 16])| u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
     a.len() == b.len() && a.iter().zip(b).map(differ).fold(0, |all, one| all | one) == 0 && a_rest == b_rest
 }
 
@@ -366,4 +366,51 @@ fn number(bytes: &[u8]) -> Result<usize, Stop> {
 /// A value that is known to be one, unless it is no UTF-8.
 fn json(bytes: &[u8], range: Range<usize>) -> Option<&RawValue> {
     std::str::from_utf8(bytes.get(range)?).ok().map(RawValue::trusted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_ends_at_its_quote_and_has_nothing_that_json_has_not() {
+        for (bytes, expected) in [
+            (r#"a b"}"#, Ok(3)),
+            (r#"""#, Ok(0)),
+            (r#"é\u00e9\n\\\"x\/"y"#, Ok(17)),
+            (r#"abc"#, Err(Stop::Part)),
+            (r#"abc\"#, Err(Stop::Part)),
+            (r#"abc\u12"#, Err(Stop::Part)),
+            (r#"\u12x4""#, Err(Stop::Other)),
+            (r#"\x""#, Err(Stop::Other)),
+            ("a\nb\"", Err(Stop::Other)),
+            ("a\u{1}\"", Err(Stop::Other)),
+        ] {
+            assert_eq!(string(bytes.as_bytes()), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_whole_and_written_as_json_has_it() {
+        for (bytes, expected) in [
+            ("0,", Ok(1)),
+            ("120}", Ok(3)),
+            ("05,", Err(Stop::Other)),
+            ("-1,", Err(Stop::Other)),
+            ("x", Err(Stop::Other)),
+            ("", Err(Stop::Part)),
+            ("12345678901234567,", Err(Stop::Other)),
+        ] {
+            assert_eq!(number(bytes.as_bytes()), expected, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_values_and_no_part_of_a_text() {
+        let json = br#"{"a":1,"b":[2, 3],"c": 40,"d":"\":5,","e":6.5,"f":-7,"8":9}"#;
+        let mut blanks = Vec::new();
+        numbers(json, 0..json.len(), &mut blanks).unwrap();
+        let found = blanks.into_iter().map(|(range, _)| std::str::from_utf8(&json[range]).unwrap());
+        assert_eq!(found.collect::<Vec<_>>(), ["1", "40", "9"]);
+    }
 }
