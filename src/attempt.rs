@@ -25,6 +25,9 @@ use crate::stream::{self, Frames, Names, Relay};
 /// On every answer that an attempt gives.
 const MODEL_HEADER: &str = "x-dragoman-model";
 
+/// On every answer: by which version of a policy it was decided, or of the configuration where none was.
+pub const VERSION_HEADER: &str = "x-dragoman-version";
+
 /// What is read of an error answer: enough for any provider's words, little enough to wait for.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
@@ -462,7 +465,7 @@ fn labels(plan: &Plan, candidate: &Candidate, attempts: usize) -> Headers {
     headers.push(MODEL_HEADER, &candidate.target.model);
     headers.push("x-dragoman-route", plan.route.as_bytes());
     headers.push("x-dragoman-attempts", attempts.to_string());
-    headers.push("x-dragoman-version", plan.version.as_bytes());
+    headers.push(VERSION_HEADER, plan.version.as_bytes());
     if !candidate.dropped.is_empty() {
         headers.push("x-dragoman-dropped", candidate.dropped.join(","));
     }

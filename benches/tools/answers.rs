@@ -26,6 +26,7 @@ pub enum Format {
 pub const FORMATS: [Format; 3] = [Format::OpenAi, Format::Anthropic, Format::Gemini];
 
 impl Format {
+    #[allow(dead_code, reason = "not every user asks for all")]
     pub fn of(path: &str) -> Option<Self> {
         match path {
             _ if path.ends_with("/chat/completions") => Some(Format::OpenAi),

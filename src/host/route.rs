@@ -11,7 +11,7 @@ use proxy_wasm::types::Action;
 use super::live::{self, Live};
 use super::watch::Watch;
 use super::{RETRY_HEADER, abi, metrics, shared, state};
-use crate::attempt::exhausted;
+use crate::attempt::{VERSION_HEADER, exhausted};
 use crate::config::Model;
 use crate::config::registry::Date;
 use crate::endpoint::{self, Endpoint, Page, Service, models};
@@ -186,7 +186,10 @@ impl Stage {
         abi::set_property(state::RECORD, &unplanned.line());
     }
 
-    fn reply(&mut self, reply: Reply) -> Action {
+    fn reply(&mut self, mut reply: Reply) -> Action {
+        if reply.headers.bytes(VERSION_HEADER).is_none() {
+            reply.headers.push(VERSION_HEADER, &self.router.config().version);
+        }
         self.phase = if reply.refuses { Phase::Replied } else { Phase::Served };
         abi::reply(reply.status, &reply.headers, &reply.body);
         Action::Pause
