@@ -264,8 +264,11 @@ fn only(written: &[u8], string: &[u8]) -> Option<Option<Range<usize>>> {
     again.is_none().then(|| Some(at..at + string.len()))
 }
 
+/// Bytes, and where in them which blank is.
+type Cut = (Vec<u8>, Vec<(usize, Blank)>);
+
 /// Takes the blanks out of the bytes. `None` if one lies in another.
-fn cut(bytes: &[u8], mut blanks: Vec<(Range<usize>, Blank)>) -> Option<(Vec<u8>, Vec<(usize, Blank)>)> {
+fn cut(bytes: &[u8], mut blanks: Vec<(Range<usize>, Blank)>) -> Option<Cut> {
     blanks.sort_by_key(|(range, _)| range.start);
     let mut rest = Vec::with_capacity(bytes.len());
     let mut places = Vec::with_capacity(blanks.len());

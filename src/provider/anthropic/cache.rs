@@ -34,11 +34,14 @@ enum Place {
     Message(usize),
 }
 
+/// By the message's place first, so that its end comes behind its parts.
+type At = (usize, Place);
+
 /// Where the marks of a request stand.
 #[derive(Default)]
 pub struct Marks {
-    /// In order; by the message's place first, so that its end comes behind its parts.
-    places: Vec<((usize, Place), (Ttl, &'static str))>,
+    /// In order.
+    places: Vec<(At, (Ttl, &'static str))>,
 }
 
 impl Marks {
@@ -90,7 +93,7 @@ impl Marks {
 
     fn add(
         &mut self,
-        place: (usize, Place),
+        place: At,
         fields: &Object<'_>,
         at: &str,
         dropped: &mut Vec<Cow<'static, str>>,
@@ -138,11 +141,11 @@ impl Marks {
         last.map(|(_, (ttl, _))| *ttl)
     }
 
-    fn at(&self, place: (usize, Place)) -> Option<Ttl> {
+    fn at(&self, place: At) -> Option<Ttl> {
         self.places.get(self.find(place).ok()?).map(|(_, (ttl, _))| *ttl)
     }
 
-    fn find(&self, place: (usize, Place)) -> Result<usize, usize> {
+    fn find(&self, place: At) -> Result<usize, usize> {
         self.places.binary_search_by(|(known, _)| known.cmp(&place))
     }
 }
