@@ -47,12 +47,30 @@ fn tree(value: &RawValue) -> Value {
     }
 }
 
-/// How deep brackets are nested.
+/// How deep brackets are nested, those with nothing between them not counted.
 fn depth(value: &RawValue) -> usize {
-    let inside = match json::type_of(value) {
-        Type::Array => value.elements().map(depth).max(),
-        Type::Object => value.pairs().map(|(_, value)| depth(value)).max(),
-        _ => return 0,
-    };
-    1 + inside.unwrap_or(0)
+    let (mut brackets, mut in_string, mut after_backslash) = (String::new(), false, false);
+    for char in value.get().chars() {
+        match char {
+            _ if std::mem::take(&mut after_backslash) => {}
+            '\\' => after_backslash = true,
+            '"' => {
+                in_string = !in_string;
+                brackets.push('.');
+            }
+            ' ' | '\n' | '\r' | '\t' => {}
+            char if !in_string => brackets.push(char),
+            _ => {}
+        }
+    }
+    let brackets = brackets.replace("{}", ".").replace("[]", ".");
+    let levels = brackets.chars().scan(0_usize, |level, char| {
+        match char {
+            '{' | '[' => *level += 1,
+            '}' | ']' => *level -= 1,
+            _ => {}
+        }
+        Some(*level)
+    });
+    levels.max().unwrap_or(0)
 }
