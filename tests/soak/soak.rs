@@ -297,9 +297,9 @@ async fn come_and_go(control: SocketAddr, until: Instant) {
 
 /// Gives Envoy one configuration after the other, each a little different.
 async fn configure(address: SocketAddr, fakes: Value, until: Instant) {
+    let mut next = tokio::time::interval_at(Instant::now() + CONFIGURED, CONFIGURED);
     for turn in 1.. {
-        sleep(CONFIGURED).await;
-        if Instant::now() >= until {
+        if next.tick().await >= until {
             return;
         }
         let fakes = fakes.clone();
