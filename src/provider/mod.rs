@@ -296,7 +296,8 @@ pub trait StreamTranslator {
 
     /// The event of the last frame once more, of which was said that it [repeats](Sink::repeats), with this text
     /// in it: does to the reader's state what reading the frame would, and tells the sink nothing. `usage` is
-    /// the value that the event's usage was read from; what it comes to is returned.
+    /// the value that the event's usage was read from; what it comes to is returned. A reader whose events
+    /// another one reads passes this on to it, too.
     fn again(&mut self, _said: &Said<'_>, _usage: Option<&RawValue>) -> Option<Usage> {
         None
     }

@@ -570,6 +570,19 @@ mod tests {
                 ],
                 2,
             ),
+            // Relayed without its frames, and what was thought is carried by the call's id.
+            (
+                &anthropic::BEDROCK,
+                vec![
+                    starts(r#""thinking""#),
+                    anthropic("thinking_delta", "thinking", "a"),
+                    anthropic("thinking_delta", "thinking", "bcd"),
+                    anthropic("thinking_delta", "thinking", "e"),
+                    anthropic("signature_delta", "signature", "s"),
+                    starts(r#""tool_use","id":"t","name":"f""#),
+                ],
+                2,
+            ),
         ] {
             for end in ["\n\n", "\r\n\r\n", "\r\r", "\n"] {
                 let line_end = if end.len() > 1 { &end[..end.len() / 2] } else { end };

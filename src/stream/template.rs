@@ -25,7 +25,10 @@ use crate::json::{RawValue, Str};
 
 /// Longer events are not learnt from, and no longer text is waited for in vain: events of one text are some
 /// hundred bytes. What a stream holds for its template is bounded by it.
-const MOST: usize = 4 << 10;
+const MOST: usize = 2 << 10;
+
+/// More is made as it is needed: a template may fit one event of many.
+const MOST_ROOM: usize = 64 << 10;
 
 /// A provider's counts are half a dozen.
 const MOST_NUMBERS: usize = 16;
@@ -155,7 +158,7 @@ impl Template {
 
     /// What is written for all the events that so many bytes may be, nearly.
     pub fn room(&self, bytes: usize) -> usize {
-        (bytes / self.input.len().max(1) + 1).saturating_mul(self.output.len() + 16)
+        (bytes / self.input.len().max(1) + 1).saturating_mul(self.output.len() + 16).min(MOST_ROOM)
     }
 
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {

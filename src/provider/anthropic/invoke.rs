@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::stream::AnthropicStream;
+use crate::chat::{Said, Usage};
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
 use crate::provider::tolerant::{self, wire};
@@ -40,5 +41,9 @@ impl StreamTranslator for InvokeStream {
                 Ok(())
             }
         }
+    }
+
+    fn again(&mut self, said: &Said<'_>, usage: Option<&RawValue>) -> Option<Usage> {
+        self.0.again(said, usage)
     }
 }

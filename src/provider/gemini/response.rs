@@ -108,7 +108,8 @@ impl Candidate<'_> {
     pub fn is_text(&self) -> bool {
         let parts = self.content.0.as_ref().map(|content| content.parts.items.as_slice());
         let Some([Some(part)]) = parts else { return false };
-        part.said().is_some() && part.call.0.is_none() && self.finish_reason.is_none()
+        let is_more = part.call.0.is_some() || part.inline.is_some() || self.finish_reason.is_some();
+        part.said().is_some() && !is_more
     }
 }
 
