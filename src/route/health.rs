@@ -409,7 +409,8 @@ impl Learnt {
         // seem to answer in no time.
         let estimate = measured.estimated_input as f32;
         let input = measured.input.map_or(estimate, |input| input as f32);
-        let x = input.clamp(estimate / MOST_FACTOR, estimate * MOST_FACTOR) / 1_000.0;
+        // `clamp` would panic of bounds that are no numbers, with all their digits: fifteen kilobytes.
+        let x = input.max(estimate / MOST_FACTOR).min(estimate * MOST_FACTOR) / 1_000.0;
         let y = (measured.first_token.as_millis() as f32).min(LONGEST_FIRST_TOKEN);
         // Of a whole answer nobody knows when its first token was written.
         if measured.streamed {
@@ -438,7 +439,7 @@ impl Learnt {
             }
         }
         if let (Some(input), estimate @ 20..) = (measured.input, measured.estimated_input) {
-            let factor = (input as f32 / estimate as f32).clamp(1.0 / MOST_FACTOR, MOST_FACTOR);
+            let factor = (input as f32 / estimate as f32).max(1.0 / MOST_FACTOR).min(MOST_FACTOR);
             let says = 0.2 * estimate.min(TELLING_INPUT) as f32 / TELLING_INPUT as f32;
             let known = if self.factor > 0.0 { self.factor } else { 1.0 };
             self.factor = known + (factor - known) * says;
