@@ -439,7 +439,7 @@ impl Learnt {
             }
         }
         if let (Some(input), estimate @ 20..) = (measured.input, measured.estimated_input) {
-            let factor = (input as f32 / estimate as f32).max(1.0 / MOST_FACTOR).min(MOST_FACTOR);
+            let factor = (input as f32 / estimate as f32).clamp(1.0 / MOST_FACTOR, MOST_FACTOR);
             let says = 0.2 * estimate.min(TELLING_INPUT) as f32 / TELLING_INPUT as f32;
             let known = if self.factor > 0.0 { self.factor } else { 1.0 };
             self.factor = known + (factor - known) * says;

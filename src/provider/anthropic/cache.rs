@@ -34,11 +34,14 @@ enum Place {
     Message(usize),
 }
 
+/// How long it lives, and the client's name for it.
+type Mark = (Ttl, &'static str);
+
 /// Where the marks of a request stand.
 #[derive(Default)]
 pub struct Marks {
     /// In order; by the message's place first, so that its end comes behind its parts.
-    places: Vec<((usize, Place), (Ttl, &'static str))>,
+    places: Vec<((usize, Place), Mark)>,
 }
 
 impl Marks {

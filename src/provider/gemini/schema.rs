@@ -104,7 +104,7 @@ fn prepare<'a>(schema: &'a RawValue, at: &str) -> Result<Cow<'a, str>, Rejection
     let root = Object::parse(text.as_bytes()).map_err(|error| invalid(at, &error.to_string()))?;
     let mut definitions = Definitions::default();
     for (place, key) in [("#/$defs/", "$defs"), ("#/definitions/", "definitions")] {
-        let named = root.get(key).and_then(|named| Object::of(named)).unwrap_or_default();
+        let named = root.get(key).and_then(Object::of).unwrap_or_default();
         for (name, schema) in named.iter() {
             let reference = format!("{place}{}", pointer(name));
             definitions.places.set(reference.clone().into(), definitions.list.len());
