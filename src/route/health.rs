@@ -409,7 +409,8 @@ impl Learnt {
         // seem to answer in no time.
         let estimate = measured.estimated_input as f32;
         let input = measured.input.map_or(estimate, |input| input as f32);
-        let x = input.clamp(estimate / MOST_FACTOR, estimate * MOST_FACTOR) / 1_000.0;
+        // `clamp` would panic of bounds that are no numbers, with all their digits: fifteen kilobytes.
+        let x = input.max(estimate / MOST_FACTOR).min(estimate * MOST_FACTOR) / 1_000.0;
         let y = (measured.first_token.as_millis() as f32).min(LONGEST_FIRST_TOKEN);
         // Of a whole answer nobody knows when its first token was written.
         if measured.streamed {
