@@ -79,9 +79,11 @@ shrink() {
         cp "$built" "$MODULE.new"
     else
         # What rustc writes for this target; Envoy's V8 has all of it.
-        wasm-opt -O3 --enable-bulk-memory --enable-multivalue --enable-mutable-globals \
-            --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext --enable-simd \
-            --strip-debug --strip-producers "$built" -o "$MODULE.new"
+        local features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-simd
+            --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext)
+        # The SDK exports callbacks for gRPC, TCP and more, which nobody calls: with them goes what they keep.
+        wasm-metadce "${features[@]}" --graph-file=scripts/exports.json "$built" -o "$MODULE.new" >/dev/null
+        wasm-opt -O3 --converge "${features[@]}" --strip-debug --strip-producers "$MODULE.new" -o "$MODULE.new"
     fi
     # By rename: an Envoy that has mapped the old one keeps it.
     mv "$MODULE.new" "$MODULE"

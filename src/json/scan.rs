@@ -135,7 +135,6 @@ pub fn string_end(json: &[u8], at: usize) -> Option<usize> {
 
 /// Where the first byte lies, from `at` on, that stands for itself in no string: a quote, a backslash or a
 /// control character. The end of the text if there is none.
-#[inline(always)]
 pub fn plain_end(text: &[u8], mut at: usize) -> usize {
     while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
         let special = Block::load(bytes).special();
