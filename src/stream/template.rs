@@ -39,12 +39,15 @@ const MOST_DIGITS: usize = 16;
 pub struct Template {
     choice: u32,
     said_as: SaidAs,
-    /// The event without what stands in its blanks; each of these with the place behind which it is.
-    input: Vec<u8>,
+    input: Form,
+    /// Its blanks are texts and padding only.
+    output: Form,
+}
+
+/// Bytes without what stands in their blanks, each of which has the place in them at which it is.
+struct Form {
+    fixed: Vec<u8>,
     blanks: Vec<(usize, Blank)>,
-    /// What is written for it, in the same way: texts and padding only.
-    output: Vec<u8>,
-    places: Vec<(usize, Blank)>,
 }
 
 /// What may differ.
@@ -106,9 +109,8 @@ impl Template {
         {
             blanks.push((spaces, Blank::Spaces));
         }
-        let (input, blanks) = cut(event, blanks)?;
-        let (output, places) = cut(written, places)?;
-        Some(Template { choice: *choice, said_as: *said_as, input, blanks, output, places })
+        let (input, output) = (Form::of(event, blanks)?, Form::of(written, places)?);
+        Some(Template { choice: *choice, said_as: *said_as, input, output })
     }
 
     /// The event that `bytes` begin with, and what is behind it.
@@ -119,8 +121,8 @@ impl Template {
     fn find<'a>(&self, bytes: &'a [u8]) -> Result<(Event<'a>, &'a [u8]), Stop> {
         let (mut at, mut from) = (0, 0);
         let (mut text, mut padding, mut usage) = (0..0, "", 0..0);
-        for (to, blank) in &self.blanks {
-            at = literal(bytes, at, self.input.get(from..*to).unwrap_or_default())?;
+        for (to, blank) in &self.input.blanks {
+            at = literal(bytes, at, self.input.fixed.get(from..*to).unwrap_or_default())?;
             from = *to;
             let start = at;
             let rest = bytes.get(at..).unwrap_or_default();
@@ -139,7 +141,7 @@ impl Template {
                 Blank::UsageEnds => usage.end = at,
             }
         }
-        let end = literal(bytes, at, self.input.get(from..).unwrap_or_default())?;
+        let end = literal(bytes, at, self.input.fixed.get(from..).unwrap_or_default())?;
         if text.is_empty() {
             return Err(Stop::Other);
         }
@@ -148,7 +150,7 @@ impl Template {
         let usage = if usage.is_empty() { None } else { json(bytes, usage) };
         let rest = bytes.get(end..).unwrap_or_default();
         // The two of them end one line.
-        let rest = if self.input.ends_with(b"\r") { rest.strip_prefix(b"\n").unwrap_or(rest) } else { rest };
+        let rest = if self.input.fixed.ends_with(b"\r") { rest.strip_prefix(b"\n").unwrap_or(rest) } else { rest };
         Ok((Event { text, padding, usage }, rest))
     }
 
@@ -158,17 +160,17 @@ impl Template {
 
     /// What is written for all the events that so many bytes may be, nearly.
     pub fn room(&self, bytes: usize) -> usize {
-        (bytes / self.input.len().max(1) + 1).saturating_mul(self.output.len() + 16).min(MOST_ROOM)
+        (bytes / self.input.fixed.len().max(1) + 1).saturating_mul(self.output.fixed.len() + 16).min(MOST_ROOM)
     }
 
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         let mut from = 0;
-        for (to, blank) in &self.places {
-            out.extend_from_slice(self.output.get(from..*to).unwrap_or_default());
+        for (to, blank) in &self.output.blanks {
+            out.extend_from_slice(self.output.fixed.get(from..*to).unwrap_or_default());
             out.extend_from_slice(if *blank == Blank::Text { event.text.escaped() } else { event.padding }.as_bytes());
             from = *to;
         }
-        out.extend_from_slice(self.output.get(from..).unwrap_or_default());
+        out.extend_from_slice(self.output.fixed.get(from..).unwrap_or_default());
     }
 }
 
@@ -267,22 +269,20 @@ fn only(written: &[u8], string: &[u8]) -> Option<Option<Range<usize>>> {
     again.is_none().then(|| Some(at..at + string.len()))
 }
 
-/// Bytes, and where in them which blank is.
-type Cut = (Vec<u8>, Vec<(usize, Blank)>);
-
-/// Takes the blanks out of the bytes. `None` if one lies in another.
-fn cut(bytes: &[u8], mut blanks: Vec<(Range<usize>, Blank)>) -> Option<Cut> {
-    blanks.sort_by_key(|(range, _)| range.start);
-    let mut rest = Vec::with_capacity(bytes.len());
-    let mut places = Vec::with_capacity(blanks.len());
-    let mut from = 0;
-    for (range, blank) in blanks {
-        rest.extend_from_slice(bytes.get(from..range.start)?);
-        places.push((rest.len(), blank));
-        from = range.end;
+impl Form {
+    /// Takes the blanks out of the bytes. `None` if one lies in another.
+    fn of(bytes: &[u8], mut blanks: Vec<(Range<usize>, Blank)>) -> Option<Self> {
+        blanks.sort_by_key(|(range, _)| range.start);
+        let mut form = Form { fixed: Vec::with_capacity(bytes.len()), blanks: Vec::with_capacity(blanks.len()) };
+        let mut from = 0;
+        for (range, blank) in blanks {
+            form.fixed.extend_from_slice(bytes.get(from..range.start)?);
+            form.blanks.push((form.fixed.len(), blank));
+            from = range.end;
+        }
+        form.fixed.extend_from_slice(bytes.get(from..)?);
+        Some(form)
     }
-    rest.extend_from_slice(bytes.get(from..)?);
-    Some((rest, places))
 }
 
 /// The values in JSON that are whole numbers.
