@@ -36,7 +36,7 @@ const MAX_ERROR_HEADER: usize = 256;
 
 /// The largest answer that is held back, which has to fit into Envoy's buffer: many times what any model
 /// writes.
-pub const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
+const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
 
 /// An attempt that has not been sent yet.
 pub struct Attempt<'a> {

@@ -8,7 +8,7 @@ use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
 use super::{RETRY_HEADER, abi, shared, state};
-use crate::attempt::{Answer, Attempt, MAX_HELD, Output};
+use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
 use crate::headers::Headers;
 use crate::route::retry::Next;
@@ -20,6 +20,10 @@ use abi::{Buffer, Map};
 fn early(limit: u64) -> Duration {
     Duration::from_millis(50 + limit / 16)
 }
+
+/// How much of an answer may wait in Envoy's buffer for its end. What comes next is added to that before we hear of
+/// it, and beyond the buffer's limit Envoy breaks the answer off.
+const LEFT_TO_ENVOY: usize = 1 << 20;
 
 #[derive(Default)]
 pub struct Stage {
@@ -262,8 +266,8 @@ impl HttpContext for Stage {
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
         let Some(live) = &self.live else { return Action::Continue };
-        // What is read only when it is all there stays in Envoy until then, as long as that can hold it.
-        if !end && size <= MAX_HELD && live.answer.borrow().as_ref().is_some_and(Answer::wants_whole) {
+        // What is read only when it is all there stays in Envoy until then, if it does not become too much for it.
+        if !end && size <= LEFT_TO_ENVOY && live.answer.borrow().as_ref().is_some_and(Answer::wants_whole) {
             return Action::Pause;
         }
         if !self.pending.is_empty() {
@@ -279,8 +283,10 @@ impl HttpContext for Stage {
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
-        match self.read(|answer| answer.body(&[], true)) {
-            Some(output) => self.put_body(output, 0, true),
+        let is_there = self.live.as_ref().is_some_and(|live| live.answer.borrow().as_ref().is_some_and(Answer::wants_whole));
+        let bytes = if is_there { abi::body(Buffer::ResponseBody, usize::MAX) } else { Vec::new() };
+        match self.read(|answer| answer.body(&bytes, true)) {
+            Some(output) => self.put_body(output, bytes.len(), true),
             None => Action::Continue,
         }
     }
