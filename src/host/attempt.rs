@@ -283,7 +283,8 @@ impl HttpContext for Stage {
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
-        let is_there = self.live.as_ref().is_some_and(|live| live.answer.borrow().as_ref().is_some_and(Answer::wants_whole));
+        let is_there =
+            self.live.as_ref().is_some_and(|live| live.answer.borrow().as_ref().is_some_and(Answer::wants_whole));
         let bytes = if is_there { abi::body(Buffer::ResponseBody, usize::MAX) } else { Vec::new() };
         match self.read(|answer| answer.body(&bytes, true)) {
             Some(output) => self.put_body(output, bytes.len(), true),
