@@ -12,9 +12,13 @@ use serde::de::IgnoredAny;
 
 use crate::places::Places;
 
+mod edit;
 mod scan;
+mod write;
 
-pub use scan::escape_into;
+pub use edit::{Edits, pair_span, span};
+pub use scan::{escape_into, plain_end};
+pub use write::{Writer, decimal, escape};
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]
@@ -260,9 +264,15 @@ impl<'a> Iterator for Pairs<'a> {
 /// An object as it was written: keys in order, values as slices of the text.
 #[derive(Debug, Default)]
 pub struct Object<'a> {
-    pairs: Vec<(Cow<'a, str>, &'a RawValue)>,
-    /// How deep each value is nested.
-    depths: Vec<usize>,
+    pairs: Vec<Pair<'a>>,
+}
+
+#[derive(Debug)]
+struct Pair<'a> {
+    key: Cow<'a, str>,
+    value: &'a RawValue,
+    /// How deep the value is nested, which is known once it has been read.
+    depth: usize,
 }
 
 impl<'a> Object<'a> {
@@ -274,14 +284,13 @@ impl<'a> Object<'a> {
         if !reader.open(b'{') {
             return Err(Failure::NotAnObject);
         }
-        let (mut pairs, mut depths) = (Vec::with_capacity(16), Vec::with_capacity(16));
+        let mut pairs = Vec::with_capacity(16);
         let mut is_first = true;
         while let Some(key) = reader.next_key(&mut is_first)? {
             let (value, depth) = reader.value_and_depth()?;
-            pairs.push((key.decode(), value));
-            depths.push(depth);
+            pairs.push(Pair { key: key.decode(), value, depth });
         }
-        Ok(Object { pairs, depths })
+        Ok(Object { pairs })
     }
 
     /// The value, if it is an object.
@@ -294,13 +303,12 @@ impl<'a> Object<'a> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
-        self.pairs.iter().map(|(key, value)| (key.as_ref(), *value))
+        self.pairs.iter().map(|pair| (pair.key.as_ref(), pair.value))
     }
 
     /// How deep the value under a key is nested, 1 for an object or array of plain values.
     pub fn depth(&self, key: &str) -> Option<usize> {
-        let at = self.pairs.iter().position(|(name, _)| name == key)?;
-        self.depths.get(at).copied()
+        self.pairs.iter().find(|pair| pair.key == key).map(|pair| pair.depth)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -312,8 +320,8 @@ impl<'a> Object<'a> {
     pub fn spans(&self, whole: &[u8], open: usize) -> Option<Vec<(Range<usize>, Range<usize>)>> {
         let mut from = open;
         let mut spans = Vec::with_capacity(self.pairs.len());
-        for (_, value) in &self.pairs {
-            let value = span(whole, value.get())?;
+        for pair in &self.pairs {
+            let value = span(whole, pair.value.get())?;
             // Between two values there is nothing but the key that has quotes.
             let between = whole.get(from..value.start)?;
             let first = memchr::memchr(b'"', between)?;
@@ -328,7 +336,7 @@ impl<'a> Object<'a> {
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
         let mut seen = Places::default();
-        self.pairs.iter().map(|(key, _)| key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
+        self.pairs.iter().map(|pair| pair.key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
     }
 }
 
@@ -424,232 +432,6 @@ impl<'a> Str<'a> {
     }
 }
 
-/// Replacements in a text that otherwise stays as it is, in ascending order of place.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Edits(Vec<Edit>);
-
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-struct Edit {
-    start: usize,
-    end: usize,
-    text: String,
-}
-
-impl Edits {
-    /// Adds a replacement; ranges may be added in any order but must not overlap.
-    pub fn replace(&mut self, range: Range<usize>, text: impl Into<String>) {
-        let at = self.0.partition_point(|edit| edit.start <= range.start);
-        self.0.insert(at, Edit { start: range.start, end: range.end, text: text.into() });
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes some of the items of a list (the pairs of an object, the elements of an array) out, with the
-    /// commas that belong to them. `items`: where each lies, in order, and whether it goes; `open`: the
-    /// place behind the bracket.
-    pub fn cut(&mut self, open: usize, items: impl IntoIterator<Item = (Range<usize>, bool)>) {
-        // The end of the last item that stays, and of the last of those that go behind it.
-        let (mut stays, mut goes) = (None, None);
-        for (item, is_cut) in items {
-            if is_cut {
-                goes = Some(item.end);
-                continue;
-            }
-            match (stays, goes.take()) {
-                (Some(stays), Some(goes)) => self.replace(stays..goes, ""),
-                (None, Some(_)) => self.replace(open..item.start, ""),
-                (_, None) => {}
-            }
-            stays = Some(item.end);
-        }
-        if let Some(goes) = goes {
-            self.replace(stays.unwrap_or(open)..goes, "");
-        }
-    }
-
-    /// How many bytes the replacements have.
-    pub fn added(&self) -> usize {
-        self.0.iter().map(|edit| edit.text.len()).sum()
-    }
-
-    /// Where the last replacement ends: what lies behind need not be looked at.
-    pub fn end(&self) -> usize {
-        self.0.last().map_or(0, |edit| edit.end)
-    }
-
-    /// By how many bytes the text grows (or shrinks).
-    pub fn growth(&self) -> isize {
-        self.0.iter().map(|edit| edit.text.len() as isize - (edit.end - edit.start) as isize).sum()
-    }
-
-    /// The text with its replacements; a prefix that contains them all will do. A range outside the
-    /// text is left out rather than trusted.
-    pub fn apply(&self, text: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(text.len().saturating_add_signed(self.growth()));
-        let mut from = 0;
-        for edit in &self.0 {
-            let Some(kept) = text.get(from..edit.start) else { break };
-            out.extend_from_slice(kept);
-            out.extend_from_slice(edit.text.as_bytes());
-            from = edit.end;
-        }
-        out.extend_from_slice(text.get(from..).unwrap_or_default());
-        out
-    }
-}
-
-/// Where `part`, a slice borrowed from `whole`, lies in it.
-pub fn span(whole: &[u8], part: &str) -> Option<Range<usize>> {
-    let start = (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
-    let end = start.checked_add(part.len())?;
-    (end <= whole.len()).then_some(start..end)
-}
-
-/// The range of a whole `"key":value` pair with the comma that belongs to it, so that cutting it out
-/// leaves valid JSON. `value` is the span of the value; `None` if the key is written in another way.
-pub fn pair_span(whole: &[u8], key: &str, value: Range<usize>) -> Option<Range<usize>> {
-    let before = |end: usize| whole.get(..end).map(|head| head.trim_ascii_end());
-    let head = before(value.start)?.strip_suffix(b":")?.trim_ascii_end();
-    let head = head.strip_suffix(b"\"")?.strip_suffix(key.as_bytes())?.strip_suffix(b"\"")?;
-    let start = head.len();
-    if let Some(head) = head.trim_ascii_end().strip_suffix(b",") {
-        return Some(head.len()..value.end);
-    }
-    let tail = whole.get(value.end..)?;
-    let rest = tail.trim_ascii_start();
-    let end = match rest.strip_prefix(b",") {
-        Some(rest) => whole.len() - rest.len(),
-        None => value.end,
-    };
-    Some(start..end)
-}
-
-/// Writes JSON without a tree. Commas are its business, nesting is the caller's.
-#[derive(Debug, Default)]
-pub struct Writer {
-    out: Vec<u8>,
-    needs_comma: bool,
-}
-
-impl Writer {
-    pub fn with_capacity(capacity: usize) -> Self {
-        Writer { out: Vec::with_capacity(capacity), needs_comma: false }
-    }
-
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.out
-    }
-
-    /// How many bytes there are so far.
-    pub fn written(&self) -> usize {
-        self.out.len()
-    }
-
-    pub fn begin_object(&mut self) -> &mut Self {
-        self.open(b'{')
-    }
-
-    pub fn end_object(&mut self) -> &mut Self {
-        self.close(b'}')
-    }
-
-    pub fn begin_array(&mut self) -> &mut Self {
-        self.open(b'[')
-    }
-
-    pub fn end_array(&mut self) -> &mut Self {
-        self.close(b']')
-    }
-
-    pub fn key(&mut self, key: &str) -> &mut Self {
-        self.string(key);
-        self.out.push(b':');
-        self.needs_comma = false;
-        self
-    }
-
-    pub fn string(&mut self, text: &str) -> &mut Self {
-        self.separate();
-        escape_into(&mut self.out, text);
-        self
-    }
-
-    /// A string whose content is `escaped` text, already in JSON's escapes.
-    pub fn escaped(&mut self, escaped: &[&str]) -> &mut Self {
-        self.separate();
-        self.out.push(b'"');
-        for part in escaped {
-            self.out.extend_from_slice(part.as_bytes());
-        }
-        self.out.push(b'"');
-        self
-    }
-
-    pub fn str(&mut self, text: Str<'_>) -> &mut Self {
-        self.raw(text.raw())
-    }
-
-    /// A value that is JSON already.
-    pub fn raw(&mut self, json: &str) -> &mut Self {
-        self.separate();
-        self.out.extend_from_slice(json.as_bytes());
-        self
-    }
-
-    pub fn number(&mut self, number: u64) -> &mut Self {
-        self.raw(&number.to_string())
-    }
-
-    pub fn bool(&mut self, value: bool) -> &mut Self {
-        self.raw(if value { "true" } else { "false" })
-    }
-
-    pub fn null(&mut self) -> &mut Self {
-        self.raw("null")
-    }
-
-    fn open(&mut self, bracket: u8) -> &mut Self {
-        self.separate();
-        self.out.push(bracket);
-        self.needs_comma = false;
-        self
-    }
-
-    fn close(&mut self, bracket: u8) -> &mut Self {
-        self.out.push(bracket);
-        self.needs_comma = true;
-        self
-    }
-
-    fn separate(&mut self) {
-        if self.needs_comma {
-            self.out.push(b',');
-        }
-        self.needs_comma = true;
-    }
-}
-
-/// A number with so many digits behind its point. The standard library writes any number exactly, which takes
-/// twenty kilobytes; what is written here is small, and need not be.
-pub fn decimal(number: f64, places: u32) -> String {
-    let scale = 10_u64.pow(places.min(15));
-    let parts = (number.abs() * scale as f64).round() as u64;
-    let sign = if number < 0.0 && parts > 0 { "-" } else { "" };
-    match places {
-        0 => format!("{sign}{parts}"),
-        _ => format!("{sign}{}.{:0width$}", parts / scale, parts % scale, width = places as usize),
-    }
-}
-
-/// `text` as a JSON string, quotes included.
-pub fn escape(text: &str) -> String {
-    let mut out = Vec::new();
-    escape_into(&mut out, text);
-    String::from_utf8(out).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -674,75 +456,11 @@ mod tests {
     }
 
     #[test]
-    fn edits_apply_to_a_prefix_and_ignore_ranges_outside() {
-        let text = br#"{"model":"a","n":1}"#;
-        let object = Object::parse(text).unwrap();
-        let mut edits = Edits::default();
-        edits.replace(span(text, object.get("n").unwrap().get()).unwrap(), "22");
-        edits.replace(span(text, object.get("model").unwrap().get()).unwrap(), "\"long\"");
-        assert_eq!(edits.apply(text), br#"{"model":"long","n":22}"#);
-        assert_eq!(edits.growth(), 4);
-        assert_eq!(edits.apply(&text[..edits.end()]), br#"{"model":"long","n":22"#);
-        assert_eq!(edits.apply(b"{}"), b"{}");
-    }
-
-    #[test]
-    fn a_pair_is_cut_with_its_comma() {
-        for (text, expected) in [
-            (r#"{"a":1,"usage":null}"#, r#"{"a":1}"#),
-            (r#"{"usage": null , "a":1}"#, r#"{ "a":1}"#),
-            (r#"{"usage":null}"#, "{}"),
-            (r#"{"a":1 , "usage" : null,"b":2}"#, r#"{"a":1 ,"b":2}"#),
-        ] {
-            let object = Object::parse(text.as_bytes()).unwrap();
-            let value = span(text.as_bytes(), object.get("usage").unwrap().get()).unwrap();
-            let pair = pair_span(text.as_bytes(), "usage", value).unwrap();
-            let mut edits = Edits::default();
-            edits.replace(pair, "");
-            assert_eq!(String::from_utf8(edits.apply(text.as_bytes())).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn items_are_cut_with_their_commas_wherever_they_stand() {
-        let text = br#" { "a" : 1 , "b\u0022":[2] ,"c":"}","d":null }"#;
-        let object = Object::parse(text).unwrap();
-        let spans = object.spans(text, 2).unwrap();
-        let keys: Vec<_> = spans.iter().map(|(key, _)| std::str::from_utf8(&text[key.clone()]).unwrap()).collect();
-        assert_eq!(keys, ["\"a\"", "\"b\\u0022\"", "\"c\"", "\"d\""]);
-        for bits in 0..16u32 {
-            let goes = |at: usize| bits & (1 << at) != 0;
-            let mut edits = Edits::default();
-            let items = spans.iter().enumerate().map(|(at, (key, value))| (key.start..value.end, goes(at)));
-            edits.cut(3, items);
-            let left = edits.apply(text);
-            let left = Object::parse(&left).unwrap();
-            let expected: Vec<_> = (0..4).filter(|at| !goes(*at)).map(|at| ["a", "b\"", "c", "d"][at]).collect();
-            assert_eq!(left.iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
-        }
-    }
-
-    #[test]
     fn strings_decode_with_and_without_escapes() {
         let raw = |text: &'static str| parse_str(text).unwrap();
         assert_eq!(Str::new(raw(r#""plain é""#)).unwrap().decode(), "plain é");
         assert_eq!(Str::new(raw(r#""a\nb\ud83d\ude00""#)).unwrap().decode(), "a\nb😀");
         assert!(Str::new(raw(r#""x\ud83dy""#)).unwrap().decode().starts_with('x'));
         assert!(Str::new(raw("12")).is_none());
-    }
-
-    #[test]
-    fn decimals_are_rounded_to_their_places() {
-        let numbers = [(0.0, 3), (-0.0004, 3), (-1.0625, 4), (2.9996, 3), (12.5, 0), (0.05, 1)];
-        let written = numbers.map(|(number, places)| decimal(number, places));
-        assert_eq!(written, ["0.000", "0.000", "-1.0625", "3.000", "13", "0.1"]);
-    }
-
-    #[test]
-    fn the_writer_places_commas() {
-        let mut w = Writer::default();
-        w.begin_object().key("a").begin_array().number(1).string("x\"").end_array();
-        w.key("b").begin_object().end_object().key("c").null().end_object();
-        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null}"#);
     }
 }

@@ -1,0 +1,148 @@
+//! JSON from its parts.
+
+use super::Str;
+use super::scan::escape_into;
+
+/// Writes JSON without a tree. Commas are its business, nesting is the caller's.
+#[derive(Debug, Default)]
+pub struct Writer {
+    out: Vec<u8>,
+    needs_comma: bool,
+}
+
+impl Writer {
+    pub fn with_capacity(capacity: usize) -> Self {
+        Writer { out: Vec::with_capacity(capacity), needs_comma: false }
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// How many bytes there are so far.
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn begin_object(&mut self) -> &mut Self {
+        self.open(b'{')
+    }
+
+    pub fn end_object(&mut self) -> &mut Self {
+        self.close(b'}')
+    }
+
+    pub fn begin_array(&mut self) -> &mut Self {
+        self.open(b'[')
+    }
+
+    pub fn end_array(&mut self) -> &mut Self {
+        self.close(b']')
+    }
+
+    pub fn key(&mut self, key: &str) -> &mut Self {
+        self.string(key);
+        self.out.push(b':');
+        self.needs_comma = false;
+        self
+    }
+
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        self.separate();
+        escape_into(&mut self.out, text);
+        self
+    }
+
+    /// A string whose content is `escaped` text, already in JSON's escapes.
+    pub fn escaped(&mut self, escaped: &[&str]) -> &mut Self {
+        self.separate();
+        self.out.push(b'"');
+        for part in escaped {
+            self.out.extend_from_slice(part.as_bytes());
+        }
+        self.out.push(b'"');
+        self
+    }
+
+    pub fn str(&mut self, text: Str<'_>) -> &mut Self {
+        self.raw(text.raw())
+    }
+
+    /// A value that is JSON already.
+    pub fn raw(&mut self, json: &str) -> &mut Self {
+        self.separate();
+        self.out.extend_from_slice(json.as_bytes());
+        self
+    }
+
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.raw(&number.to_string())
+    }
+
+    pub fn bool(&mut self, value: bool) -> &mut Self {
+        self.raw(if value { "true" } else { "false" })
+    }
+
+    pub fn null(&mut self) -> &mut Self {
+        self.raw("null")
+    }
+
+    fn open(&mut self, bracket: u8) -> &mut Self {
+        self.separate();
+        self.out.push(bracket);
+        self.needs_comma = false;
+        self
+    }
+
+    fn close(&mut self, bracket: u8) -> &mut Self {
+        self.out.push(bracket);
+        self.needs_comma = true;
+        self
+    }
+
+    fn separate(&mut self) {
+        if self.needs_comma {
+            self.out.push(b',');
+        }
+        self.needs_comma = true;
+    }
+}
+
+/// A number with so many digits behind its point. The standard library writes any number exactly, which takes
+/// twenty kilobytes; what is written here is small, and need not be.
+pub fn decimal(number: f64, places: u32) -> String {
+    let scale = 10_u64.pow(places.min(15));
+    let parts = (number.abs() * scale as f64).round() as u64;
+    let sign = if number < 0.0 && parts > 0 { "-" } else { "" };
+    match places {
+        0 => format!("{sign}{parts}"),
+        _ => format!("{sign}{}.{:0width$}", parts / scale, parts % scale, width = places as usize),
+    }
+}
+
+/// `text` as a JSON string, quotes included.
+pub fn escape(text: &str) -> String {
+    let mut out = Vec::new();
+    escape_into(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_rounded_to_their_places() {
+        let numbers = [(0.0, 3), (-0.0004, 3), (-1.0625, 4), (2.9996, 3), (12.5, 0), (0.05, 1)];
+        let written = numbers.map(|(number, places)| decimal(number, places));
+        assert_eq!(written, ["0.000", "0.000", "-1.0625", "3.000", "13", "0.1"]);
+    }
+
+    #[test]
+    fn the_writer_places_commas() {
+        let mut w = Writer::default();
+        w.begin_object().key("a").begin_array().number(1).string("x\"").end_array();
+        w.key("b").begin_object().end_object().key("c").null().end_object();
+        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null}"#);
+    }
+}
