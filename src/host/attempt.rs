@@ -115,6 +115,11 @@ impl Stage {
         self.live.as_ref()?.answer.borrow_mut().as_mut().map(step)
     }
 
+    /// Whether all that has come of the answer's body is still in Envoy's buffer.
+    fn waits_for_all(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.answer.borrow().as_ref().is_some_and(Answer::wants_whole))
+    }
+
     /// The answer goes to the client from here on.
     fn begun(&mut self, end: bool) {
         self.settled = true;
@@ -265,9 +270,11 @@ impl HttpContext for Stage {
     }
 
     fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
-        let Some(live) = &self.live else { return Action::Continue };
+        if self.live.is_none() {
+            return Action::Continue;
+        }
         // What is read only when it is all there stays in Envoy until then, if it does not become too much for it.
-        if !end && size <= LEFT_TO_ENVOY && live.answer.borrow().as_ref().is_some_and(Answer::wants_whole) {
+        if !end && size <= LEFT_TO_ENVOY && self.waits_for_all() {
             return Action::Pause;
         }
         if !self.pending.is_empty() {
@@ -283,9 +290,7 @@ impl HttpContext for Stage {
 
     fn on_http_response_trailers(&mut self, _count: usize) -> Action {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
-        let is_there =
-            self.live.as_ref().is_some_and(|live| live.answer.borrow().as_ref().is_some_and(Answer::wants_whole));
-        let bytes = if is_there { abi::body(Buffer::ResponseBody, usize::MAX) } else { Vec::new() };
+        let bytes = if self.waits_for_all() { abi::body(Buffer::ResponseBody, usize::MAX) } else { Vec::new() };
         match self.read(|answer| answer.body(&bytes, true)) {
             Some(output) => self.put_body(output, bytes.len(), true),
             None => Action::Continue,

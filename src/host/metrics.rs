@@ -28,9 +28,6 @@ struct Series {
 /// The names that any VM has defined, a line each. It only grows.
 const NAMES: &str = "dragoman.metrics";
 
-/// Whoever loses as often leaves it to the next worker that counts the same.
-const MOST_TRIES: usize = 8;
-
 /// What this VM has seen of them.
 #[derive(Default)]
 struct Names {
@@ -40,9 +37,8 @@ struct Names {
 }
 
 impl Names {
-    /// Defines what is new; gives all of it, and its version.
-    fn catch_up(&mut self) -> (Vec<u8>, u32) {
-        let (all, version) = abi::shared(NAMES);
+    /// Defines what is new in all of it.
+    fn catch_up(&mut self, all: &[u8]) {
         let new = all.get(self.read..).unwrap_or_default();
         for line in new.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             self.known.insert(policy::hash(0, line));
@@ -51,24 +47,21 @@ impl Names {
             }
         }
         self.read = all.len();
-        (all, version)
     }
 
     /// Tells the other VMs of a metric that this one has defined.
     fn tell(&mut self, kind: Kind, name: &str) {
         let line = format!("{} {name}", kind.name());
         let hash = policy::hash(0, line.as_bytes());
-        for _ in 0..MOST_TRIES {
-            if self.known.contains(&hash) {
-                return;
-            }
-            let (mut all, version) = self.catch_up();
-            if !self.known.contains(&hash) {
-                all.extend_from_slice(line.as_bytes());
-                all.push(b'\n');
-                abi::set_shared(NAMES, &all, version);
-            }
+        if self.known.contains(&hash) {
+            return;
         }
+        shared::swap(NAMES, &mut |all| {
+            self.catch_up(all);
+            // What this VM has written it reads when it catches up again.
+            let is_new = !self.known.contains(&hash);
+            is_new.then(|| [all, line.as_bytes(), b"\n"].concat())
+        });
     }
 }
 
@@ -157,7 +150,9 @@ pub fn catch_up() {
     ALL.with_borrow_mut(|all| {
         // Nobody has written it before the first VM of all, which has no others beside it: a first write is
         // never somebody else's end.
-        if all.names.catch_up().1 == 0 {
+        let (names, version) = abi::shared(NAMES);
+        all.names.catch_up(&names);
+        if version == 0 {
             abi::set_shared(NAMES, b"\n", 0);
         }
     });

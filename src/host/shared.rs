@@ -86,15 +86,11 @@ pub fn learn_length(model: &str, task: &str, output: u64) {
     if !COUNTS {
         return;
     }
-    let key = lengths_key(model, task);
-    for _ in 0..MOST_TRIES {
-        let (bytes, version) = abi::shared(&key);
-        let mut lengths = Lengths::from_bytes(&bytes);
+    swap(&lengths_key(model, task), &mut |bytes| {
+        let mut lengths = Lengths::from_bytes(bytes);
         lengths.learn(output);
-        if abi::set_shared(&key, &lengths.to_bytes(), version) {
-            return;
-        }
-    }
+        Some(lengths.to_bytes())
+    });
 }
 
 /// Changes it for all workers. `change` may run several times, each time on what is there now; its last
@@ -103,17 +99,25 @@ pub fn update(model: &str, now: Duration, change: &mut dyn FnMut(&mut Health) ->
     if !COUNTS {
         return change(&mut Health::default());
     }
-    let key = key(model);
-    let mut tries = 0;
-    loop {
-        let (bytes, version) = abi::shared(&key);
-        let mut health = Health::from_bytes(&bytes);
-        let result = change(&mut health);
-        tries += 1;
-        if abi::set_shared(&key, &health.to_bytes(), version) || tries == MOST_TRIES {
-            remember(model, health, now);
-            CACHE.with_borrow_mut(|cache| cache.get_mut(model).into_iter().for_each(|cached| cached.told = now));
-            return result;
+    let (mut health, mut result) = (Health::default(), false);
+    swap(&key(model), &mut |bytes| {
+        health = Health::from_bytes(bytes);
+        result = change(&mut health);
+        Some(health.to_bytes())
+    });
+    remember(model, health, now);
+    CACHE.with_borrow_mut(|cache| cache.get_mut(model).into_iter().for_each(|cached| cached.told = now));
+    result
+}
+
+/// Changes what all workers share under a key. `change` runs on what is there, again whenever another worker was
+/// quicker, until it wants nothing changed.
+pub fn swap(key: &str, change: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>) {
+    for _ in 0..MOST_TRIES {
+        let (bytes, version) = abi::shared(key);
+        let Some(changed) = change(&bytes) else { return };
+        if abi::set_shared(key, &changed, version) {
+            return;
         }
     }
 }
