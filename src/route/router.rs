@@ -34,6 +34,9 @@ pub struct Router {
     tasks: Vec<Arc<str>>,
     /// Of streams and of whole answers, in milliseconds.
     longest_tries: (u64, u64),
+    /// Whether a model has a day after which it is not asked: only then conversations that run are told from
+    /// others, which takes a look at the whole body.
+    some_end: bool,
 }
 
 /// What a decision depends on beside the request.
@@ -85,6 +88,7 @@ impl Router {
         Router {
             targets: targets.collect(),
             names,
+            some_end: config.models.iter().any(|model| model.facts.retires.is_some()),
             longest_tries: (milliseconds(config.longest_first_token()), milliseconds(config.longest_answer())),
             places,
             singles: config.models.iter().enumerate().map(single).collect(),
@@ -130,7 +134,7 @@ impl Router {
         let conversation = conversation(chat);
         let key = |sticky: &Sticky| key(sticky, chat, wishes, conversation);
         let variant = chosen(variants, key).ok_or_else(|| models::unknown(&name))?;
-        let running = is_running(chat);
+        let running = self.some_end && is_running(chat);
         let task = self.task(wishes.task.as_deref().or(variant.task.as_deref()));
         let (indices, known) = self.known(variant, task.map(|task| &**task), running, moment);
         let has_capabilities = known.iter().any(|known| known.facts.capabilities.is_some());
