@@ -82,8 +82,10 @@ shrink() {
         local features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-simd
             --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext)
         # The SDK exports callbacks for gRPC, TCP and more, which nobody calls: with them goes what they keep.
-        wasm-metadce "${features[@]}" --graph-file=scripts/exports.json "$built" -o "$MODULE.new" >/dev/null
-        wasm-opt -O3 --converge "${features[@]}" --strip-debug --strip-producers "$MODULE.new" -o "$MODULE.new"
+        wasm-metadce "${features[@]}" --graph-file=scripts/exports.json "$built" -o "$MODULE.new" >/dev/null ||
+            die "wasm-metadce cannot read $built"
+        wasm-opt -O3 --converge "${features[@]}" --strip-debug --strip-producers "$MODULE.new" -o "$MODULE.new" ||
+            die "wasm-opt cannot read what wasm-metadce has written"
     fi
     # By rename: an Envoy that has mapped the old one keeps it.
     mv "$MODULE.new" "$MODULE"

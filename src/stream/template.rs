@@ -21,7 +21,7 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::chat::{Arguments, ChatChunk, Said, SaidAs};
-use crate::json::{RawValue, Str};
+use crate::json::{self, RawValue, Str};
 
 /// Longer events are not learnt from, and no longer text is waited for in vain: events of one text are some
 /// hundred bytes. What a stream holds for its template is bounded by it.
@@ -146,8 +146,8 @@ impl Template {
             return Err(Stop::Other);
         }
         // There are quotes around it.
-        let text = json(bytes, text.start.saturating_sub(1)..text.end + 1).and_then(Str::new).ok_or(Stop::Other)?;
-        let usage = if usage.is_empty() { None } else { json(bytes, usage) };
+        let text = value(bytes, text.start.saturating_sub(1)..text.end + 1).and_then(Str::new).ok_or(Stop::Other)?;
+        let usage = if usage.is_empty() { None } else { value(bytes, usage) };
         let rest = bytes.get(end..).unwrap_or_default();
         // The two of them end one line.
         let rest = if self.input.fixed.ends_with(b"\r") { rest.strip_prefix(b"\n").unwrap_or(rest) } else { rest };
@@ -340,9 +340,9 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
 fn string(bytes: &[u8]) -> Result<usize, Stop> {
     let mut at = 0;
     loop {
-        let rest = bytes.get(at..).unwrap_or_default();
-        at += rest.iter().position(|byte| matches!(byte, ..0x20 | b'"' | b'\\')).ok_or(Stop::Part)?;
+        at = json::plain_end(bytes, at);
         match bytes.get(at..at + 2) {
+            _ if at >= bytes.len() => return Err(Stop::Part),
             _ if bytes.get(at) == Some(&b'"') => return Ok(at),
             Some(b"\\u") => {
                 let digits = bytes.get(at + 2..at + 6).ok_or(Stop::Part)?;
@@ -370,7 +370,7 @@ fn number(bytes: &[u8]) -> Result<usize, Stop> {
 }
 
 /// A value that is known to be one, unless it is no UTF-8.
-fn json(bytes: &[u8], range: Range<usize>) -> Option<&RawValue> {
+fn value(bytes: &[u8], range: Range<usize>) -> Option<&RawValue> {
     std::str::from_utf8(bytes.get(range)?).ok().map(RawValue::trusted)
 }
 
