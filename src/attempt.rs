@@ -31,9 +31,6 @@ pub const VERSION_HEADER: &str = "x-dragoman-version";
 /// What is read of an error answer: enough for any provider's words, little enough to wait for.
 const MAX_ERROR_BODY: usize = 64 << 10;
 
-/// Whatever says what an error is fits; long headers are tokens and policies.
-const MAX_ERROR_HEADER: usize = 256;
-
 /// The largest answer that is held back, which has to fit into Envoy's buffer: many times what any model
 /// writes.
 const MAX_HELD: usize = crate::config::BESIDE_BODY as usize;
@@ -77,7 +74,7 @@ impl<'a> Attempt<'a> {
         let target = self.target();
         let mut headers = Headers::default();
         headers.push(":method", "POST");
-        headers.push(":path", format!("{}{}", target.base_path, self.candidate.path));
+        headers.push_joined(":path", &[&target.base_path, &self.candidate.path]);
         headers.push(":scheme", target.scheme.as_str());
         headers.push(":authority", target.authority.as_str());
         headers.push("content-type", "application/json");
@@ -111,8 +108,6 @@ impl<'a> Attempt<'a> {
             labels: labels(self.plan, self.candidate, attempts),
             now,
             head: Headers::default(),
-            content_type: String::new(),
-            retry_after: None,
             limits: Limits::default(),
             skipped: 0,
             repeated: 0,
@@ -135,11 +130,8 @@ pub struct Answer {
     renamed: Vec<(String, String)>,
     labels: Headers,
     now: Duration,
-    /// What of the provider's headers a client is given.
+    /// The provider's, until the answer begins.
     head: Headers,
-    content_type: String,
-    /// How long the provider asks to wait.
-    retry_after: Option<Duration>,
     /// What is left of the provider's rate limits.
     limits: Limits,
     /// How many of the stream's events could not be read.
@@ -159,7 +151,7 @@ enum State {
     /// it begins with, as labels are not to be trusted (quirk A17, and errors labelled as streams).
     Unread { bytes: Vec<u8> },
     /// An error answer, collected until it can be read.
-    Error { status: u16, headers: Headers, body: Vec<u8> },
+    Error { status: u16, body: Vec<u8> },
     /// A whole answer, collected.
     Whole { body: Vec<u8> },
     /// A stream, held back until the commit point.
@@ -184,34 +176,28 @@ pub enum Output {
 }
 
 impl Answer {
-    pub fn head(&mut self, status: u16, headers: &Headers, end: bool) -> Output {
-        self.head = passed_on(headers, self.now);
-        self.retry_after = wait::asked(headers, self.now);
-        self.limits = limits::of(headers, self.now);
-        let content_type = headers.content_type().unwrap_or_default();
-        content_type.clone_into(&mut self.content_type);
-        let encoding = headers.get("content-encoding").unwrap_or("identity");
+    pub fn head(&mut self, status: u16, headers: Headers, end: bool) -> Output {
+        self.limits = limits::of(&headers, self.now);
+        self.head = headers;
+        let encoding = self.head.get("content-encoding").unwrap_or("identity");
         self.state = match status {
             _ if !encoding.eq_ignore_ascii_case("identity") => {
-                return self.fail(UpstreamError::malformed(format!(
-                    "The provider's answer is compressed ({encoding}), although it was asked not to be."
-                )));
+                let message =
+                    format!("The provider's answer is compressed ({encoding}), although it was asked not to be.");
+                return self.fail(UpstreamError::malformed(message));
             }
-            200..=299 if content_type.eq_ignore_ascii_case("text/html") => {
+            200..=299 if self.content_type().eq_ignore_ascii_case("text/html") => {
                 return self.fail(UpstreamError::malformed("The provider answered with an HTML page."));
             }
             200..=299 if self.stream => State::Unread { bytes: Vec::new() },
             200..=299 => State::Whole { body: Vec::new() },
-            status => {
-                let mut kept = Headers::default();
-                headers
-                    .iter()
-                    .filter(|(_, value)| value.len() <= MAX_ERROR_HEADER)
-                    .for_each(|(name, value)| kept.push(name, value));
-                State::Error { status, headers: kept, body: Vec::new() }
-            }
+            status => State::Error { status, body: Vec::new() },
         };
         if end { self.body(&[], true) } else { Output::Hold }
+    }
+
+    fn content_type(&self) -> &str {
+        self.head.content_type().unwrap_or_default()
     }
 
     /// The next bytes of the answer's body, and whether they are the last.
@@ -226,7 +212,7 @@ impl Answer {
                     return Output::Hold;
                 }
                 let read = std::mem::take(read);
-                self.state = match Frames::of(first, &self.content_type) {
+                self.state = match Frames::of(first, self.content_type()) {
                     None => State::Whole { body: Vec::new() },
                     Some(frames) => State::Held { relay: Box::new(self.relay(frames)) },
                 };
@@ -350,11 +336,11 @@ impl Answer {
     }
 
     fn error(&mut self) -> Output {
-        let State::Error { status, headers, body } = std::mem::replace(&mut self.state, State::Over) else {
+        let State::Error { status, body } = std::mem::replace(&mut self.state, State::Over) else {
             return Output::Hold;
         };
-        let mut error = self.kind.translator.error(status, &headers, &body);
-        error.retry_after = self.retry_after.or(error.retry_after);
+        let mut error = self.kind.translator.error(status, &self.head, &body);
+        error.retry_after = wait::asked(&self.head, self.now).or(error.retry_after);
         Output::Fail(error)
     }
 
@@ -429,17 +415,19 @@ impl Answer {
     /// What of the provider's headers a client is given, for a failure.
     pub fn passed_headers(&self) -> Vec<(String, String)> {
         let text = |value: &[u8]| String::from_utf8(value.to_vec()).ok();
-        self.head.iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect()
+        let mut passed = Headers::default();
+        pass_on(&self.head, self.now, &mut passed);
+        passed.iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect()
     }
 
-    fn json_headers(&self, status: u16, length: usize) -> Headers {
+    fn json_headers(&mut self, status: u16, length: usize) -> Headers {
         let mut headers = self.labelled(status);
         headers.push("content-type", "application/json");
         headers.push("content-length", length.to_string());
         headers
     }
 
-    fn stream_headers(&self) -> Headers {
+    fn stream_headers(&mut self) -> Headers {
         let mut headers = self.labelled(200);
         headers.push("content-type", "text/event-stream; charset=utf-8");
         headers.push("cache-control", "no-cache");
@@ -447,11 +435,12 @@ impl Answer {
         headers
     }
 
-    fn labelled(&self, status: u16) -> Headers {
+    /// An answer begins once: what is kept for it goes with it.
+    fn labelled(&mut self, status: u16) -> Headers {
         let mut headers = Headers::default();
         headers.push(":status", status.to_string());
-        headers.extend(&self.head);
-        headers.extend(&self.labels);
+        pass_on(&std::mem::take(&mut self.head), self.now, &mut headers);
+        headers.extend(&std::mem::take(&mut self.labels));
         headers
     }
 }
@@ -518,10 +507,9 @@ fn in_band(mut error: UpstreamError) -> UpstreamError {
     error
 }
 
-/// The provider's headers that a client is given. The others name our account, set cookies or
+/// Adds those of the provider's headers that a client is given. The others name our account, set cookies or
 /// describe bytes that are no longer there.
-fn passed_on(headers: &Headers, now: Duration) -> Headers {
-    let mut passed = Headers::default();
+fn pass_on(headers: &Headers, now: Duration, passed: &mut Headers) {
     for (name, value) in headers.iter() {
         match name {
             "x-request-id" | "request-id" | "x-amzn-requestid" | "x-debug-trace-id" => {
@@ -536,5 +524,4 @@ fn passed_on(headers: &Headers, now: Duration) -> Headers {
             }
         }
     }
-    passed
 }

@@ -67,7 +67,7 @@ impl Rejection {
 }
 
 /// What went wrong at a provider; one row of the table in `docs/failures.md`, one next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// 500, 408, 409: the same request may well succeed.
     Transient,

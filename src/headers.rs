@@ -52,12 +52,22 @@ impl Headers {
         self.put(name.as_bytes(), value.as_ref());
     }
 
+    /// A value that is put together from parts.
+    pub fn push_joined(&mut self, name: &str, parts: &[&str]) {
+        self.put(name.as_bytes(), b"");
+        parts.iter().for_each(|part| self.text.extend_from_slice(part.as_bytes()));
+        if let Some(last) = self.pairs.last_mut() {
+            last.value.end = self.text.len();
+        }
+    }
+
     fn put(&mut self, name: &[u8], value: &[u8]) {
         if self.pairs.capacity() == 0 {
             // As many as most have, so that they do not move as they grow.
             self.pairs.reserve(16);
             self.text.reserve(768);
         }
+        self.text.reserve(name.len() + value.len());
         let start = self.text.len();
         self.text.extend_from_slice(name);
         let middle = self.text.len();
@@ -72,10 +82,10 @@ impl Headers {
 
     /// Adds all headers of another.
     pub fn extend(&mut self, other: &Headers) {
-        self.text.reserve(other.text.len());
-        for pair in &other.pairs {
-            self.put(other.part(&pair.name), other.part(&pair.value));
-        }
+        let start = self.text.len();
+        let moved = |place: &Range<usize>| place.start + start..place.end + start;
+        self.text.extend_from_slice(&other.text);
+        self.pairs.extend(other.pairs.iter().map(|Pair { name, value }| Pair { name: moved(name), value: moved(value) }));
     }
 
     /// The media type of the body, without its parameters.
@@ -86,5 +96,26 @@ impl Headers {
 
     fn part(&self, place: &Range<usize>) -> &[u8] {
         self.text.get(place.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_another_and_values_of_parts_are_where_they_should_be() {
+        let mut headers = Headers::default();
+        headers.push_joined(":path", &["/v1", "", "/chat"]);
+        headers.push("a", "1");
+        let mut other = Headers::default();
+        other.push("gone", "x");
+        other.push("b", "22");
+        other.push_joined("c", &[]);
+        other.remove("gone");
+        headers.extend(&other);
+        headers.push("d", "4");
+        let all: Vec<_> = headers.iter().map(|(name, value)| (name, str::from_utf8(value).unwrap())).collect();
+        assert_eq!(all, [(":path", "/v1/chat"), ("a", "1"), ("b", "22"), ("c", ""), ("d", "4")]);
     }
 }

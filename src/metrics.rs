@@ -12,7 +12,7 @@ use crate::chat::FinishReason;
 use crate::config::registry::Date;
 use crate::error::Class;
 use crate::provider::Target;
-use crate::quality::Fact;
+use crate::quality::{Fact, Quality};
 use crate::record::{Ended, Outcome, Settled};
 use crate::route::ending;
 use crate::route::health::{Breaker, Health};
@@ -247,7 +247,7 @@ pub fn labels() -> Vec<&'static str> {
 }
 
 /// Which tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tokens {
     Input,
     CachedInput,
@@ -269,7 +269,7 @@ impl Tokens {
 }
 
 /// By whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counted {
     /// By the provider.
     Reported,
@@ -287,7 +287,7 @@ impl Counted {
 }
 
 /// One metric of a scope: the family and the values of its own labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
     Requests(Outcome),
     Attempts(Ended),
@@ -436,8 +436,8 @@ pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Target, P
     if let Some(finish) = settled.finish.filter(|_| outcome == Outcome::Answered) {
         count(owner, Point::Answers(finish), 1);
     }
-    for (fact, times) in settled.quality.iter().flat_map(crate::quality::Quality::facts) {
-        count(owner, Point::Quality(fact), times);
+    if let Some(quality) = settled.quality.filter(|quality| *quality != Quality::default()) {
+        quality.facts().for_each(|(fact, times)| count(owner, Point::Quality(fact), times));
     }
     if settled.skipped > 0 {
         count(owner, Point::Skipped, settled.skipped);

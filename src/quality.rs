@@ -72,7 +72,7 @@ pub struct Quality {
 }
 
 /// One thing that can be said of an answer, as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
     ValidJson,
     InvalidJson,
@@ -100,20 +100,19 @@ impl Fact {
 
 impl Quality {
     /// What there is to say, and how often.
-    pub fn facts(&self) -> impl Iterator<Item = (Fact, u64)> + use<> {
-        let count = |fact: &Fact| match fact {
-            Fact::ValidJson => u64::from(self.json == Some(true)),
-            Fact::InvalidJson => u64::from(self.json == Some(false)),
+    pub fn facts(self) -> impl Iterator<Item = (Fact, u64)> {
+        Fact::ALL.iter().map(move |fact| (*fact, self.count(*fact))).filter(|(_, count)| *count > 0)
+    }
+
+    fn count(self, fact: Fact) -> u64 {
+        match fact {
+            Fact::ValidJson => (self.json == Some(true)).into(),
+            Fact::InvalidJson => (self.json == Some(false)).into(),
             Fact::GoodCall => self.good_calls.into(),
             Fact::BadCall => self.bad_calls.into(),
             Fact::Refused => self.refused.into(),
             Fact::Empty => self.empty.into(),
-        };
-        let counts: [(Fact, u64); 6] = std::array::from_fn(|index| {
-            let fact = Fact::ALL.get(index).copied().unwrap_or(Fact::Empty);
-            (fact, count(&fact))
-        });
-        counts.into_iter().filter(|(_, count)| *count > 0)
+        }
     }
 }
 

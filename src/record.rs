@@ -3,8 +3,9 @@
 //!
 //! Names are OpenTelemetry's (`gen_ai.*`, semantic conventions for generative AI) where it has one.
 
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::attempt::Answer;
 use crate::chat::FinishReason;
@@ -18,7 +19,7 @@ use crate::route::retry::{Failure, Progress};
 use crate::route::{Plan, policy};
 
 /// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The client has a whole answer.
     Answered,
@@ -62,7 +63,7 @@ pub struct Times {
 }
 
 /// How an attempt ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Answered,
     Broken,
@@ -172,11 +173,11 @@ impl<'a> Settled<'a> {
         let Settled { plan, times, .. } = self;
         let mut w = Writer::with_capacity(1024);
         w.begin_object();
-        w.key("time").string(&rfc3339(times.began));
+        write_time(w.key("time"), times.began);
         w.key("request_id").string(&plan.request_id);
         w.key("outcome").string(self.outcome.name()).key("status").number(self.status.into());
         w.key("route").string(&plan.route).key("version").string(&plan.version);
-        w.key("conversation").string(&format!("{:016x}", plan.conversation));
+        w.key("conversation").escaped(&[hex(plan.conversation, &mut [0; 16])]);
         w.key("stream").bool(plan.stream);
         w.key("duration_ms").number(milliseconds(times.ended.saturating_sub(times.began)));
         if let Some(committed) = self.committed(Some(times.began)) {
@@ -209,10 +210,9 @@ impl<'a> Settled<'a> {
             w.key("skipped_events").number(self.skipped);
         }
         w.key("input_estimate").number(plan.input_estimate);
-        let facts: Vec<_> = self.quality.iter().flat_map(Quality::facts).collect();
-        if !facts.is_empty() {
+        if let Some(quality) = self.quality.filter(|quality| *quality != Quality::default()) {
             w.key("quality").begin_object();
-            for (fact, count) in facts {
+            for (fact, count) in quality.facts() {
                 w.key(fact.name()).number(count);
             }
             w.end_object();
@@ -251,7 +251,7 @@ impl Unplanned<'_> {
             false => "refused",
         };
         let mut w = Writer::with_capacity(256);
-        w.begin_object().key("time").string(&rfc3339(self.began));
+        write_time(w.begin_object().key("time"), self.began);
         w.key("request_id").string(self.request_id).key("outcome").string(outcome);
         w.key("status").number(self.status.into()).key("details").string(&String::from_utf8_lossy(self.details));
         w.key("method").string(self.method);
@@ -270,13 +270,50 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn rfc3339(time: Duration) -> String {
-    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + time).to_string()
+/// A time since the Unix epoch by RFC 3339, to the millisecond. Of all times within a second only the first is
+/// put into words: there may be thousands.
+fn write_time(w: &mut Writer, time: Duration) {
+    thread_local! {
+        static SECOND: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+    }
+    SECOND.with_borrow_mut(|(second, text)| {
+        if *second != time.as_secs() || text.is_empty() {
+            *second = time.as_secs();
+            *text = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(*second)).to_string();
+            text.pop();
+        }
+        let milliseconds = time.subsec_millis();
+        let digits = [100, 10, 1].map(|unit| b'0' + (milliseconds / unit % 10) as u8);
+        w.escaped(&[text, ".", str::from_utf8(&digits).unwrap_or_default(), "Z"]);
+    });
+}
+
+/// With leading zeros.
+fn hex(number: u64, digits: &mut [u8; 16]) -> &str {
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        let value = (number >> (4 * place) & 0xF) as u8;
+        *digit = if value < 10 { b'0' + value } else { b'a' + value - 10 };
+    }
+    str::from_utf8(digits).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_and_hashes_are_written_as_the_libraries_do() {
+        for milliseconds in [0, 7, 1_795_255_200_000, 1_795_255_200_045, 1_795_255_201_999, 1_795_255_200_100] {
+            let time = Duration::from_millis(milliseconds);
+            let mut w = Writer::default();
+            write_time(&mut w, time);
+            let expected = format!("\"{}\"", humantime::format_rfc3339_millis(UNIX_EPOCH + time));
+            assert_eq!(String::from_utf8(w.into_bytes()).unwrap(), expected);
+        }
+        for number in [0, 0xF, 0x9A, 0x0123_4567_89AB_CDEF, u64::MAX] {
+            assert_eq!(hex(number, &mut [0; 16]), format!("{number:016x}"));
+        }
+    }
 
     #[test]
     fn clients_leave_by_closing_or_resetting_and_nobody_else_does() {

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use crate::json::{RawValue, Str};
 
 /// Why a choice ended. OpenAI's SDKs type it as a closed set: nothing else may be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinishReason {
     Stop,
     Length,

@@ -263,7 +263,7 @@ impl HttpContext for Stage {
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
         let headers = abi::headers(Map::ResponseHeaders);
         let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
-        match self.read(|answer| answer.head(status, &headers, end)) {
+        match self.read(|answer| answer.head(status, headers, end)) {
             Some(output) => self.put_head(output, end),
             None => Action::Continue,
         }

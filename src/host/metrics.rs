@@ -22,7 +22,8 @@ use crate::route::policy;
 struct Series {
     /// The values of the scope's labels.
     names: Vec<String>,
-    ids: BTreeMap<Point, Option<u32>>,
+    /// A dozen at most are counted of a target that is well.
+    ids: Vec<(Point, Option<u32>)>,
 }
 
 /// The names that any VM has defined, a line each. It only grows.
@@ -96,23 +97,26 @@ impl All {
         let place = self.series.len();
         places.push(place);
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.series.push(Series { names, ids: BTreeMap::new() });
+        self.series.push(Series { names, ids: Vec::new() });
         place
     }
 
     fn count(&mut self, place: usize, point: Point, amount: u64) {
         let Some(Series { names, ids }) = self.series.get_mut(place) else { return };
         let kind = point.family().kind;
-        let define = || {
+        let known = ids.iter().find(|(known, _)| *known == point).map(|(_, id)| *id);
+        let id = known.unwrap_or_else(|| {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let name = point.name(&names);
             // Gauges are set every second, by whoever is there.
             if kind != Kind::Gauge {
                 self.names.tell(kind, &name);
             }
-            abi::define_metric(kind, &name)
-        };
-        let Some(id) = *ids.entry(point).or_insert_with(define) else { return };
+            let id = abi::define_metric(kind, &name);
+            ids.push((point, id));
+            id
+        });
+        let Some(id) = id else { return };
         match kind {
             Kind::Counter => abi::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX)),
             Kind::Gauge | Kind::Histogram => abi::record_metric(id, amount),

@@ -69,11 +69,15 @@ const TOKENS: &[Names] = &[
     names("x-ratelimit-limit-tokens-prompt", "x-ratelimit-remaining-tokens-prompt", ""),
 ];
 
+/// Of all these names: most answers have none of them.
+const PREFIXES: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "x-requests-limit-"];
+
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// `now`: since the Unix epoch.
 pub fn of(headers: &Headers, now: Duration) -> Limits {
-    if !headers.iter().any(|(name, _)| name.contains("ratelimit-") || name.starts_with("x-requests-limit-")) {
+    let tells = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    if !headers.iter().any(|(name, _)| tells(name)) {
         return Limits::default();
     }
     let budget = |spellings: &[Names]| spellings.iter().find_map(|names| budget(headers, names, now));

@@ -102,7 +102,7 @@ fn read(plan: &Plan, stream: &[u8], piece: usize, mut take: impl FnMut(Output)) 
     let mut headers = Headers::default();
     headers.push("content-type", "text/event-stream");
     let mut answer = Attempt::new(plan, 0).expect("a candidate").answer(1, NOW);
-    take(answer.head(200, &headers, false));
+    take(answer.head(200, headers, false));
     for bytes in stream.chunks(piece) {
         take(answer.body(bytes, false));
     }
