@@ -4,15 +4,15 @@ use std::ops::Range;
 
 /// Pseudo-headers (`:status`, `:path` …) are among them.
 ///
-/// All names and values lie in one text: a request has some fifty, and memory for each of them would cost more
-/// than all that is done with them.
+/// All names and values lie in one text, each with a NUL behind it, as the host gives and takes them: a request has
+/// some fifty, and memory for each of them would cost more than all that is done with them.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     text: Vec<u8>,
     pairs: Vec<Pair>,
 }
 
-/// Where the name and the value of a header lie in the text.
+/// Where the name and the value of a header lie in the text: the value behind the name and its NUL.
 #[derive(Clone, Debug)]
 pub struct Pair {
     pub name: Range<usize>,
@@ -20,7 +20,7 @@ pub struct Pair {
 }
 
 impl Headers {
-    /// Of names and values that lie somewhere in `text`.
+    /// Of names and values that lie somewhere in `text`, as [`Pair`] says.
     pub fn within(text: Vec<u8>, pairs: Vec<Pair>) -> Self {
         Headers { text, pairs }
     }
@@ -33,6 +33,17 @@ impl Headers {
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
         let pair = self.pairs.iter().find(|pair| self.part(&pair.name) == name.as_bytes())?;
         Some(self.part(&pair.value))
+    }
+
+    /// Whether any name begins with it.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.pairs.iter().any(|pair| self.part(&pair.name).starts_with(prefix.as_bytes()))
+    }
+
+    /// Each name and its value, with the NULs behind them, and how long the two are without.
+    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], usize, usize)> {
+        let piece = |pair: &Pair| self.text.get(pair.name.start..pair.value.end + 1).unwrap_or_default();
+        self.pairs.iter().map(move |pair| (piece(pair), pair.name.len(), pair.value.len()))
     }
 
     /// A name that is not text, which HTTP does not allow, is empty.
@@ -55,10 +66,12 @@ impl Headers {
     /// A value that is put together from parts.
     pub fn push_joined(&mut self, name: &str, parts: &[&str]) {
         self.put(name.as_bytes(), b"");
+        self.text.pop();
         parts.iter().for_each(|part| self.text.extend_from_slice(part.as_bytes()));
         if let Some(last) = self.pairs.last_mut() {
             last.value.end = self.text.len();
         }
+        self.text.push(0);
     }
 
     fn put(&mut self, name: &[u8], value: &[u8]) {
@@ -67,12 +80,14 @@ impl Headers {
             self.pairs.reserve(16);
             self.text.reserve(768);
         }
-        self.text.reserve(name.len() + value.len());
+        self.text.reserve(name.len() + value.len() + 2);
         let start = self.text.len();
         self.text.extend_from_slice(name);
+        self.text.push(0);
         let middle = self.text.len();
         self.text.extend_from_slice(value);
-        self.pairs.push(Pair { name: start..middle, value: middle..self.text.len() });
+        self.pairs.push(Pair { name: start..middle - 1, value: middle..self.text.len() });
+        self.text.push(0);
     }
 
     pub fn remove(&mut self, name: &str) {
@@ -85,7 +100,8 @@ impl Headers {
         let start = self.text.len();
         let moved = |place: &Range<usize>| place.start + start..place.end + start;
         self.text.extend_from_slice(&other.text);
-        self.pairs.extend(other.pairs.iter().map(|Pair { name, value }| Pair { name: moved(name), value: moved(value) }));
+        self.pairs
+            .extend(other.pairs.iter().map(|Pair { name, value }| Pair { name: moved(name), value: moved(value) }));
     }
 
     /// The media type of the body, without its parameters.
@@ -117,5 +133,8 @@ mod tests {
         headers.push("d", "4");
         let all: Vec<_> = headers.iter().map(|(name, value)| (name, str::from_utf8(value).unwrap())).collect();
         assert_eq!(all, [(":path", "/v1/chat"), ("a", "1"), ("b", "22"), ("c", ""), ("d", "4")]);
+        let text: Vec<u8> = headers.pieces().flat_map(|(piece, ..)| piece).copied().collect();
+        assert_eq!(text, b":path\0/v1/chat\0a\x001\0b\x0022\0c\0\0d\x004\0");
+        assert!(headers.pieces().all(|(piece, name, value)| piece.len() == name + value + 2));
     }
 }

@@ -261,20 +261,15 @@ pub fn reset_stream(context: u32) {
 /// The ABI's form of a header map: the number of pairs, the sizes of all names and values, then the
 /// names and values, each with a NUL behind it; numbers are 32 bits, little-endian.
 fn encode_pairs(headers: &Headers) -> Vec<u8> {
-    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 10).sum();
+    let number = |number: usize| (number as u32).to_le_bytes();
+    let size: usize = headers.pieces().map(|(piece, ..)| piece.len() + 8).sum();
     let mut out = Vec::with_capacity(size + 4);
-    let number = |out: &mut Vec<u8>, number: usize| out.extend_from_slice(&(number as u32).to_le_bytes());
-    number(&mut out, headers.len());
-    for (name, value) in headers.iter() {
-        number(&mut out, name.len());
-        number(&mut out, value.len());
+    out.extend_from_slice(&number(headers.len()));
+    for (_, name, value) in headers.pieces() {
+        out.extend_from_slice(&number(name));
+        out.extend_from_slice(&number(value));
     }
-    for (name, value) in headers.iter() {
-        out.extend_from_slice(name.as_bytes());
-        out.push(0);
-        out.extend_from_slice(value);
-        out.push(0);
-    }
+    headers.pieces().for_each(|(piece, ..)| out.extend_from_slice(piece));
     out
 }
 

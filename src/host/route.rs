@@ -240,9 +240,10 @@ impl HttpContext for Stage {
         let headers = abi::headers(Map::RequestHeaders);
         // Envoy takes orders from these; they are ours to give, not a client's. One says something, and Envoy has
         // written it itself.
-        let is_order = |name: &str| name.starts_with("x-envoy-") && name != "x-envoy-external-address";
-        for (name, _) in headers.iter().filter(|(name, _)| is_order(name)) {
-            abi::remove_header(Map::RequestHeaders, name);
+        for (name, _) in headers.iter().filter(|(name, _)| name.starts_with("x-envoy-")) {
+            if name != "x-envoy-external-address" {
+                abi::remove_header(Map::RequestHeaders, name);
+            }
         }
         match self.begin(&headers) {
             Ok(phase) => self.phase = phase,

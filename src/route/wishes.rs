@@ -40,7 +40,10 @@ pub enum Explain {
 impl Wishes {
     /// `sticky`: the names of headers that the configuration keeps choices by.
     pub fn read<'a>(headers: &Headers, sticky: impl Iterator<Item = &'a str>) -> Result<Self, Rejection> {
-        let value = |name: &str| headers.bytes(name);
+        // Most requests wish for nothing: one look instead of one for each name.
+        let none = Headers::default();
+        let ours = if headers.has_prefix("x-dragoman-") { headers } else { &none };
+        let value = |name: &str| ours.bytes(name);
         let strict = match value("x-dragoman-strict") {
             None | Some(b"false") => false,
             Some(b"true") => true,
@@ -73,8 +76,8 @@ impl Wishes {
             strict,
             commit,
             require: required(value("x-dragoman-require"))?,
-            region: word(headers, "x-dragoman-region")?,
-            task: word(headers, "x-dragoman-task")?,
+            region: word(ours, "x-dragoman-region")?,
+            task: word(ours, "x-dragoman-task")?,
             max_cost,
             explain,
             sticky: sticky.collect(),
