@@ -5,31 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::client::{Connection, Reply, post};
+use crate::support::random::Random;
 use crate::world::{Session, none, own, shared, shown, together};
 
 const BODIES: u64 = 10_000;
 const CONNECTIONS: u64 = 16;
-
-/// SplitMix64: the same bodies in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        choices[self.below(choices.len())]
-    }
-}
 
 /// A valid request with most of what a request can have.
 fn valid(model: &str, random: &mut Random) -> String {

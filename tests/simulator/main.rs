@@ -11,6 +11,8 @@
 )]
 
 mod models;
+#[path = "../support/random.rs"]
+mod random;
 mod world;
 
 use std::fmt::Write;

@@ -28,7 +28,7 @@ pub struct Model {
     /// Requests a minute; 0 for no limit.
     limit: u64,
     /// Of ten thousand attempts so many fail for no reason.
-    pub faults: u64,
+    pub faults: usize,
 }
 
 pub const MODELS: [Model; COUNT] = [
@@ -134,7 +134,7 @@ impl Model {
 }
 
 /// What is wrong at a time: how an attempt fails, and what share of a hundred does.
-pub fn outage(model: &str, second: u64) -> Option<(Class, u64)> {
+pub fn outage(model: &str, second: u64) -> Option<(Class, usize)> {
     match (model, second) {
         // It is down.
         ("large", 600..=1_200) => Some((Class::Unreachable, 100)),

@@ -15,6 +15,7 @@ use dragoman::route::retry::{Next, Progress};
 use dragoman::route::{Candidate, Plan};
 
 use crate::models::{Bucket, COUNT, LENGTH, MODELS, outage};
+use crate::random::Random;
 
 /// The start, in milliseconds since the Unix epoch.
 const START: u64 = 1_795_000_000_000;
@@ -119,7 +120,7 @@ pub struct World {
     shared: [Health; COUNT],
     read: [[(u64, Health); COUNT]; WORKERS],
     /// What the providers throw; clients have their own, so that they are the same for every policy.
-    chance: Chance,
+    chance: Random,
     queue: BinaryHeap<Reverse<(u64, usize, Step)>>,
     running: Vec<Running>,
     going: Vec<Option<Going>>,
@@ -135,7 +136,7 @@ impl World {
             buckets: MODELS.iter().map(|model| model.bucket()).collect(),
             shared: [Health::default(); COUNT],
             read: [[(0, Health::default()); COUNT]; WORKERS],
-            chance: Chance(7),
+            chance: Random(7),
             queue: BinaryHeap::new(),
             running: Vec::new(),
             going: Vec::new(),
@@ -358,7 +359,7 @@ fn plan<'a>(order: impl Iterator<Item = &'a usize>, is_last_resort: bool, input_
 
 /// Everybody's requests: mostly short prompts, some long; busier in the middle of every half hour.
 fn clients() -> Vec<Client> {
-    let mut chance = Chance(1);
+    let mut chance = Random(1);
     let mut clients = Vec::new();
     let mut at = START as f64;
     while at < (START + LENGTH * 1_000) as f64 {
@@ -367,7 +368,7 @@ fn clients() -> Vec<Client> {
         at += -chance.uniform().ln() / rate * 1_000.0;
         clients.push(Client {
             at: at as u64,
-            worker: chance.below(WORKERS as u64) as usize,
+            worker: chance.below(WORKERS),
             input: (100.0 * (chance.uniform() * 5.5).exp()) as u64,
             output: 60.0 * (chance.uniform() * 2.5).exp(),
             streamed: chance.below(10) < 8,
@@ -375,31 +376,4 @@ fn clients() -> Vec<Client> {
         });
     }
     clients
-}
-
-/// splitmix64.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// In (0, 1).
-    fn uniform(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    /// Around 1, by so much either way.
-    fn about(&mut self, spread: f64) -> f64 {
-        1.0 + (self.uniform() + self.uniform() - 1.0) * spread
-    }
 }

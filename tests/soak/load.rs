@@ -8,6 +8,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::client::{self, Reply};
+use crate::support::random::Random;
 
 /// Between two tokens: with 500 streams 10,000 tokens a second, which two cores can carry.
 pub const PACE_MS: u64 = 50;
@@ -94,29 +95,29 @@ impl End {
 impl Question {
     /// `outages`: providers come and go, and answers are short.
     pub fn number(number: u64, outages: bool) -> Self {
-        let mut dice = Dice(number);
-        let stream = !dice.one_in(6);
+        let mut random = Random(number);
+        let stream = !random.one_in(6);
         let (least, most) = if outages { (8, 25) } else { (40, 140) };
-        let text = if dice.one_in(2) {
-            format!("count {}", least + dice.below(most - least))
+        let text = if random.one_in(2) {
+            format!("count {}", least + random.below(most - least))
         } else {
-            words(number, &mut dice)
+            words(number, &mut random)
         };
-        let first = PROVIDERS[dice.below(2)];
-        let model = if dice.one_in(2) { first.to_owned() } else { format!("both:{first}") };
+        let first = PROVIDERS[random.below(2)];
+        let model = if random.one_in(2) { first.to_owned() } else { format!("both:{first}") };
         let whole = End::Whole { by: first, attempts: (1, 1) };
-        let healthy = Question { model, stream, complete: dice.one_in(10), text, end: whole };
-        if !dice.one_in(10) {
+        let healthy = Question { model, stream, complete: random.one_in(10), text, end: whole };
+        if !random.one_in(10) {
             return healthy;
         }
         let from = |fault: &str| format!("from:{}", name(first, fault));
         // A provider that fails for a moment is asked again, once.
         // What fails often is left alone for a while, so that the other one is asked first.
         let next = End::Whole { by: other(first), attempts: (1, 3) };
-        match dice.below(10) {
+        match random.below(10) {
             0..4 => {
                 let extra = if stream { BEFORE_STREAM.len() } else { 0 };
-                let place = dice.below(BEFORE.len() + extra);
+                let place = random.below(BEFORE.len() + extra);
                 let fault = BEFORE.iter().chain(BEFORE_STREAM).nth(place).unwrap();
                 // All of Envoy's patience for a whole answer is longer than a soak is worth.
                 let fault = if stream || *fault != "headers_then_silence" { fault } else { "reset" };
@@ -124,7 +125,7 @@ impl Question {
                 Question { model: from(fault), complete, end: next, ..healthy }
             }
             4 | 5 => {
-                let fault = AFTER[dice.below(AFTER.len())];
+                let fault = AFTER[random.below(AFTER.len())];
                 Question {
                     model: from(fault),
                     stream: true,
@@ -134,12 +135,12 @@ impl Question {
                 }
             }
             6 => {
-                let fault = AFTER[dice.below(AFTER.len() - 1)];
+                let fault = AFTER[random.below(AFTER.len() - 1)];
                 Question { model: from(fault), stream: true, complete: true, end: next, ..healthy }
             }
             7 => Question { model: "none".to_owned(), end: End::Told { status: 503, attempts: 1 }, ..healthy },
             _ => {
-                let end = End::Leaves { after: dice.below(20) };
+                let end = End::Leaves { after: random.below(20) };
                 Question { model: format!("left:{first}"), end, ..healthy }
             }
         }
@@ -232,28 +233,12 @@ fn streamed(body: &[u8]) -> (String, bool) {
 }
 
 /// Words that no other request has, so that answers that are mixed up are found.
-fn words(number: u64, dice: &mut Dice) -> String {
+fn words(number: u64, random: &mut Random) -> String {
     let mut text = format!("q{number}");
-    let most = 60 + dice.below(ECHO - 70);
+    let most = 60 + random.below(ECHO - 70);
     while text.len() < most {
         // Writing to a String cannot fail.
-        let _ = write!(text, " {:x}", dice.below(4096));
+        let _ = write!(text, " {:x}", random.below(4096));
     }
     text
-}
-
-/// Chance without a source of it (splitmix64).
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn below(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
-    }
-
-    pub fn one_in(&mut self, sides: usize) -> bool {
-        self.below(sides) == 0
-    }
 }

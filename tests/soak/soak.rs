@@ -29,9 +29,10 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use client::{Connection, Reply, post};
-use load::{Dice, End, PACE_MS, PROVIDERS, Question};
+use load::{End, PACE_MS, PROVIDERS, Question};
 use memory::{BOUNDS, Growth, Sample, resident};
 use support::metrics::Metrics;
+use support::random::Random;
 use support::watched::{self, Part};
 
 const STREAMS: u64 = 500;
@@ -154,7 +155,7 @@ async fn work(worker: u64, address: SocketAddr, until: Instant, outages: bool, t
             break;
         }
         let question = Question::number(number, outages);
-        if Dice(!number).one_in(10) {
+        if Random(!number).one_in(10) {
             connection = None;
         }
         tally.open.fetch_add(u64::from(question.stream), Relaxed);

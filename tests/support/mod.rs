@@ -7,6 +7,7 @@ pub mod frames;
 pub mod golden;
 pub mod inherited;
 pub mod metrics;
+pub mod random;
 pub mod reader;
 pub mod shown;
 pub mod watched;
