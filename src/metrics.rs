@@ -424,7 +424,7 @@ pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Target, P
         count(owner, Point::Usage(Tokens::Input), usage.input);
         count(owner, Point::Usage(Tokens::Output), usage.output);
     }
-    let first_token = settled.committed(times.attempt).filter(|_| settled.plan.stream && !settled.plan.hold);
+    let first_token = settled.committed(times.attempt).filter(|_| settled.plan.is_passed_on());
     if let (Some(first_token), Some(committed)) = (first_token, times.committed) {
         count(owner, Point::FirstToken, milliseconds(first_token));
         if outcome == Outcome::Answered && usage.output > 1 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::live::{self, Live};
+use super::live::Live;
 use super::{RETRY_HEADER, abi, shared, state};
 use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
@@ -44,8 +44,7 @@ impl Stage {
             return Action::Continue;
         }
         self.began = abi::now();
-        let id = abi::property(state::REQUEST).and_then(|id| Some(u32::from_le_bytes(id.try_into().ok()?)));
-        let Some(live) = id.and_then(live::find) else { return self.refuse() };
+        let Some(live) = state::this_attempt() else { return self.refuse() };
         let progress = live.progress.borrow();
         let Some(attempt) = Attempt::new(&live.plan, progress.next) else { return self.refuse() };
         let length = match (attempt.edits(), live.written.take()) {
@@ -157,8 +156,8 @@ impl Stage {
         Action::Continue
     }
 
-    /// Does what the core says in place of the first `size` bytes of the body.
-    fn put_body(&mut self, output: Output, size: usize, end: bool) -> Action {
+    /// Does what the core says in place of these first bytes of the body.
+    fn put_body(&mut self, output: Output, bytes: &[u8], end: bool) -> Action {
         let (body, action) = match output {
             Output::Hold => (Vec::new(), Action::Pause),
             Output::Continue(body) => {
@@ -177,7 +176,10 @@ impl Stage {
                 (Vec::new(), Action::Continue)
             }
         };
-        abi::set_body(Buffer::ResponseBody, size, &body);
+        // Much of what is relayed is what has come.
+        if body != bytes {
+            abi::set_body(Buffer::ResponseBody, bytes.len(), &body);
+        }
         action
     }
 
@@ -217,8 +219,7 @@ impl Stage {
         }
         let next = progress.fail(&live.plan, error, passed);
         let candidate = live.plan.candidates.get(progress.next).filter(|_| next != Next::Stop);
-        let cluster = candidate.map_or(state::STOP, |candidate| candidate.target.provider.as_str());
-        abi::set_property(state::CLUSTER, cluster.as_bytes());
+        state::next_attempt(live, candidate.map(|candidate| candidate.target.provider.as_str()));
         next
     }
 }
@@ -283,7 +284,7 @@ impl HttpContext for Stage {
         }
         let bytes = if size > 0 { abi::body(Buffer::ResponseBody, size) } else { Vec::new() };
         match self.read(|answer| answer.body(&bytes, end)) {
-            Some(output) => self.put_body(output, size, end),
+            Some(output) => self.put_body(output, &bytes, end),
             None => Action::Continue,
         }
     }
@@ -292,7 +293,7 @@ impl HttpContext for Stage {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
         let bytes = if self.waits_for_all() { abi::body(Buffer::ResponseBody, usize::MAX) } else { Vec::new() };
         match self.read(|answer| answer.body(&bytes, true)) {
-            Some(output) => self.put_body(output, bytes.len(), true),
+            Some(output) => self.put_body(output, &bytes, true),
             None => Action::Continue,
         }
     }

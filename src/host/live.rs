@@ -15,6 +15,8 @@ use crate::route::Plan;
 use crate::route::retry::Progress;
 
 pub struct Live {
+    /// The route stage's.
+    pub context: u32,
     pub plan: Plan,
     /// The body for the first attempt, until that takes it.
     pub written: RefCell<Option<Vec<u8>>>,
@@ -36,6 +38,7 @@ thread_local! {
 pub fn insert(context: u32, mut plan: Plan) -> Rc<Live> {
     let written = plan.candidates.first_mut().and_then(|candidate| candidate.written.take());
     let live = Rc::new(Live {
+        context,
         plan,
         written: RefCell::new(written),
         progress: RefCell::default(),

@@ -27,16 +27,34 @@ use watch::Watch;
 /// Filter state, by which the two stages and Envoy's route know of each other; Envoy puts `wasm.`
 /// before each name.
 mod state {
-    /// By which the attempts find what the route stage knows: see [`super::live`].
-    pub const REQUEST: &str = "dragoman.request";
+    use std::rc::Rc;
+
+    use super::abi;
+    use super::live::{self, Live};
+
     /// The line for the access log with its end, once the request has ended.
     pub const RECORD: &str = "dragoman.record";
-    /// The cluster of the next attempt.
-    pub const CLUSTER: &str = "dragoman.cluster";
-    /// `stream` or `whole`: which of the routes, with their different time-outs, it is.
-    pub const MODE: &str = "dragoman.mode";
+    /// The next attempt, `openai#17:stream`: its cluster; by which it finds what the route stage knows (see
+    /// [`super::live`]); and `stream` or `whole`, which of the routes it is, with their different time-outs. One
+    /// property for all three: each is a word with the host.
+    const ATTEMPT: &str = "dragoman.attempt";
     /// A cluster without endpoints: choosing it ends Envoy's own retries.
-    pub const STOP: &str = "dragoman_stop";
+    const STOP: &str = "dragoman_stop";
+
+    /// Says where the next attempt goes: `None` for nowhere.
+    pub fn next_attempt(live: &Live, cluster: Option<&str>) {
+        let mode = if live.plan.is_passed_on() { "stream" } else { "whole" };
+        let context = live.context.to_string();
+        abi::set_property(ATTEMPT, [cluster.unwrap_or(STOP), "#", &context, ":", mode].concat().as_bytes());
+    }
+
+    /// What the route stage knows of the attempt that is running.
+    pub fn this_attempt() -> Option<Rc<Live>> {
+        let attempt = abi::property(ATTEMPT)?;
+        let (_, rest) = str::from_utf8(&attempt).ok()?.split_once('#')?;
+        let (context, _) = rest.split_once(':')?;
+        live::find(context.parse().ok()?)
+    }
 }
 
 /// An attempt's answer that asks Envoy to try again carries it.

@@ -131,7 +131,7 @@ impl Stage {
             Ok(Answered::Explained(explanation)) => self.reply(Reply::ok(explanation.to_json())),
             Ok(Answered::Planned(plan)) => {
                 let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan });
-                publish(self.context, &live.plan, &router);
+                publish(&live, &router);
                 self.live = Some(live);
                 self.phase = Phase::Planned;
                 Action::Continue
@@ -216,18 +216,13 @@ fn may_begin(plan: &Plan, now: Duration) -> bool {
 
 /// Tells Envoy and the attempts what to do. What is the same for nearly all requests stands in Envoy's route: a
 /// word to the host costs a microsecond or two.
-fn publish(context: u32, plan: &Plan, router: &Router) {
-    let first = plan.candidates.first().map(|candidate| candidate.target.provider.as_str());
-    abi::set_property(state::REQUEST, &context.to_le_bytes());
-    abi::set_property(state::CLUSTER, first.unwrap_or(state::STOP).as_bytes());
-    let streams = plan.stream && !plan.hold;
-    if streams {
-        abi::set_property(state::MODE, b"stream");
-    }
+fn publish(live: &Live, router: &Router) {
+    let plan = &live.plan;
+    state::next_attempt(live, plan.candidates.first().map(|candidate| candidate.target.provider.as_str()));
     if plan.attempts != router.config().limits.attempts {
         abi::set_header(Map::RequestHeaders, "x-envoy-max-retries", &plan.attempts.saturating_sub(1).to_string());
     }
-    if plan.try_limit != router.longest_try(streams) {
+    if plan.try_limit != router.longest_try(plan.is_passed_on()) {
         abi::set_header(Map::RequestHeaders, "x-envoy-upstream-rq-per-try-timeout-ms", &plan.try_limit.to_string());
     }
     abi::clear_route_cache();

@@ -91,6 +91,11 @@ pub struct Candidate {
 }
 
 impl Plan {
+    /// Whether the answer goes to the client as it comes, and not only once it is complete.
+    pub fn is_passed_on(&self) -> bool {
+        self.stream && !self.hold
+    }
+
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }

@@ -10,8 +10,8 @@ use crate::yaml::{Map, Yaml};
 
 use super::{Generator, STOP, extension, log, replies, seconds, socket_address};
 
-const MODE: &str = "wasm.dragoman.mode";
-const CLUSTER: &str = "wasm.dragoman.cluster";
+/// What the stages say of the next attempt: `openai#17:stream`.
+const ATTEMPT: &str = "wasm.dragoman.attempt";
 const API_KEY_AUTH: &str = "envoy.filters.http.api_key_auth";
 
 impl Generator<'_> {
@@ -134,15 +134,13 @@ impl Generator<'_> {
         // Not `per_try_idle_timeout`: Envoy drops it when the limit of the first token has passed, also of
         // an answer that has begun.
         let idle = self.config.limits.idle.max(self.backstop(first_token));
-        let is_stream = (MODE, Map::new().with("exact", "stream"));
-        self.decided("stream", is_stream, self.retry_policy(first_token), idle)
+        self.decided("stream", self.retry_policy(first_token), idle)
     }
 
     /// Answers of which the client sees nothing until they are complete.
     fn whole(&self) -> Map {
         let answer = self.config.longest_answer();
-        let has_cluster = (CLUSTER, Map::new().with("safe_regex", Map::new().with("regex", ".+")));
-        self.decided("whole", has_cluster, self.retry_policy(answer), self.backstop(answer))
+        self.decided("whole", self.retry_policy(answer), self.backstop(answer))
     }
 
     /// Between two attempts: `limits.retry_after`, which the attempt stage gives Envoy in whole seconds,
@@ -156,8 +154,9 @@ impl Generator<'_> {
         silence.saturating_add(self.longest_wait()).saturating_mul(self.config.limits.attempts)
     }
 
-    fn decided(&self, mode: &str, (key, value): (&str, Map), retry_policy: Map, idle: Duration) -> Map {
-        let decided = Map::new().with("key", key).with("string_match", value);
+    fn decided(&self, mode: &str, retry_policy: Map, idle: Duration) -> Map {
+        let is_mode = Map::new().with("suffix", format!(":{mode}"));
+        let decided = Map::new().with("key", ATTEMPT).with("string_match", is_mode);
         let route = Map::new()
             .note("The cluster that the stages have chosen for this attempt.")
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
@@ -185,15 +184,15 @@ impl Generator<'_> {
         };
         let mut clusters = Map::new();
         for provider in &self.config.providers {
-            clusters = clusters.with(&provider.name, action(&provider.name));
+            clusters = clusters.with(&format!("{}#", provider.name), action(&provider.name));
         }
-        clusters = clusters.with(STOP, action(STOP));
+        clusters = clusters.with(&format!("{STOP}#"), action(STOP));
         let input = extension(
             "cluster",
             "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
-            Map::new().with("key", CLUSTER),
+            Map::new().with("key", ATTEMPT),
         );
-        let tree = Map::new().with("input", input).with("exact_match_map", Map::new().with("map", clusters));
+        let tree = Map::new().with("input", input).with("prefix_match_map", Map::new().with("map", clusters));
         let specifier = extension(
             "envoy.router.cluster_specifier_plugin.matcher",
             "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
