@@ -9,7 +9,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
-use super::watch::Watch;
+use super::watch::{Moving, Watch};
 use super::{RETRY_HEADER, abi, metrics, shared, state};
 use crate::attempt::{VERSION_HEADER, exhausted};
 use crate::config::Model;
@@ -30,6 +30,8 @@ pub struct Stage {
     began: Duration,
     /// Once there is a plan.
     live: Option<Rc<Live>>,
+    /// Of an answer that is passed on as it comes. One that comes whole has nothing to wait for.
+    moving: Option<Moving>,
     phase: Phase,
 }
 
@@ -52,7 +54,7 @@ enum Phase {
 
 impl Stage {
     pub fn new(context: u32, router: Rc<Router>, watch: Rc<Watch>) -> Self {
-        Stage { context, router, watch, began: abi::now(), live: None, phase: Phase::Planned }
+        Stage { context, router, watch, began: abi::now(), live: None, moving: None, phase: Phase::Planned }
     }
 
     /// Takes up a request, or says how it is answered at once.
@@ -270,9 +272,9 @@ impl HttpContext for Stage {
         if matches!(self.phase, Phase::Replied | Phase::Served) {
             return Action::Continue;
         }
-        if self.live.as_ref().is_some_and(|live| live.committed.get().is_some()) {
+        if let Some(live) = self.live.as_ref().filter(|live| live.committed.get().is_some()) {
             self.phase = Phase::Answered;
-            self.watch.moved(self.context);
+            self.moving = live.plan.is_passed_on().then(|| self.watch.begin(self.context));
             return Action::Continue;
         }
         // Envoy's own reply, or an attempt's that it was to retry and did not.
@@ -291,14 +293,15 @@ impl HttpContext for Stage {
     fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
         match &mut self.phase {
             Phase::Failed { body } => abi::set_body(Buffer::ResponseBody, size, &std::mem::take(body)),
-            Phase::Answered if size > 0 => self.watch.moved(self.context),
-            _ => {}
+            _ => self.moving.iter().filter(|_| size > 0).for_each(|moving| self.watch.moved(moving)),
         }
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        self.watch.ended(self.context);
+        if self.moving.take().is_some() {
+            self.watch.ended(self.context);
+        }
         if let Some(live) = self.live.take() {
             live::remove(self.context);
             if !crate::COUNTS {

@@ -7,16 +7,20 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::abi;
+
+/// When an answer that is watched has last moved.
+pub struct Moving(Rc<Cell<Duration>>);
 
 pub struct Watch {
     idle: Duration,
     /// When the last tick was.
     now: Cell<Duration>,
     /// The answers under way, by context, and when each has last moved.
-    answers: RefCell<BTreeMap<u32, Duration>>,
+    answers: RefCell<BTreeMap<u32, Rc<Cell<Duration>>>>,
 }
 
 impl Watch {
@@ -29,9 +33,16 @@ impl Watch {
         (self.idle / 8).clamp(Duration::from_millis(20), Duration::from_secs(1))
     }
 
+    /// Watches an answer from now on, until it has [`Watch::ended`].
+    pub fn begin(&self, context: u32) -> Moving {
+        let last = Rc::new(Cell::new(self.now.get()));
+        self.answers.borrow_mut().insert(context, Rc::clone(&last));
+        Moving(last)
+    }
+
     /// Something of this answer has gone to the client.
-    pub fn moved(&self, context: u32) {
-        self.answers.borrow_mut().insert(context, self.now.get());
+    pub fn moved(&self, Moving(last): &Moving) {
+        last.set(self.now.get());
     }
 
     pub fn ended(&self, context: u32) {
@@ -42,7 +53,7 @@ impl Watch {
     pub fn tick(&self) -> Duration {
         let now = abi::now();
         self.now.set(now);
-        let is_still = |last: &Duration| now.saturating_sub(*last) > self.idle;
+        let is_still = |last: &Cell<Duration>| now.saturating_sub(last.get()) > self.idle;
         let still: Vec<u32> = {
             let answers = self.answers.borrow();
             answers.iter().filter(|(_, last)| is_still(last)).map(|(context, _)| *context).collect()
