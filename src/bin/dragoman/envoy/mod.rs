@@ -46,6 +46,8 @@ pub fn bootstrap(config: &Config, setting: &Setting) -> Bootstrap {
     let (secrets, files) = generator.secrets();
     let resources = Map::new().with("listeners", [generator.listener()]).with("clusters", generator.clusters());
     let resources = if secrets.is_empty() { resources } else { resources.with("secrets", secrets) };
+    // Bytes: seconds after the start all is given back, and what a busy gateway frees and takes again costs little.
+    const RELEASED_AT_ONCE: u64 = 4 << 20;
     let document = Map::new()
         .note("Files of secrets are only watched for a node that has a name.")
         .with("node", Map::new().with("id", "dragoman").with("cluster", "dragoman"))
@@ -54,7 +56,12 @@ pub fn bootstrap(config: &Config, setting: &Setting) -> Bootstrap {
         .note("The module writes the labels of its metrics into their names; from there they become labels again.")
         .with("stats_config", stats::stats_config())
         .note("Without a limit, connections that do nothing can use up the file descriptors.")
-        .with("overload_manager", overload_manager());
+        .with("overload_manager", overload_manager())
+        .note("V8 compiles the module at the start, and Envoy would keep what that took for ever.")
+        .with(
+            "memory_allocator_manager",
+            Map::new().with("bytes_to_release", RELEASED_AT_ONCE).with("memory_release_interval", "1s"),
+        );
     let head = "The Envoy bootstrap of a Dragoman gateway, written by `dragoman envoy`.\n\
                 Do not edit it: change gateway.yaml and write it again. It needs Envoy 1.40 or later.";
     Bootstrap { yaml: yaml::write(head, &document), secrets: files }
