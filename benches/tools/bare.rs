@@ -1,0 +1,150 @@
+//! A filter that says to Envoy what Dragoman says to it for a relayed request, word by word, and does nothing else:
+//! what any filter costs that reads a request and its answer, chooses the cluster, writes both heads, counts and logs.
+//! The benchmark puts it where Dragoman's two stages are. What it takes over the idle filter is the host's.
+
+#![allow(clippy::disallowed_methods, reason = "a tool: it may fail by panicking")]
+
+use std::cell::Cell;
+use std::ptr::null_mut;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, BufferType, ContextType, MapType, MetricType};
+
+mod sys {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_set_header_map_pairs(map: u32, data: *const u8, size: usize) -> u32;
+    }
+}
+
+/// A header map as it lies in memory: the SDK would make a text of each name and value.
+fn map(map: MapType) -> Vec<u8> {
+    let (mut data, mut size) = (null_mut(), 0);
+    // SAFETY: both pointers are valid for writing during the call.
+    let status = unsafe { sys::proxy_get_header_map_pairs(map as u32, &mut data, &mut size) };
+    if status != 0 || data.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the host got this memory from the SDK's allocator, of exactly this capacity, and gives it away.
+    unsafe { Vec::from_raw_parts(data, size, size) }
+}
+
+fn set_map(map: MapType, pairs: &[u8]) {
+    // SAFETY: the slice outlives the call.
+    unsafe { sys::proxy_set_header_map_pairs(map as u32, pairs.as_ptr(), pairs.len()) };
+}
+
+const ATTEMPT: &str = "bare.attempt";
+/// As long as the line of a relayed request.
+const RECORD: &[u8] = &[b'a'; 650];
+
+thread_local! {
+    static COUNTER: Cell<u32> = const { Cell::new(0) };
+    static HISTOGRAM: Cell<u32> = const { Cell::new(0) };
+}
+
+#[derive(Default)]
+struct Root {
+    is_route: bool,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        self.is_route = self.get_property(vec!["plugin_root_id"]).as_deref() == Some(b"route");
+        let define = |kind, name| hostcalls::define_metric(kind, name).unwrap_or(0);
+        COUNTER.set(define(MetricType::Counter, "bare.counter"));
+        HISTOGRAM.set(define(MetricType::Histogram, "bare.histogram"));
+        true
+    }
+
+    fn create_http_context(&self, _context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(if self.is_route { Box::new(Route) } else { Box::new(Attempt::default()) })
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+struct Route;
+
+impl Context for Route {}
+
+impl HttpContext for Route {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        drop(map(MapType::HttpRequestHeaders));
+        if end { Action::Continue } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        if !end {
+            return Action::Pause;
+        }
+        drop(self.get_http_request_body(0, size));
+        self.set_property(vec![ATTEMPT], Some(b"openai#17:whole"));
+        let _ = hostcalls::call_foreign_function("clear_route_cache", None);
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        for _ in 0..7 {
+            let _ = hostcalls::increment_metric(COUNTER.get(), 1);
+        }
+        for _ in 0..3 {
+            let _ = hostcalls::record_metric(HISTOGRAM.get(), 54);
+        }
+        self.set_property(vec!["dragoman.record"], Some(RECORD));
+    }
+}
+
+#[derive(Default)]
+struct Attempt {
+    head: Vec<u8>,
+}
+
+impl Context for Attempt {}
+
+impl HttpContext for Attempt {
+    fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        // Dragoman knows the headers that it sends.
+        self.head = map(MapType::HttpRequestHeaders);
+        if end { Action::Continue } else { Action::Pause }
+    }
+
+    fn on_http_request_body(&mut self, _size: usize, end: bool) -> Action {
+        if !end {
+            return Action::Pause;
+        }
+        drop(self.get_property(vec![ATTEMPT]));
+        // Where the model is named.
+        if let Some(head) = self.get_http_request_body(0, 23) {
+            self.set_http_request_body(0, head.len(), &head);
+        }
+        set_map(MapType::HttpRequestHeaders, &self.head);
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
+        self.head = map(MapType::HttpResponseHeaders);
+        if end { Action::Continue } else { Action::Pause }
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end: bool) -> Action {
+        if !end {
+            return Action::Pause;
+        }
+        let body = self.get_http_response_body(0, size).unwrap_or_default();
+        set_map(MapType::HttpResponseHeaders, &self.head);
+        let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &body);
+        Action::Continue
+    }
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn _initialize() {
+    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+}
