@@ -74,6 +74,8 @@ impl Load {
 struct Tally {
     requests: usize,
     failed: usize,
+    /// What was the matter with one of them.
+    why: Option<String>,
     events: usize,
     bytes: usize,
     /// To the first byte of the body, and to the last, in nanoseconds.
@@ -85,6 +87,7 @@ impl Tally {
     fn add(&mut self, other: Tally) {
         self.requests += other.requests;
         self.failed += other.failed;
+        self.why = self.why.take().or(other.why);
         self.events += other.events;
         self.bytes += other.bytes;
         self.first.extend(other.first);
@@ -124,6 +127,13 @@ impl Connection {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Connection { stream, buffer: vec![0; 64 << 10] })
+    }
+
+    /// Servers close what nobody has used for some seconds, and say nothing before an answer is due.
+    fn is_open(&self) -> bool {
+        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
+        let is_silent = peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        is_silent && self.stream.set_nonblocking(false).is_ok()
     }
 
     /// Sends a request and reads its answer; `progress` is called once, when its first byte is there.
@@ -237,6 +247,7 @@ fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally
             match due.checked_duration_since(from) {
                 Some(early) => {
                     sleep(early);
+                    connection = connection.filter(Connection::is_open);
                     from = Instant::now();
                 }
                 None => from = due,
@@ -252,7 +263,10 @@ fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally
         };
         match open.ask(&load.request, || {}) {
             Ok(answer) => {
-                tally.failed += usize::from(answer.status != 200);
+                if answer.status != 200 {
+                    tally.failed += 1;
+                    tally.why = Some(format!("status {}", answer.status));
+                }
                 tally.events += answer.events;
                 tally.bytes += answer.bytes;
                 let since = |at: Instant| u64::try_from((at - from).as_nanos()).unwrap();
@@ -260,7 +274,10 @@ fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally
                 tally.last.push(since(answer.last));
                 connection = Some(open);
             }
-            Err(_) => tally.failed += 1,
+            Err(error) => {
+                tally.failed += 1;
+                tally.why = Some(error.to_string());
+            }
         }
     }
 }
@@ -320,7 +337,7 @@ fn main() {
     println!(
         "{}",
         json!({
-            "requests": tally.requests, "failed": tally.failed, "events": tally.events, "bytes": tally.bytes,
+            "requests": tally.requests, "failed": tally.failed, "why": tally.why, "events": tally.events, "bytes": tally.bytes,
             "seconds": seconds, "first_us": times(&tally.first), "last_us": times(&tally.last),
         })
     );
