@@ -145,7 +145,7 @@ def latency(world):
         for case in world.known(cases):
             sides = [world.side(name, *started[name], case) for name in ("floor", "dragoman")]
             rate, connections = half_load(world, case, sides[1])
-            runs = measure.compare(world, case, sides, connections, slice_seconds=2.0, rate=rate)
+            runs = measure.compare(world, case, sides, connections, world.long_rounds, 2.0, rate=rate)
             row = {"case": case.name, "title": case.title, "rate": rate}
             for percent in ("p50", "p99"):
                 def read(run):
@@ -259,7 +259,7 @@ def compare_able(world, case, sides, missing):
     """The sides that can do this, and how; what is the matter with the others is noted."""
     while True:
         try:
-            return sides, measure.compare(world, case, sides, 16, 3 if world.quick else 5)
+            return sides, measure.compare(world, case, sides, 16, world.long_rounds)
         except measure.Failed as failed:
             note(missing, case, failed)
             sides = [side for side in sides if side is not failed.side]

@@ -34,7 +34,12 @@ class World:
 
     @property
     def rounds(self):
-        return 3 if self.quick else 9
+        return 3 if self.quick else 7
+
+    @property
+    def long_rounds(self):
+        """Where a turn takes longer, or there are more sides."""
+        return 3 if self.quick else 5
 
     def envoy(self, name, workers=1, cpus=None):
         """A started Envoy, and its address. It has answered nothing yet."""

@@ -107,6 +107,8 @@ struct Answer {
 struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Nothing of an answer to the last request has come.
+    silent: bool,
 }
 
 /// How much of the body is to come.
@@ -126,18 +128,12 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream, buffer: vec![0; 64 << 10] })
-    }
-
-    /// Servers close what nobody has used for some seconds, and say nothing before an answer is due.
-    fn is_open(&self) -> bool {
-        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
-        let is_silent = peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
-        is_silent && self.stream.set_nonblocking(false).is_ok()
+        Ok(Connection { stream, buffer: vec![0; 64 << 10], silent: true })
     }
 
     /// Sends a request and reads its answer; `progress` is called once, when its first byte is there.
     fn ask(&mut self, request: &[u8], mut progress: impl FnMut()) -> std::io::Result<Answer> {
+        self.silent = true;
         self.stream.write_all(request)?;
         let mut filled = 0;
         let head = loop {
@@ -178,7 +174,10 @@ impl Connection {
     fn read(&mut self, filled: usize) -> std::io::Result<usize> {
         match self.stream.read(&mut self.buffer[filled..])? {
             0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => Ok(read),
+            read => {
+                self.silent = false;
+                Ok(read)
+            }
         }
     }
 
@@ -247,21 +246,26 @@ fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally
             match due.checked_duration_since(from) {
                 Some(early) => {
                     sleep(early);
-                    connection = connection.filter(Connection::is_open);
                     from = Instant::now();
                 }
                 None => from = due,
             }
         }
         tally.requests += 1;
-        let mut open = match connection.take() {
-            Some(open) => open,
-            None => match Connection::open(&load.address) {
-                Ok(open) => open,
-                Err(error) => panic!("connection {number}: {error}"),
-            },
+        let fresh = || match Connection::open(&load.address) {
+            Ok(open) => open,
+            Err(error) => panic!("connection {number}: {error}"),
         };
-        match open.ask(&load.request, || {}) {
+        let is_fresh = connection.is_none();
+        let mut open = connection.take().unwrap_or_else(fresh);
+        let mut answer = open.ask(&load.request, || {});
+        // Servers close what nobody has used for some seconds: clients try once more then. No answer in time is another matter.
+        let is_closed = answer.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock);
+        if is_closed && open.silent && !is_fresh {
+            open = fresh();
+            answer = open.ask(&load.request, || {});
+        }
+        match answer {
             Ok(answer) => {
                 if answer.status != 200 {
                     tally.failed += 1;
