@@ -65,6 +65,15 @@ build_module() {
     shrink "$wasm_target_dir/$WASM/release/dragoman.wasm"
 }
 
+# What rustc writes for the wasm target; Envoy's V8 has all of it.
+wasm_features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-simd
+    --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext)
+
+optimize() {
+    wasm-opt -O3 --converge "${wasm_features[@]}" --strip-debug --strip-producers "$1" -o "$2" ||
+        die "wasm-opt cannot read $1"
+}
+
 # $MODULE of what the compiler made: a tenth smaller by Binaryen, or, where that cannot be had, as it is.
 shrink() {
     local built="$1" from optimizer=none
@@ -78,14 +87,10 @@ shrink() {
     if [ "$optimizer" = none ]; then
         cp "$built" "$MODULE.new"
     else
-        # What rustc writes for this target; Envoy's V8 has all of it.
-        local features=(--enable-bulk-memory --enable-multivalue --enable-mutable-globals --enable-simd
-            --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext)
         # The SDK exports callbacks for gRPC, TCP and more, which nobody calls: with them goes what they keep.
-        wasm-metadce "${features[@]}" --graph-file=scripts/exports.json "$built" -o "$MODULE.new" >/dev/null ||
+        wasm-metadce "${wasm_features[@]}" --graph-file=scripts/exports.json "$built" -o "$MODULE.new" >/dev/null ||
             die "wasm-metadce cannot read $built"
-        wasm-opt -O3 --converge "${features[@]}" --strip-debug --strip-producers "$MODULE.new" -o "$MODULE.new" ||
-            die "wasm-opt cannot read what wasm-metadce has written"
+        optimize "$MODULE.new" "$MODULE.new"
     fi
     # By rename: an Envoy that has mapped the old one keeps it.
     mv "$MODULE.new" "$MODULE"

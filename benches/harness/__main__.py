@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from . import parts, report, rivals, system
+from . import micro, parts, report, rivals, system
 from .world import World
 
 PARTS = {
@@ -24,6 +24,8 @@ PARTS = {
     "startup": parts.startup,
     "others": parts.others,
 }
+# Needs nothing to be running.
+MICRO = "micro"
 
 
 def main():
@@ -32,40 +34,59 @@ def main():
     arguments.add_argument("--directory", type=pathlib.Path, required=True)
     arguments.add_argument("--document", type=pathlib.Path, required=True)
     arguments.add_argument("--quick", action="store_true")
-    for program in ("dragoman", "module", "uncounted", "idle", "envoy", "upstream", "load"):
-        arguments.add_argument(f"--{program}", type=lambda path: pathlib.Path(path).resolve(), required=True)
-    arguments.add_argument("parts", nargs="*", choices=[*PARTS])
+    for program in ("dragoman", "module", "uncounted", "idle", "envoy", "upstream", "load", "micro"):
+        arguments.add_argument(f"--{program}", type=lambda path: pathlib.Path(path).resolve())
+    arguments.add_argument("--only", default="", help="of micro, the names with this in them; nothing is kept")
+    arguments.add_argument("parts", nargs="*", choices=[*PARTS, MICRO])
     given = arguments.parse_args()
     programs = {name: value for name, value in vars(given).items() if isinstance(value, pathlib.Path)}
     given.results.parent.mkdir(parents=True, exist_ok=True)
-    for name in given.parts or PARTS:
+    for name in given.parts or [*PARTS, MICRO]:
         print(f"{name}:", flush=True)
         began = time.monotonic()
-        with World(programs, given.directory, given.quick) as world:
-            found = PARTS[name](world)
+        found = run(name, programs, given)
+        took = round(time.monotonic() - began)
+        print(f"  {took} s", flush=True)
+        if given.only:
+            return
         results = json.loads(given.results.read_text()) if given.results.exists() else {}
         results[name] = {
             "found": found,
             "when": datetime.date.today().isoformat(),
-            "seconds": round(time.monotonic() - began),
+            "seconds": took,
             "machine": system.machine(),
             "commit": system.output("git", "describe", "--always", "--dirty"),
             "quick": given.quick,
+            "versions": versions(programs),
         }
         given.results.write_text(json.dumps(results, indent=1))
     results = json.loads(given.results.read_text())
-    (given.document / "performance.md").write_text(report.document(results, versions(programs)))
+    (given.document / "performance.md").write_text(report.document(results))
     (given.document / "performance.svg").write_text(report.plot(results))
 
 
+def run(name, programs, given):
+    if name == MICRO:
+        found = micro.measure(programs[MICRO], given.quick, given.only)
+        print(report.micro(found))
+        return found
+    with World(programs, given.directory, given.quick) as world:
+        return PARTS[name](world)
+
+
 def versions(programs):
-    return {
-        "Envoy": system.output(programs["envoy"], "--version").split("version:")[1].strip(),
+    found = {
         "Rust": system.output("rustc", "--version"),
-        "wrk": subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout.split("[")[0].strip(),
-        **{rival.title: rival.package for rival in rivals.RIVALS},
-        "Python, Node": f"{platform.python_version()}, {system.output('node', '--version')}",
+        "Python, Node, its V8": f"{platform.python_version()}, {system.output('node', '--version')}, "
+                                f"{system.output('node', '-p', 'process.versions.v8')}",
     }
+    if "envoy" in programs:
+        found |= {
+            "Envoy": system.output(programs["envoy"], "--version").split("version:")[1].strip(),
+            "wrk": subprocess.run(["wrk", "-v"], capture_output=True, text=True).stdout.split("[")[0].strip(),
+            **{rival.title: rival.package for rival in rivals.RIVALS},
+        }
+    return found
 
 
 sys.exit(main())

@@ -10,7 +10,10 @@ import pathlib
 import statistics
 import subprocess
 
-from . import system
+from . import answers, system
+
+# Of a run: many times what any takes of a gateway that works.
+MOST_SECONDS = 180
 
 
 @dataclasses.dataclass
@@ -23,9 +26,20 @@ class Side:
     path: str
     body: bytes
     headers: dict = dataclasses.field(default_factory=dict)
+    # The format of its answers.
+    speaks: str = "openai"
 
     def ask(self):
         return system.ask(self.address, self.path, self.body, self.headers)
+
+
+class Failed(RuntimeError):
+    """A side that does not do the work that is to be measured."""
+
+    def __init__(self, side, why):
+        super().__init__(f"{side.name}: {why}")
+        self.side = side
+        self.why = why
 
 
 class Load:
@@ -36,13 +50,16 @@ class Load:
     def run(self, side, connections, requests, rate=None):
         """A run, with the processor time that the side has taken for it."""
         mode = (["rate", rate] if rate else []) + ["requests", requests]
-        before = side.process.cpu()
-        said = subprocess.run(self.command(side, connections, mode), env=self.env(side), check=True,
-                              capture_output=True, text=True, preexec_fn=on_load).stdout
-        taken = side.process.cpu() - before
+        try:
+            before = side.process.cpu()
+            said = subprocess.run(self.command(side, connections, mode), env=self.env(side), check=True, text=True,
+                                  capture_output=True, preexec_fn=on_load, timeout=MOST_SECONDS).stdout
+            taken = side.process.cpu() - before
+        except (subprocess.SubprocessError, OSError) as error:
+            raise Failed(side, getattr(error, "stderr", None) or str(error)) from error
         result = json.loads(said)
         if result["failed"]:
-            raise RuntimeError(f"{side.name}: {result['failed']} of {result['requests']} requests failed")
+            raise Failed(side, f"{result['failed']} of {result['requests']} requests failed: {result['why']}")
         result["cpu"] = taken
         result["busy"] = taken / result["seconds"]
         result["us"] = taken / result["requests"] * 1e6
@@ -55,7 +72,7 @@ class Load:
         said = process.child.stdout.readline()
         if said != b"held\n":
             process.stop()
-            raise RuntimeError(f"{side.name}: {process.child.stderr.read().decode()[-500:]}")
+            raise Failed(side, process.child.stderr.read().decode()[-500:])
         return process
 
     def command(self, side, connections, mode):
@@ -84,13 +101,12 @@ def warm(load, side, connections, seconds):
     return rate
 
 
-def compare(load, sides, connections, rounds, slice_seconds=1.0, warm_seconds=2.0, rate=None):
-    """By side: a list of runs, one for each turn."""
+def compare(world, case, sides, connections=None, rounds=None, slice_seconds=1.0, warm_seconds=2.0, rate=None):
+    """By side: a list of runs, one for each turn. Every side has to give the right answer."""
+    load, connections, rounds = world.load, connections or case.connections, rounds or world.rounds
     counts = {}
     for side in sides:
-        status, told = side.ask()
-        if status != 200:
-            raise RuntimeError(f"{side.name} answers {status}: {told[:500]!r}")
+        check(world, case, side)
         capacity = warm(load, side, connections, warm_seconds)
         counts[side.name] = max(connections, int((rate or capacity) * slice_seconds))
     runs = {side.name: [] for side in sides}
@@ -99,6 +115,23 @@ def compare(load, sides, connections, rounds, slice_seconds=1.0, warm_seconds=2.
         for side in sides if turn % 2 == 0 else reversed(sides):
             runs[side.name].append(load.run(side, connections, counts[side.name], rate))
     return runs
+
+
+def check(world, case, side):
+    """That a side says what the provider does."""
+    try:
+        status, told = side.ask()
+    except OSError as error:
+        raise Failed(side, repr(error)) from error
+    if status != 200:
+        raise Failed(side, f"answers {status}: {told[:300]!r}")
+    expected = world.words(case)
+    try:
+        said = answers.words(side.speaks, case.stream, told)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failed(side, f"{error!r} in {told[:300]!r}") from error
+    if said != expected:
+        raise Failed(side, f"says {said[:300]!r}")
 
 
 def summary(values):

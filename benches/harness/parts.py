@@ -35,7 +35,7 @@ def json_rows(world, cases, names=ENVOYS):
     with world.envoys(*names) as started:
         for case in world.known(cases):
             sides = [world.side(name, *started[name], case) for name in names]
-            runs = measure.compare(world.load, sides, case.connections, world.rounds)
+            runs = measure.compare(world, case, sides)
             rows.append(cpu_row(case, runs, names))
     return rows
 
@@ -85,7 +85,7 @@ def plan(world):
             case = work.Case(f"plan-{count}", f"a route of {count} targets", "openai", "json")
             sides = [world.side("floor", *started["floor"], case),
                      world.side("dragoman", *started["dragoman"], case, model=f"targets-{count}")]
-            runs = measure.compare(world.load, sides, case.connections, world.rounds)
+            runs = measure.compare(world, case, sides)
             rows.append(cpu_row(case, runs, ("floor", "dragoman")))
     return {"rows": rows}
 
@@ -95,10 +95,8 @@ def streams(world):
     with world.envoys(*ENVOYS) as started:
         for case in world.known(work.STREAMS):
             sides = [world.side(name, *started[name], case) for name in ENVOYS]
-            # Of streams that wait most of the time, many are open, and a turn has two from each connection.
-            paced = case.pace == "paced"
-            connections = 48 if paced else case.connections
-            runs = measure.compare(world.load, sides, connections, world.rounds, 2.0 if paced else 1.0)
+            # Of streams that wait most of the time, a turn has two from each connection.
+            runs = measure.compare(world, case, sides, slice_seconds=2.0 if case.pace == "paced" else 1.0)
             rows.append(cpu_row(case, runs, ENVOYS, lambda run: run["cpu"] / run["requests"] / world.events * 1e6,
                                 "µs an event"))
     return {"rows": rows, "events": world.events}
@@ -141,13 +139,13 @@ def held(world):
 def latency(world):
     """The first byte at half of the load that Dragoman can carry."""
     rows = []
-    cases = [work.RELAY[0], work.TRANSLATE[0], work.STREAMS[0], work.STREAMS[1]]
+    # Streams whose events come alone, too: there nobody waits for all of another one's events.
+    cases = [work.RELAY[0], work.TRANSLATE[0], *work.STREAMS[:2], *work.STREAMS[3:5]]
     with world.envoys("floor", "dragoman") as started:
         for case in world.known(cases):
             sides = [world.side(name, *started[name], case) for name in ("floor", "dragoman")]
-            capacity = measure.warm(world.load, sides[1], case.connections, 2.0)
-            rate = capacity / 2
-            runs = measure.compare(world.load, sides, case.connections, world.rounds, 2.0, rate=rate)
+            rate, connections = half_load(world, case, sides[1])
+            runs = measure.compare(world, case, sides, connections, world.long_rounds, 2.0, rate=rate)
             row = {"case": case.name, "title": case.title, "rate": rate}
             for percent in ("p50", "p99"):
                 def read(run):
@@ -159,6 +157,14 @@ def latency(world):
                 f"and {row['p99']['floor']['median']:.0f}")
             rows.append(row)
     return {"rows": rows}
+
+
+def half_load(world, case, side):
+    """The rate at which a side is busy half of the time, and connections enough for it."""
+    rate = measure.warm(world.load, side, case.connections, 2.0)
+    run = world.load.run(side, case.connections, max(case.connections, int(rate)))
+    rate = 0.5 / (run["cpu"] / run["requests"])
+    return rate, max(case.connections, int(rate * run["last_us"]["p50"] / 1e6 * 1.5))
 
 
 def startup(world):
@@ -198,12 +204,10 @@ def honest(world):
     from . import wrk
     case = work.RELAY[0]
     found = {"provider": {}, "wrk": {}}
-    direct = measure.Side("direct", world.provider, world.provider_address, "/json/v1/chat/completions",
-                          case.body("gpt"))
+    direct = world.provider_side(case)
     found["provider"]["load"] = measure.warm(world.load, direct, 32, 3.0)
     found["provider"]["wrk"] = wrk.run(world, direct, 32, 3)["rate"]
-    stream = measure.Side("direct", world.provider, world.provider_address, "/stream/v1/chat/completions",
-                          work.STREAMS[0].body("gpt"))
+    stream = world.provider_side(work.STREAMS[0])
     found["provider"]["events"] = measure.warm(world.load, stream, 32, 3.0) * world.events
     with world.envoys("floor", "dragoman") as started:
         for name, (process, address) in started.items():
@@ -236,47 +240,52 @@ def others(world):
                 askers[rival.name] = lambda case, rival=rival, process=process, address=address: rival.side(
                     process, address, world, case)
             except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-                found["missing"][rival.name] = str(error)[-600:]
-                say(f"{rival.name}: cannot be run: {str(error)[-200:]}")
-        rounds = 3 if world.quick else 5
+                why = getattr(error, "stderr", None) or str(error)
+                found["missing"][rival.name] = why[-600:]
+                say(f"{rival.name}: cannot be run: {why[-200:]}")
         for case in (work.RELAY[0], work.TRANSLATE[0], work.STREAMS[0], work.STREAMS[1]):
-            sides = able([ask(case) for ask in askers.values()], case, found)
-            runs = measure.compare(world.load, sides, 16, rounds)
+            sides, runs = compare_able(world, case, [ask(case) for ask in askers.values()], found["missing"])
             per = world.events if case.stream else 1
             unit = "µs an event" if case.stream else "µs"
-            row = cpu_row(case, runs, [side.name for side in sides],
-                          lambda run, per=per: run["cpu"] / run["requests"] / per * 1e6, unit)
+            row = cpu_row(case, runs, list(runs), lambda run, per=per: run["cpu"] / run["requests"] / per * 1e6, unit)
             # Of interest is how many times the others' cost is ours.
             row["times"] = {name: ratio(runs, name, "dragoman") for name in runs if name != "dragoman"}
             found["rows"].append(row)
-            found["latency"].append(added_latency(world, case, sides, runs))
+            found["latency"].append(added_latency(world, case, sides, runs, found["missing"]))
     return found
 
 
-def able(sides, case, found):
-    """Those that answer this case, with what the others said."""
-    good = []
-    for side in sides:
-        status, told = side.ask()
-        if status == 200 and (b"data: " in told) == case.stream:
-            good.append(side)
-        else:
-            found["missing"][f"{side.name}, {case.name}"] = f"answers {status}: {told[:200]!r}"
-            say(f"{side.name} cannot do {case.name}: {status} {told[:100]!r}")
-    return good
+def compare_able(world, case, sides, missing):
+    """The sides that can do this, and how; what is the matter with the others is noted."""
+    while True:
+        try:
+            return sides, measure.compare(world, case, sides, 16, world.long_rounds)
+        except measure.Failed as failed:
+            note(missing, case, failed)
+            sides = [side for side in sides if side is not failed.side]
 
 
-def added_latency(world, case, sides, runs):
+def note(missing, case, failed):
+    if failed.side.name in ENVOYS:
+        raise failed
+    missing[f"{failed.side.name}, {case.title}"] = failed.why
+    say(f"{failed.side.name} cannot do {case.name}: {failed.why[:200]}")
+
+
+def added_latency(world, case, sides, runs, missing):
     """Each at half of what it can carry: its first byte, less the provider's own at the same rate."""
     row = {"case": case.name, "title": case.title, "rate": {}, "p50": {}, "p99": {}}
-    path = work.KINDS[case.kind][1]
-    direct = measure.Side("direct", world.provider, world.provider_address, f"/{case.pace}{path}", case.body("m"))
+    provider = world.provider_side(case)
     for side in sides:
         rate = statistics.median(run["requests"] / run["seconds"] for run in runs[side.name]) / 2
+        # The slowest have few requests in two seconds: of twenty, the last but one is what p99 says.
+        requests = max(20, int(rate * 2))
+        try:
+            pairs = [[world.load.run(one, 16, requests, rate)["first_us"] for one in (provider, side)] for _ in range(3)]
+        except measure.Failed as failed:
+            note(missing, case, failed)
+            continue
         row["rate"][side.name] = rate
-        pairs = []
-        for _ in range(3 if world.quick else 5):
-            pairs.append([world.load.run(one, 16, max(20, int(rate * 2)), rate)["first_us"] for one in (direct, side)])
         for percent in ("p50", "p99"):
             row[percent][side.name] = summary([through[percent] - alone[percent] for alone, through in pairs])
     added = "  ".join(f"{name} {row['p50'][name]['median']:.0f}/{row['p99'][name]['median']:.0f}" for name in row["p50"])

@@ -18,7 +18,7 @@ def table(header, rows):
     return "\n".join(lines) + "\n"
 
 
-def document(results, versions):
+def document(results):
     text = [HEAD]
     text.append(table(["what", "bar", "measured", "met"], [
         [bar.text, bar.limit, bar.measured, {True: "yes", False: "**no**", None: "–"}[bar.met]]
@@ -33,6 +33,7 @@ def document(results, versions):
          f"{one['seconds']} s"]
         for part, one in results.items()
     ]))
+    versions = {name: version for one in results.values() for name, version in one.get("versions", {}).items()}
     text.append(table(["", "version"], versions.items()))
     return "\n".join(part for part in text if part)
 
@@ -147,6 +148,17 @@ def honest(found):
             + table(["", "our load", "wrk", "answers a second"], rows))
 
 
+def micro(found):
+    rows = []
+    for row in found["rows"]:
+        native, v8 = row["ns"]["native"], row["ns"]["v8"]
+        speeds = [f"{row['bytes'] / ns * 1000:,.0f}" for ns in (native, v8)] if row["bytes"] else ["–", "–"]
+        rows.append([row["name"], f"{row['bytes']:,}", f"{native:,.0f}", f"{v8:,.0f}", f"{v8 / native:.2f}", *speeds,
+                     row["allocations"], f"{row['peak']:,}", f"{row['held']:,}" if row["held"] else "–"])
+    return table(["work", "bytes", "natively, ns", "in V8, ns", "V8 / native", "natively, MB/s", "in V8, MB/s",
+                  "allocations", "bytes held at most", "between reads"], rows)
+
+
 SECTIONS = [
     ("relay", "Relay: OpenAI to OpenAI", "", relay),
     ("translate", "Translation, JSON", "Plain Envoy and the idle filter pass the provider's answer on as it is.", cpu_table),
@@ -159,6 +171,8 @@ SECTIONS = [
     ("latency", "The first byte, at half of what Dragoman can carry", "In µs.", latency),
     ("startup", "Start and workers", "", startup),
     ("others", "Others", "Each with one worker on one processor, telemetry and logs of requests off.", others),
+    ("micro", "The core alone", "Natively by Criterion, and the same as wasm in Node's V8; both compiled for size, as the module is. Memory is that of\n"
+     "the wasm. Streams come 16 KiB at a time.", micro),
     ("honest", "Whether the means are good enough", "", honest),
 ]
 

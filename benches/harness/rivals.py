@@ -76,12 +76,17 @@ class LiteLlm:
                     "api_base": f"http://{world.provider_address}/{pace}{base}"}})
         file = world.directory / "litellm.yaml"
         # JSON is YAML.
-        file.write_text(json.dumps({"model_list": models, "litellm_settings": {"telemetry": False, "drop_params": True}}))
+        file.write_text(json.dumps({
+            "model_list": models,
+            "litellm_settings": {"telemetry": False, "drop_params": True},
+            # One failure would have the next five seconds refused: there is one deployment of each model.
+            "router_settings": {"disable_cooldowns": True},
+        }))
         port = system.free_port()
         process = system.Process(
             [directory(self) / "bin/litellm", "--config", file, "--host", "127.0.0.1", "--port", port,
              "--num_workers", 1], {system.MEASURED}, log=world.directory / "litellm.log",
-            env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR",
+            env={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION",
                  "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"})
         return process, f"127.0.0.1:{port}"
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import http.client
 import os
 import pathlib
 import platform
@@ -80,21 +81,16 @@ def free_port():
 
 
 def ask(address, path, body=None, headers=None, timeout=30):
-    """One request by hand: status and body. Any failure to connect is an OSError."""
-    host, port = address.split(":")
-    with socket.create_connection((host, int(port)), timeout=timeout) as connection:
-        lines = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1", f"host: {address}", "connection: close"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        if body is not None:
-            lines += ["content-type: application/json", f"content-length: {len(body)}"]
-        connection.sendall("\r\n".join(lines + ["", ""]).encode() + (body or b""))
-        answer = b""
-        while piece := connection.recv(1 << 16):
-            answer += piece
-    head, _, rest = answer.partition(b"\r\n\r\n")
-    if not head:
-        raise ConnectionError("no answer")
-    return int(head.split()[1]), rest
+    """One request on a connection of its own: status and body. Any failure to be answered is an OSError."""
+    connection = http.client.HTTPConnection(address, timeout=timeout)
+    with contextlib.closing(connection):
+        method = "GET" if body is None else "POST"
+        connection.request(method, path, body, {"content-type": "application/json", **(headers or {})})
+        try:
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(repr(error)) from error
 
 
 def wait_for(process, question, seconds, pause=0.1):

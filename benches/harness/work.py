@@ -57,9 +57,9 @@ STREAMS = [
     Case("stream-openai", "OpenAI, relayed, as fast as they go", "openai", "stream"),
     Case("stream-anthropic", "Anthropic, translated, as fast as they go", "anthropic", "stream"),
     Case("stream-gemini", "Gemini, translated, as fast as they go", "gemini", "stream"),
-    Case("paced-openai", "OpenAI, relayed, each event alone", "openai", "paced"),
-    Case("paced-anthropic", "Anthropic, translated, each event alone", "anthropic", "paced"),
-    Case("paced-gemini", "Gemini, translated, each event alone", "gemini", "paced"),
+    Case("paced-openai", "OpenAI, relayed, each event alone", "openai", "paced", connections=48),
+    Case("paced-anthropic", "Anthropic, translated, each event alone", "anthropic", "paced", connections=48),
+    Case("paced-gemini", "Gemini, translated, each event alone", "gemini", "paced", connections=48),
 ]
 HELD = [
     Case("held-openai", "OpenAI, relayed", "openai", "held"),

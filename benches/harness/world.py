@@ -1,9 +1,10 @@
 """Everything that a part of the benchmark needs to be running: the provider, Envoys, load."""
 
 import contextlib
+import dataclasses
 import pathlib
 
-from . import bootstraps, measure, system, work
+from . import answers, bootstraps, measure, system, work
 
 
 class World:
@@ -14,6 +15,7 @@ class World:
         self.quick = quick
         self.load = measure.Load(programs["load"], self.directory)
         self.stack = contextlib.ExitStack()
+        self.known_words = {}
 
     def __enter__(self):
         self.provider = self.stack.enter_context(
@@ -32,7 +34,12 @@ class World:
 
     @property
     def rounds(self):
-        return 3 if self.quick else 9
+        return 3 if self.quick else 7
+
+    @property
+    def long_rounds(self):
+        """Where a turn takes longer, or there are more sides."""
+        return 3 if self.quick else 5
 
     def envoy(self, name, workers=1, cpus=None):
         """A started Envoy, and its address. It has answered nothing yet."""
@@ -61,10 +68,26 @@ class World:
         """How an Envoy is asked for a case: ours by the name of a model, the others by the provider's path."""
         if name in ("dragoman", "uncounted"):
             return measure.Side(name, process, address, "/v1/chat/completions", case.body(model or case.target))
-        path = work.KINDS[case.kind][1]
+        side = self.provider_side(case, name, process, address)
+        # The only one of them that translates.
+        return dataclasses.replace(side, speaks="openai") if name == "native" else side
+
+    def provider_side(self, case, name="provider", process=None, address=None):
+        """The provider itself, or what passes its answers on."""
+        path, model = work.KINDS[case.kind][1:]
         if case.kind == "gemini" and case.stream:
             path = path.replace(":generateContent", ":streamGenerateContent?alt=sse")
-        return measure.Side(name, process, address, f"/{case.pace}{path}", case.body(work.KINDS[case.kind][2]))
+        return measure.Side(name, process or self.provider, address or self.provider_address, f"/{case.pace}{path}",
+                            case.body(model), speaks=case.kind)
+
+    def words(self, case):
+        """What the provider says."""
+        key = case.kind, case.pace
+        if key not in self.known_words:
+            side = self.provider_side(case)
+            self.known_words[key] = answers.words(side.speaks, case.stream, side.ask()[1])
+            assert self.known_words[key], f"the provider says nothing to {side.path}"
+        return self.known_words[key]
 
     def known(self, cases):
         """The cases whose kind there is."""

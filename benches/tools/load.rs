@@ -74,6 +74,8 @@ impl Load {
 struct Tally {
     requests: usize,
     failed: usize,
+    /// What was the matter with one of them.
+    why: Option<String>,
     events: usize,
     bytes: usize,
     /// To the first byte of the body, and to the last, in nanoseconds.
@@ -85,6 +87,7 @@ impl Tally {
     fn add(&mut self, other: Tally) {
         self.requests += other.requests;
         self.failed += other.failed;
+        self.why = self.why.take().or(other.why);
         self.events += other.events;
         self.bytes += other.bytes;
         self.first.extend(other.first);
@@ -104,6 +107,8 @@ struct Answer {
 struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// Nothing of an answer to the last request has come.
+    silent: bool,
 }
 
 /// How much of the body is to come.
@@ -123,11 +128,12 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream, buffer: vec![0; 64 << 10] })
+        Ok(Connection { stream, buffer: vec![0; 64 << 10], silent: true })
     }
 
     /// Sends a request and reads its answer; `progress` is called once, when its first byte is there.
     fn ask(&mut self, request: &[u8], mut progress: impl FnMut()) -> std::io::Result<Answer> {
+        self.silent = true;
         self.stream.write_all(request)?;
         let mut filled = 0;
         let head = loop {
@@ -168,7 +174,10 @@ impl Connection {
     fn read(&mut self, filled: usize) -> std::io::Result<usize> {
         match self.stream.read(&mut self.buffer[filled..])? {
             0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
-            read => Ok(read),
+            read => {
+                self.silent = false;
+                Ok(read)
+            }
         }
     }
 
@@ -243,16 +252,25 @@ fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally
             }
         }
         tally.requests += 1;
-        let mut open = match connection.take() {
-            Some(open) => open,
-            None => match Connection::open(&load.address) {
-                Ok(open) => open,
-                Err(error) => panic!("connection {number}: {error}"),
-            },
+        let fresh = || match Connection::open(&load.address) {
+            Ok(open) => open,
+            Err(error) => panic!("connection {number}: {error}"),
         };
-        match open.ask(&load.request, || {}) {
+        let is_fresh = connection.is_none();
+        let mut open = connection.take().unwrap_or_else(fresh);
+        let mut answer = open.ask(&load.request, || {});
+        // Servers close what nobody has used for some seconds: clients try once more then. No answer in time is another matter.
+        let is_closed = answer.as_ref().is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock);
+        if is_closed && open.silent && !is_fresh {
+            open = fresh();
+            answer = open.ask(&load.request, || {});
+        }
+        match answer {
             Ok(answer) => {
-                tally.failed += usize::from(answer.status != 200);
+                if answer.status != 200 {
+                    tally.failed += 1;
+                    tally.why = Some(format!("status {}", answer.status));
+                }
                 tally.events += answer.events;
                 tally.bytes += answer.bytes;
                 let since = |at: Instant| u64::try_from((at - from).as_nanos()).unwrap();
@@ -260,7 +278,10 @@ fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally
                 tally.last.push(since(answer.last));
                 connection = Some(open);
             }
-            Err(_) => tally.failed += 1,
+            Err(error) => {
+                tally.failed += 1;
+                tally.why = Some(error.to_string());
+            }
         }
     }
 }
@@ -320,7 +341,7 @@ fn main() {
     println!(
         "{}",
         json!({
-            "requests": tally.requests, "failed": tally.failed, "events": tally.events, "bytes": tally.bytes,
+            "requests": tally.requests, "failed": tally.failed, "why": tally.why, "events": tally.events, "bytes": tally.bytes,
             "seconds": seconds, "first_us": times(&tally.first), "last_us": times(&tally.last),
         })
     );
