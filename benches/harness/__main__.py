@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from . import micro, parts, report, rivals, system
+from . import micro, parts, profile, report, rivals, system
 from .world import World
 
 PARTS = {
@@ -23,6 +23,7 @@ PARTS = {
     "latency": parts.latency,
     "startup": parts.startup,
     "others": parts.others,
+    "profile": profile.profile,
 }
 # Needs nothing to be running.
 MICRO = "micro"
@@ -34,7 +35,7 @@ def main():
     arguments.add_argument("--directory", type=pathlib.Path, required=True)
     arguments.add_argument("--document", type=pathlib.Path, required=True)
     arguments.add_argument("--quick", action="store_true")
-    for program in ("dragoman", "module", "uncounted", "idle", "envoy", "upstream", "load", "micro"):
+    for program in ("dragoman", "module", "uncounted", "idle", "bare", "envoy", "upstream", "load", "micro"):
         arguments.add_argument(f"--{program}", type=lambda path: pathlib.Path(path).resolve())
     arguments.add_argument("--only", default="", help="of micro, the names with this in them; nothing is kept")
     arguments.add_argument("parts", nargs="*", choices=[*PARTS, MICRO])

@@ -55,7 +55,7 @@ def known_kinds(command, directory):
 
 class Bootstraps:
     def __init__(self, programs, provider, kinds, directory):
-        self.idle = programs["idle"]
+        self.programs = programs
         self.uncounted = programs["uncounted"]
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -65,8 +65,8 @@ class Bootstraps:
 
     def write(self, name):
         """A bootstrap's file, and the address at which it listens."""
-        bootstrap = {"dragoman": self.dragoman, "uncounted": self.without_counting, "floor": self.floor, "idle": self.with_idle,
-                     "native": self.with_native}[name]()
+        own = {"dragoman": self.dragoman, "uncounted": self.without_counting, "floor": self.floor, "native": self.with_native}
+        bootstrap = own[name]() if name in own else self.with_filter(name)
         port = system.free_port()
         listener = bootstrap["static_resources"]["listeners"][0]
         listener["address"]["socket_address"]["port_value"] = port
@@ -106,13 +106,14 @@ class Bootstraps:
             host["routes"].append({"match": {"prefix": f"/{pace}{path}"}, "route": action})
         return bootstrap
 
-    def with_idle(self):
+    def with_filter(self, program):
+        """Another filter in the places of our two."""
         bootstrap = self.floor()
         for filters, stage in zip(all_filters(bootstrap), self.stages()):
             if stage:
                 stage = copy.deepcopy(stage)
                 config = stage["typed_config"]["config"]
-                config["vm_config"]["code"]["local"]["filename"] = str(self.idle)
+                config["vm_config"]["code"]["local"]["filename"] = str(self.programs[program])
                 config["configuration"]["value"] = "{}"
                 filters.insert(0, stage)
         return bootstrap

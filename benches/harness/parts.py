@@ -9,6 +9,7 @@ from . import measure, rivals, system, work
 from .measure import difference, field, ratio, summary
 
 ENVOYS = ("floor", "idle", "dragoman")
+WITH_BARE = ("floor", "idle", "bare", "dragoman")
 
 
 def say(text):
@@ -41,12 +42,12 @@ def json_rows(world, cases, names=ENVOYS):
 
 
 def relay(world):
-    rows = json_rows(world, work.RELAY)
+    rows = json_rows(world, work.RELAY, WITH_BARE)
     return {"rows": rows, "peaks": [peak(world, case) for case in work.RELAY if case.size > 1 << 17]}
 
 
 def translate(world):
-    return {"rows": json_rows(world, work.TRANSLATE)}
+    return {"rows": json_rows(world, work.TRANSLATE, WITH_BARE)}
 
 
 def counting(world):

@@ -4,8 +4,11 @@ import html
 
 from . import bars
 
-NAMES = {"floor": "plain Envoy", "idle": "idle filter", "uncounted": "without", "dragoman": "Dragoman", "native": "Envoy's transcoder",
+NAMES = {"floor": "plain Envoy", "idle": "idle filter", "bare": "bare filter", "uncounted": "without", "dragoman": "Dragoman", "native": "Envoy's transcoder",
          "tensorzero": "TensorZero", "litellm": "LiteLLM", "portkey": "Portkey"}
+
+# Whose cost ours is compared with, in times.
+BESIDE = ("floor", "idle", "bare")
 
 
 def spread(value, digits=2):
@@ -43,7 +46,8 @@ HEAD = """# What it costs
 Written by `scripts/bench`; do not edit it. Times are processor time of the gateway's process, by the kernel's accounts, one
 Envoy worker on one processor. Sides take turns, a second each; a ratio is of neighbours in time. Every figure is the median,
 with the range of the middle half behind it. *Plain Envoy* is what `dragoman envoy` prints without our two filters, the *idle
-filter* is a wasm filter that does nothing in the same two places.
+filter* is a wasm filter that does nothing in the same two places, the *bare filter* one that says to Envoy what Dragoman says for
+a relayed request, and does nothing else (`benches/tools/bare.rs`).
 
 ![Processor time a request](performance.svg)
 
@@ -57,11 +61,11 @@ def cpu_table(found):
     for row in found["rows"]:
         cells = [spread(row["cost"][name], 1 if row["unit"] == "µs" else 2) if name in row["cost"] else "–"
                  for name in names]
-        cells += [spread(row["ratio"][name]) if name in row["ratio"] else "–" for name in ("floor", "idle")
+        cells += [spread(row["ratio"][name]) if name in row["ratio"] else "–" for name in BESIDE
                   if name in names]
         rows.append([row["title"], row["unit"], *cells])
     header = ["work", ""] + [NAMES[name] for name in names]
-    header += [f"Dragoman / {NAMES[name]}" for name in ("floor", "idle") if name in names]
+    header += [f"Dragoman / {NAMES[name]}" for name in BESIDE if name in names]
     busy = min(row["busy"][name]["median"] for row in found["rows"] for name in row["busy"])
     return table(header, rows) + f"\nThe gateways were busy at least {busy:.0%} of the time.\n"
 
@@ -159,6 +163,18 @@ def micro(found):
                   "allocations", "bytes held at most", "between reads"], rows)
 
 
+def profile(found):
+    if "missing" in found:
+        return f"Not measured: {found['missing']}.\n"
+    rows = []
+    for row in found["rows"]:
+        for name, regions in row["sides"].items():
+            rows.append([f"{row['title']}, {NAMES[name]}"] + [
+                f"{one['us']:.1f} ({one['lines']:,} / {one['pages']})" if one["lines"] else "–" for one in regions.values()])
+    return table(["µs a request (lines of 64 bytes / pages of 4 KiB that samples fell on)", "kernel", "Envoy's code",
+                  "the module's, compiled", "libraries"], rows)
+
+
 SECTIONS = [
     ("relay", "Relay: OpenAI to OpenAI", "", relay),
     ("translate", "Translation, JSON", "Plain Envoy and the idle filter pass the provider's answer on as it is.", cpu_table),
@@ -171,6 +187,8 @@ SECTIONS = [
     ("latency", "The first byte, at half of what Dragoman can carry", "In µs.", latency),
     ("startup", "Start and workers", "", startup),
     ("others", "Others", "Each with one worker on one processor, telemetry and logs of requests off.", others),
+    ("profile", "Where the time goes", "By perf. What runs once for each request does not fit into the processor's first caches (32 KiB of code, 512 pages):\n"
+     "how much different code there is counts as much as how much of it runs.", profile),
     ("micro", "The core alone", "Natively by Criterion, and the same as wasm in Node's V8; both compiled for size, as the module is. Memory is that of\n"
      "the wasm. Streams come 16 KiB at a time.", micro),
     ("honest", "Whether the means are good enough", "", honest),
