@@ -5,7 +5,7 @@
 //! The text is gone through once: by one walk, [`Pairs`], with a list of keys,
 //! and by the readers of the objects that lie within.
 
-use crate::json::{self, Error, Failure, RawValue, Reader, Str};
+use crate::json::{self, Error, Failure, Name, RawValue, Reader};
 
 /// More choices, calls or blocks than this in one list are no answer; what a provider can make us hold
 /// is bounded by it. The normalizer remembers as many calls.
@@ -77,32 +77,21 @@ pub trait Fields<'a>: Sized {
 
 pub struct Key {
     name: &'static str,
-    /// How it begins, which is enough to tell most names apart.
     beginning: u64,
     shape: Shape,
 }
 
 impl Key {
     pub const fn new(name: &'static str, shape: Shape) -> Self {
-        Key { name, beginning: beginning(name.as_bytes()), shape }
+        Key { name, beginning: json::beginning(name.as_bytes()), shape }
     }
 
-    fn is(&self, name: &str, beginning: u64) -> bool {
-        self.beginning == beginning && self.name.len() == name.len() && (name.len() <= 8 || self.name == name)
+    #[inline(always)]
+    fn is(&self, name: &[u8], beginning: u64) -> bool {
+        self.beginning == beginning
+            && self.name.len() == name.len()
+            && (name.len() <= 8 || self.name.as_bytes() == name)
     }
-}
-
-/// The first eight bytes as a number.
-const fn beginning(name: &[u8]) -> u64 {
-    if let Some(eight) = name.first_chunk::<8>() {
-        return u64::from_le_bytes(*eight);
-    }
-    let (mut number, mut rest) = (0, name);
-    while let [before @ .., last] = rest {
-        number = number << 8 | *last as u64;
-        rest = before;
-    }
-    number
 }
 
 /// How a field is read.
@@ -163,9 +152,11 @@ impl Pairs {
         reader: &mut Reader<'a>,
         values: &mut [Option<&'a RawValue>],
     ) -> Result<Option<usize>, Failure> {
-        while let Some(key) = reader.next_key(&mut self.is_first)? {
-            let Some((place, known)) = self.find(key) else {
-                reader.value()?;
+        // A reader of its own, which stays in registers.
+        let mut here = reader.clone();
+        while let Some(name) = here.next_name(&mut self.is_first)? {
+            let Some((place, known)) = self.find(&name) else {
+                here.skip().ok_or(Failure::Syntax)?;
                 continue;
             };
             self.next = place + 1;
@@ -175,32 +166,44 @@ impl Pairs {
             }
             self.seen |= bit;
             if known.shape == Shape::Nested {
+                *reader = here;
                 return Ok(Some(place));
             }
-            let value = Some(reader.value()?);
-            if let Some(slot) = values.get_mut(place) {
-                *slot = value.filter(|value| known.shape == Shape::Nullable || value.get() != "null");
+            let value = here.skip().ok_or(Failure::Syntax)?;
+            if let Some(slot) = values.get_mut(place)
+                && (known.shape == Shape::Nullable || value.get() != "null")
+            {
+                *slot = Some(value);
             }
         }
+        *reader = here;
         Ok(None)
     }
 
-    #[inline]
-    fn find(&self, key: Str<'_>) -> Option<(usize, &'static Key)> {
-        let name = key.escaped();
-        let found = self.named(name);
-        if found.is_none() && !key.is_plain() { self.named(&key.decode()) } else { found }
-    }
-
-    #[inline]
-    fn named(&self, name: &str) -> Option<(usize, &'static Key)> {
-        let beginning = beginning(name.as_bytes());
+    #[inline(always)]
+    fn find(&self, name: &Name<'_>) -> Option<(usize, &'static Key)> {
         if let Some(known) = self.keys.get(self.next)
-            && known.is(name, beginning)
+            && known.is(name.escaped, name.beginning)
         {
             return Some((self.next, known));
         }
+        let found = self.named(name.escaped, name.beginning);
+        if found.is_none() && !name.is_plain { self.escaped(name) } else { found }
+    }
+
+    #[inline(always)]
+    fn named(&self, name: &[u8], beginning: u64) -> Option<(usize, &'static Key)> {
         self.keys.iter().enumerate().find(|(_, known)| known.is(name, beginning))
+    }
+
+    /// Of a name that nobody knows as it is written.
+    #[inline(never)]
+    fn escaped(&self, name: &Name<'_>) -> Option<(usize, &'static Key)> {
+        if !name.escaped.contains(&b'\\') {
+            return None;
+        }
+        let name = name.decode();
+        self.named(name.as_bytes(), json::beginning(name.as_bytes()))
     }
 }
 
@@ -228,6 +231,14 @@ impl<'a> Field<'a> for Present<'a> {
 #[derive(Debug)]
 pub struct Maybe<T>(pub Option<T>);
 
+/// An object and how it is written. What cannot be read as one costs no more than itself.
+#[derive(Debug)]
+pub struct Kept<'a, T> {
+    /// Whatever stands there; `null` is none.
+    pub raw: Option<&'a RawValue>,
+    pub object: Option<T>,
+}
+
 /// The objects of a list at their places. An object alone counts as a list of one.
 #[derive(Debug)]
 pub struct List<T> {
@@ -242,6 +253,12 @@ pub struct List<T> {
 impl<T> Default for Maybe<T> {
     fn default() -> Self {
         Maybe(None)
+    }
+}
+
+impl<T> Default for Kept<'_, T> {
+    fn default() -> Self {
+        Kept { raw: None, object: None }
     }
 }
 
@@ -267,6 +284,22 @@ impl<'a, T: Fields<'a>> Field<'a> for Maybe<T> {
         }
         reader.value()?;
         Ok(Maybe(None))
+    }
+}
+
+impl<'a, T: Fields<'a>> Field<'a> for Kept<'a, T> {
+    const SHAPE: Shape = Shape::Nested;
+
+    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+        if reader.peek() == Some(b'{') {
+            let mut within = reader.clone();
+            if let Ok(object) = T::read(&mut within) {
+                let raw = Some(reader.value_before(&within)?);
+                return Ok(Kept { raw, object: Some(object) });
+            }
+        }
+        let raw = Some(reader.value()?).filter(|value| value.get() != "null");
+        Ok(Kept { raw, object: None })
     }
 }
 
@@ -296,45 +329,54 @@ impl<'a, T: Fields<'a>> Field<'a> for List<T> {
 
 /// A count, which some write as a float or a string, now and then negative (quirk B27).
 pub fn count(value: &RawValue) -> Option<u64> {
-    let count = value.get().parse().ok().or_else(|| {
-        let text = value.get().trim_matches('"').trim();
-        if let Ok(count) = text.parse() {
-            return Some(count);
-        }
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
-        Some(number as u64)
-    })?;
-    (count <= MAX_COUNT).then_some(count)
+    digits(value).or_else(|| odd_count(value)).filter(|count| *count <= MAX_COUNT)
+}
+
+#[cold]
+fn odd_count(value: &RawValue) -> Option<u64> {
+    let text = value.get().trim_matches('"').trim();
+    if let Ok(count) = text.parse() {
+        return Some(count);
+    }
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    Some(number as u64)
 }
 
 /// A number among others, which begin with zero.
 pub fn index(value: &RawValue) -> Option<u32> {
-    if value.get().contains('-') {
-        return None;
-    }
-    count(value).and_then(|index| u32::try_from(index).ok())
+    let index = match digits(value) {
+        None if value.get().contains('-') => None,
+        None => count(value),
+        index => index,
+    };
+    index.and_then(|index| u32::try_from(index).ok())
 }
+
+/// A time in Unix seconds beyond this is one in milliseconds: it would be the year 5138.
+const MILLISECONDS: u64 = 100_000_000_000;
 
 /// A time in Unix seconds, which some give in milliseconds or as a float (quirk B26); 0 is none.
 pub fn seconds(value: &RawValue) -> Option<u64> {
-    // As seconds this would be the year 5138.
-    const MILLISECONDS: u64 = 100_000_000_000;
     let time = count(value).filter(|time| *time > 0)?;
     Some(if time < MILLISECONDS { time } else { time / 1000 })
 }
 
 /// Whether a number among others is written so that any reader takes it for the same.
 pub fn is_plain_index(value: &RawValue) -> bool {
-    is_digits(value) && index(value).is_some()
+    digits(value).is_some_and(|index| u32::try_from(index).is_ok())
 }
 
 /// The same of a time in Unix seconds.
 pub fn is_plain_time(value: &RawValue) -> bool {
-    is_digits(value) && seconds(value).is_some_and(|time| count(value) == Some(time))
+    digits(value).is_some_and(|time| (1..MILLISECONDS).contains(&time))
 }
 
-fn is_digits(value: &RawValue) -> bool {
-    value.get().bytes().all(|byte| byte.is_ascii_digit())
+/// A number of nothing but digits, as nearly all are written; of more than have room, none.
+fn digits(value: &RawValue) -> Option<u64> {
+    const MOST: usize = u64::MAX.ilog10() as usize;
+    let text = value.get().as_bytes();
+    let digit = |number: u64, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'));
+    if text.len() <= MOST { text.iter().try_fold(0, digit) } else { None }
 }
 
 #[cfg(test)]
