@@ -70,31 +70,41 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Whether `json` says this as OpenAI would: whole numbers, and their sum (quirk B27).
+    /// Whether `json` says this as OpenAI would (quirk B27).
     pub fn is_written_as(&self, json: &RawValue) -> bool {
-        let Some(sum) = self.input.checked_add(self.output) else { return false };
-        let mut found = 0;
+        let mut counts = [None; 3];
         for (key, value) in json.pairs() {
+            let [prompt, completion, total] = &mut counts;
             let count = match key.escaped() {
-                "prompt_tokens" => self.input,
-                "completion_tokens" => self.output,
-                "total_tokens" => sum,
+                "prompt_tokens" => prompt,
+                "completion_tokens" => completion,
+                "total_tokens" => total,
                 _ => continue,
             };
-            found += 1;
-            if value.get().parse() != Ok(count) {
+            if count.replace(value).is_some() {
                 return false;
             }
         }
-        found == 3
+        self.is_counted_as(counts)
     }
+
+    /// The same of the values of `prompt_tokens`, `completion_tokens` and `total_tokens`: whole numbers, and their sum.
+    pub fn is_counted_as(&self, counts: [Option<&RawValue>; 3]) -> bool {
+        let own = [Some(self.input), Some(self.output), self.input.checked_add(self.output)];
+        let is = |(value, own): (Option<&RawValue>, Option<u64>)| own.is_some() && value.and_then(whole) == own;
+        counts.into_iter().zip(own).all(is)
+    }
+}
+
+fn whole(value: &RawValue) -> Option<u64> {
+    value.get().parse().ok()
 }
 
 /// A whole answer.
 #[derive(Debug)]
 pub struct ChatResponse<'a> {
     /// The answer as it came, if it came in the hub's own shape.
-    pub source: Option<&'a [u8]>,
+    pub source: Option<&'a str>,
     /// Whether the source is written as OpenAI writes it, so that it may be relayed.
     pub exact: bool,
     /// Empty if the provider does not say.
@@ -107,6 +117,17 @@ pub struct ChatResponse<'a> {
     pub usage: Option<Usage>,
     /// The provider's own usage object, where it counts in another way.
     pub native_usage: Option<&'a str>,
+}
+
+impl<'a> ChatResponse<'a> {
+    /// Gives it an id and a model, both JSON strings, where the provider does not say.
+    pub fn identify(&mut self, id: &'a str, model: &'a str) {
+        for (own, given) in [(&mut self.id, id), (&mut self.model, model)] {
+            if own.is_empty() {
+                *own = Str::parse(given).unwrap_or(Str::EMPTY);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]

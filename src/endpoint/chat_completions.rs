@@ -25,11 +25,11 @@ impl Endpoint for ChatCompletions {
         ChatRequest::parse(body)
     }
 
-    fn response(&self, answer: &ChatResponse<'_>, identity: &Identity) -> Vec<u8> {
-        match answer.source {
-            Some(source) if answer.exact => source.to_vec(),
-            Some(source) => write_response(answer, identity, &Object::parse(source).unwrap_or_default()),
-            None => write_response(answer, identity, &Object::default()),
+    fn response<'a>(&self, answer: &ChatResponse<'a>) -> Cow<'a, [u8]> {
+        match answer.source.map(str::as_bytes) {
+            Some(source) if answer.exact => Cow::Borrowed(source),
+            Some(source) => Cow::Owned(write_response(answer, &Object::parse(source).unwrap_or_default())),
+            None => Cow::Owned(write_response(answer, &Object::default())),
         }
     }
 
@@ -290,7 +290,7 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
     w.begin_object().key("index").number(index.into());
     if call.id.is_some() || call.begins {
         let id = call.id.unwrap_or(Str::EMPTY);
-        write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(identity, choice, index));
+        write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(&identity.id, choice, index));
     }
     if call.begins {
         w.key("type").string("function");
@@ -330,8 +330,8 @@ fn write_call_id(w: &mut Writer, id: Str<'_>, state: Option<&State<'_>>, made_up
 }
 
 /// Without an id the client could not answer the call; this one is the same on every reading.
-fn call_id(identity: &Identity, choice: u32, index: u32) -> String {
-    let answer: String = identity.id.chars().filter(char::is_ascii_alphanumeric).collect();
+fn call_id(answer: &str, choice: u32, index: u32) -> String {
+    let answer: String = answer.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("call_{answer}_{choice}_{index}")
 }
 
@@ -387,22 +387,16 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Optio
 }
 
 /// The answer from its typed fields, with all unknown fields of its source.
-fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Object<'_>) -> Vec<u8> {
+fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
     let mut w = Writer::with_capacity(1024);
-    let mut identity = identity.clone();
-    for (said, place) in [(answer.id, &mut identity.id), (answer.model, &mut identity.model)] {
-        if !said.is_empty() {
-            said.raw().clone_into(place);
-        }
-    }
-    w.begin_object().key("id").raw(&identity.id).key("object").string("chat.completion");
-    w.key("created").number(answer.created.unwrap_or(identity.created)).key("model").raw(&identity.model);
+    w.begin_object().key("id").str(answer.id).key("object").string("chat.completion");
+    w.key("created").number(answer.created.unwrap_or_default()).key("model").str(answer.model);
     w.key("choices").begin_array();
     let sources = source.get("choices").and_then(json::elements).unwrap_or_default();
     for choice in &answer.choices {
         let source = placed(&sources, choice.place);
         w.begin_object().key("index").number(choice.index.into()).key("message");
-        write_message(&mut w, &identity, choice, &source.get("message").map(parse).unwrap_or_default());
+        write_message(&mut w, answer.id, choice, &source.get("message").map(parse).unwrap_or_default());
         match (source.get("logprobs"), &choice.message.logprobs) {
             (Some(logprobs), _) => write_logprobs(w.key("logprobs"), logprobs),
             (None, Some(logprobs)) => {
@@ -434,7 +428,7 @@ fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Objec
     w.into_bytes()
 }
 
-fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, source: &Object<'_>) {
+fn write_message(w: &mut Writer, answer: Str<'_>, choice: &Choice<'_>, source: &Object<'_>) {
     let message = &choice.message;
     w.begin_object().key("role").string("assistant");
     optional_texts(w.key("content"), &message.content);
@@ -450,7 +444,7 @@ fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, sourc
         w.key("tool_calls").begin_array();
         for (index, call) in message.tool_calls.iter().enumerate() {
             w.begin_object();
-            let made_up = || call_id(identity, choice.index, index as u32);
+            let made_up = || call_id(answer.raw(), choice.index, index as u32);
             write_call_id(w.key("id"), call.id, call.state.as_ref(), made_up);
             w.key("type").string("function").key("function").begin_object().key("name").str(call.name);
             match call.arguments {

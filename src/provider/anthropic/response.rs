@@ -12,18 +12,18 @@ use crate::provider::failure;
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")));
         }
     };
     let is_error = answer.error.is_some_and(failure::is_something);
-    if is_error || (!answer.content.is_list && failure::is_report(body)) {
-        return Err(error::read(200, body));
+    if is_error || (!answer.content.is_list && failure::is_report(body.as_bytes())) {
+        return Err(error::read(200, body.as_bytes()));
     }
     if !answer.content.is_list {
         return Err(UpstreamError::malformed("The provider's answer has no content."));
@@ -249,7 +249,7 @@ mod tests {
 
     fn finish(content: &str, stop_reason: &str) -> Result<FinishReason, Class> {
         let body = answer(content, stop_reason);
-        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+        read(&body).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
     }
 
     const TEXT: &str = r#"[{"type":"text","text":"hi"}]"#;
@@ -263,7 +263,7 @@ mod tests {
             {"type":"text","text":"b"},{"type":"tool_use","id":"t","name":"f","input":{"b":1.0,"a":2}}]"#,
             "tool_use",
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let message = &answer.choices[0].message;
         assert_eq!(message.content.iter().map(|text| text.raw()).collect::<Vec<_>>(), ["\"a\\n\"", "\"b\""]);
         assert_eq!(message.reasoning.len(), 1);
@@ -275,8 +275,8 @@ mod tests {
     fn input_includes_what_the_cache_gave_and_took() {
         let body = answer(TEXT, "end_turn");
         let usage = Usage { input: 115, output: 20, cached_input: Some(100), cache_write: Some(5), reasoning: Some(8) };
-        assert_eq!(read(body.as_bytes()).unwrap().usage, Some(usage));
-        assert_eq!(read(br#"{"content":[{"type":"text","text":"x"}],"usage":null}"#).unwrap().usage, None);
+        assert_eq!(read(&body).unwrap().usage, Some(usage));
+        assert_eq!(read(r#"{"content":[{"type":"text","text":"x"}],"usage":null}"#).unwrap().usage, None);
     }
 
     #[test]
@@ -310,10 +310,10 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
-        let error = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        let class = |body: &str| read(body).unwrap_err().class;
+        let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
         assert_eq!(class(error), Class::Unreachable);
-        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"content\":null}", b"{\"content\":[1]}", b"\xff"] {
+        for body in ["", "<html>", "{}", "[]", "{\"content\":null}", "{\"content\":[1]}", "\u{fffd}"] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }
     }

@@ -14,18 +14,18 @@ use crate::provider::images::{self, Images};
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a response: {error}.")));
         }
     };
     let is_error = answer.error.is_some_and(failure::is_something);
-    if is_error || (!answer.candidates.is_given && failure::is_report(body)) {
-        return Err(error::read(200, body));
+    if is_error || (!answer.candidates.is_given && failure::is_report(body.as_bytes())) {
+        return Err(error::read(200, body.as_bytes()));
     }
     let mut choices = Vec::new();
     for (place, candidate) in answer.candidates.into_placed() {
@@ -403,7 +403,7 @@ mod tests {
 
     fn finish(parts: &str, reason: &str) -> Result<FinishReason, Class> {
         let body = answer(parts, &format!(r#","finishReason":"{reason}""#));
-        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+        read(&body).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
     }
 
     const TEXT: &str = r#"[{"text":"hi"}]"#;
@@ -417,7 +417,7 @@ mod tests {
             {"functionCall":{"name":"g"}},{"text":"","thoughtSignature":"T"},7]"#,
             r#","finishReason":"STOP""#,
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let message = &answer.choices[0].message;
         assert_eq!(message.content.iter().map(|text| text.raw()).collect::<Vec<_>>(), ["\"a\\n\"", "\"b\""]);
         assert_eq!(message.reasoning.len(), 1);
@@ -433,7 +433,7 @@ mod tests {
     fn usage_counts_thoughts_as_output_and_what_tools_read_as_input() {
         let body = answer(TEXT, "");
         let usage = Usage { input: 12, output: 12, cached_input: Some(4), cache_write: None, reasoning: Some(7) };
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         assert_eq!(answer.usage, Some(usage));
         assert!(answer.native_usage.unwrap().contains("\"totalTokenCount\":24"));
     }
@@ -462,14 +462,14 @@ mod tests {
             assert_eq!(finish(TEXT, reason), Err(Class::Malformed), "{reason}");
         }
         let body = answer(TEXT, r#","finishReason":"OTHER""#);
-        assert_eq!(read(body.as_bytes()).unwrap().choices[0].message.extra, [(FINISH_REASON, "\"OTHER\"".into())]);
+        assert_eq!(read(&body).unwrap().choices[0].message.extra, [(FINISH_REASON, "\"OTHER\"".into())]);
     }
 
     #[test]
     fn an_empty_answer_is_one_only_where_something_else_ended_it() {
         for reason in ["SAFETY", "MAX_TOKENS"] {
             assert!(finish("[]", reason).is_ok(), "{reason}");
-            assert!(read(format!(r#"{{"candidates":[{{"finishReason":"{reason}"}}]}}"#).as_bytes()).is_ok());
+            assert!(read(&format!(r#"{{"candidates":[{{"finishReason":"{reason}"}}]}}"#)).is_ok());
         }
         for reason in ["STOP", "OTHER"] {
             assert_eq!(finish("[]", reason), Err(Class::Malformed));
@@ -480,7 +480,7 @@ mod tests {
     #[test]
     fn a_blocked_prompt_is_an_answer_of_the_content_filter() {
         let body =
-            br#"{"promptFeedback":{"blockReason":"SAFETY","safetyRatings":[]},"usageMetadata":{"promptTokenCount":3}}"#;
+            r#"{"promptFeedback":{"blockReason":"SAFETY","safetyRatings":[]},"usageMetadata":{"promptTokenCount":3}}"#;
         let answer = read(body).unwrap();
         let choice = &answer.choices[0];
         assert_eq!(choice.finish_reason, FinishReason::ContentFilter);
@@ -491,14 +491,14 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
-        let error = br#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
+        let class = |body: &str| read(body).unwrap_err().class;
+        let error = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
         assert_eq!(class(error), Class::Unreachable);
-        assert_eq!(class(&[b"[", &error[..], b"]"].concat()), Class::Unreachable);
-        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"candidates\":[]}", b"{\"candidates\":[1]}", b"\xff"] {
+        assert_eq!(class(&["[", error, "]"].concat()), Class::Unreachable);
+        for body in ["", "<html>", "{}", "[]", "{\"candidates\":[]}", "{\"candidates\":[1]}", "\u{fffd}"] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }
-        assert_eq!(class(br#"{"promptFeedback":{"safetyRatings":[]}}"#), Class::Malformed);
+        assert_eq!(class(r#"{"promptFeedback":{"safetyRatings":[]}}"#), Class::Malformed);
     }
 
     #[test]
@@ -508,7 +508,7 @@ mod tests {
             r#","logprobsResult":{"chosenCandidates":[{"token":"hi","logProbability":-0.10},{"token":"!"}],
             "topCandidates":[{"candidates":[{"token":"hi","logProbability":-0.10},{"token":"ho","logProbability":-3}]}]}"#,
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let expected = concat!(
             r#"{"content":[{"token":"hi","logprob":-0.10,"bytes":null,"top_logprobs":["#,
             r#"{"token":"hi","logprob":-0.10,"bytes":null},{"token":"ho","logprob":-3,"bytes":null}]},"#,
