@@ -357,18 +357,18 @@ fn usage_chunk(identity: &Identity, usage: &Usage, source: &str, native: Option<
 /// `provider_usage`.
 fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Option<&str>) {
     let total = usage.input.saturating_add(usage.output);
-    w.begin_object().key("prompt_tokens").number(usage.input).key("completion_tokens").number(usage.output);
-    w.key("total_tokens").number(total);
+    w.begin_object().fixed(r#""prompt_tokens":"#).number(usage.input);
+    w.fixed(r#","completion_tokens":"#).number(usage.output).fixed(r#","total_tokens":"#).number(total);
     let has = |key: &str| source.get(key).is_some_and(|value| json::type_of(value) == Type::Object);
-    if !has("prompt_tokens_details") && (usage.cached_input.is_some() || usage.cache_write.is_some()) {
-        w.key("prompt_tokens_details").begin_object().key("cached_tokens").number(usage.cached_input.unwrap_or(0));
+    if (usage.cached_input.is_some() || usage.cache_write.is_some()) && !has("prompt_tokens_details") {
+        w.fixed(r#","prompt_tokens_details":{"cached_tokens":"#).number(usage.cached_input.unwrap_or(0));
         if let Some(written) = usage.cache_write {
-            w.key("cache_write_tokens").number(written);
+            w.fixed(r#","cache_write_tokens":"#).number(written);
         }
         w.end_object();
     }
     if let Some(reasoning) = usage.reasoning.filter(|_| !has("completion_tokens_details")) {
-        w.key("completion_tokens_details").begin_object().key("reasoning_tokens").number(reasoning).end_object();
+        w.fixed(r#","completion_tokens_details":{"reasoning_tokens":"#).number(reasoning).end_object();
     }
     for (key, value) in source.iter() {
         let is_told = match key {
@@ -388,25 +388,27 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Optio
 
 /// The answer from its typed fields, with all unknown fields of its source.
 fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
-    let mut w = Writer::with_capacity(1024);
-    w.begin_object().key("id").str(answer.id).key("object").string("chat.completion");
-    w.key("created").number(answer.created.unwrap_or_default()).key("model").str(answer.model);
-    w.key("choices").begin_array();
+    let mut w = Writer::with_capacity(room(answer));
+    w.fixed(r#"{"id":"#).str(answer.id).fixed(r#","object":"chat.completion","created":"#);
+    w.number(answer.created.unwrap_or_default()).fixed(r#","model":"#).str(answer.model);
+    w.fixed(r#","choices":["#);
     let sources = source.get("choices").and_then(json::elements).unwrap_or_default();
     for choice in &answer.choices {
         let source = placed(&sources, choice.place);
-        w.begin_object().key("index").number(choice.index.into()).key("message");
+        w.begin_object().fixed(r#""index":"#).number(choice.index.into());
+        w.fixed(r#","message":{"role":"assistant","content":"#);
         write_message(&mut w, answer.id, choice, &source.get("message").map(parse).unwrap_or_default());
+        w.fixed(r#","logprobs":"#);
         match (source.get("logprobs"), &choice.message.logprobs) {
-            (Some(logprobs), _) => write_logprobs(w.key("logprobs"), logprobs),
+            (Some(logprobs), _) => write_logprobs(&mut w, logprobs),
             (None, Some(logprobs)) => {
-                w.key("logprobs").raw(logprobs);
+                w.raw(logprobs);
             }
             (None, None) => {
-                w.key("logprobs").null();
+                w.null();
             }
         }
-        w.key("finish_reason").string(choice.finish_reason.as_str());
+        w.fixed(r#","finish_reason":"#).escaped(&[choice.finish_reason.as_str()]);
         for (key, value) in source.iter() {
             if !matches!(key, "index" | "message" | "logprobs" | "finish_reason" | "usage") {
                 w.key(key).raw(value.get());
@@ -417,7 +419,7 @@ fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
     w.end_array();
     if let Some(usage) = &answer.usage {
         let source = source.get("usage").map(parse).unwrap_or_default();
-        write_usage(w.key("usage"), usage, &source, answer.native_usage);
+        write_usage(w.fixed(r#","usage":"#), usage, &source, answer.native_usage);
     }
     for (key, value) in source.iter() {
         if !matches!(key, "id" | "object" | "created" | "model" | "choices" | "usage" | "error") {
@@ -428,16 +430,29 @@ fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
     w.into_bytes()
 }
 
+/// How many bytes an answer has, or a little more, so that it need not be moved while it is written.
+fn room(answer: &ChatResponse<'_>) -> usize {
+    let texts = |texts: &[Str<'_>]| texts.iter().map(|text| text.raw().len()).sum::<usize>();
+    let of_choice = |choice: &Choice<'_>| {
+        let message = &choice.message;
+        let calls = message.tool_calls.iter().map(|call| call.id.raw().len() + 2 * call.arguments.raw().len() + 128);
+        let extra = message.extra.iter().map(|(name, json)| name.len() + json.len() + 4);
+        texts(&message.content) + texts(&message.reasoning) + calls.sum::<usize>() + extra.sum::<usize>() + 192
+    };
+    answer.choices.iter().map(of_choice).sum::<usize>() + answer.native_usage.map_or(0, str::len) + 448
+}
+
+/// What follows the key of its content, to the message's end.
 fn write_message(w: &mut Writer, answer: Str<'_>, choice: &Choice<'_>, source: &Object<'_>) {
     let message = &choice.message;
-    w.begin_object().key("role").string("assistant");
-    optional_texts(w.key("content"), &message.content);
+    write_texts(w, &message.content);
+    w.fixed(r#","refusal":"#);
     match message.refusal {
-        Some(refusal) => w.key("refusal").str(refusal),
-        None => w.key("refusal").null(),
+        Some(refusal) => w.str(refusal),
+        None => w.null(),
     };
     if !message.reasoning.is_empty() {
-        optional_texts(w.key("reasoning_content"), &message.reasoning);
+        write_texts(w.fixed(r#","reasoning_content":"#), &message.reasoning);
     }
     if !message.tool_calls.is_empty() {
         let sources = source.get("tool_calls").and_then(json::elements).unwrap_or_default();
@@ -473,13 +488,12 @@ fn write_message(w: &mut Writer, answer: Str<'_>, choice: &Choice<'_>, source: &
 }
 
 /// Pieces of text as one string; `null` if there are none.
-fn optional_texts(w: &mut Writer, texts: &[Str<'_>]) {
-    if texts.is_empty() {
-        w.null();
-    } else {
-        let pieces: Vec<&str> = texts.iter().map(|text| text.escaped()).collect();
-        w.escaped(&pieces);
-    }
+fn write_texts(w: &mut Writer, texts: &[Str<'_>]) {
+    match texts {
+        [] => w.null(),
+        [text] => w.str(*text),
+        texts => w.escaped(&texts.iter().map(|text| text.escaped()).collect::<Vec<_>>()),
+    };
 }
 
 fn optional_string(w: &mut Writer, text: Option<&str>) {

@@ -40,6 +40,13 @@ impl Writer {
         self.close(b']')
     }
 
+    /// JSON that is the same whatever is written, up to the value that follows: commas, brackets, keys and values.
+    pub fn fixed(&mut self, json: &'static str) -> &mut Self {
+        self.out.extend_from_slice(json.as_bytes());
+        self.needs_comma = false;
+        self
+    }
+
     pub fn key(&mut self, key: &str) -> &mut Self {
         self.string(key);
         self.out.push(b':');
@@ -76,7 +83,9 @@ impl Writer {
     }
 
     pub fn number(&mut self, number: u64) -> &mut Self {
-        self.raw(&number.to_string())
+        self.separate();
+        decimal_into(&mut self.out, number);
+        self
     }
 
     pub fn bool(&mut self, value: bool) -> &mut Self {
@@ -106,6 +115,22 @@ impl Writer {
         }
         self.needs_comma = true;
     }
+}
+
+/// Appends the digits of a number.
+pub fn decimal_into(out: &mut Vec<u8>, mut number: u64) {
+    const MOST: usize = u64::MAX.ilog10() as usize + 1;
+    let mut digits = [0; MOST];
+    let mut start = MOST;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 /// A number with so many digits behind its point. The standard library writes any number exactly, which takes
@@ -142,7 +167,16 @@ mod tests {
     fn the_writer_places_commas() {
         let mut w = Writer::default();
         w.begin_object().key("a").begin_array().number(1).string("x\"").end_array();
-        w.key("b").begin_object().end_object().key("c").null().end_object();
-        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null}"#);
+        w.key("b").begin_object().end_object().fixed(",\"c\":").null().key("d").bool(true).end_object();
+        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null,"d":true}"#);
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        for number in [0, 7, 10, 99, 1_767_225_600, u64::MAX] {
+            let mut digits = Vec::new();
+            decimal_into(&mut digits, number);
+            assert_eq!(digits, number.to_string().into_bytes());
+        }
     }
 }

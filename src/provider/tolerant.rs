@@ -152,53 +152,50 @@ impl Pairs {
         reader: &mut Reader<'a>,
         values: &mut [Option<&'a RawValue>],
     ) -> Result<Option<usize>, Failure> {
-        // A reader of its own, which stays in registers.
-        let mut here = reader.clone();
-        while let Some(name) = here.next_name(&mut self.is_first)? {
-            let Some((place, known)) = self.find(&name) else {
-                here.skip().ok_or(Failure::Syntax)?;
-                continue;
-            };
-            self.next = place + 1;
-            let bit = 1u32.wrapping_shl(place as u32);
-            if self.seen & bit != 0 {
-                return Err(Failure::Repeated(known.name));
+        // Of its own, so that they stay in registers.
+        let (mut here, mut is_first) = (reader.clone(), self.is_first);
+        while let Some(name) = here.next_name(&mut is_first)? {
+            let mut place = self.named(name.escaped, name.beginning);
+            if place.is_none() && !name.is_plain {
+                place = self.escaped(&name);
             }
-            self.seen |= bit;
-            if known.shape == Shape::Nested {
-                *reader = here;
-                return Ok(Some(place));
+            let known = place.and_then(|place| self.keys.get(place));
+            if let (Some(place), Some(known)) = (place, known) {
+                self.next = place + 1;
+                let bit = 1u32.wrapping_shl(place as u32);
+                if self.seen & bit != 0 {
+                    return Err(Failure::Repeated(known.name));
+                }
+                self.seen |= bit;
+                if known.shape == Shape::Nested {
+                    self.is_first = false;
+                    *reader = here;
+                    return Ok(Some(place));
+                }
             }
             let value = here.skip().ok_or(Failure::Syntax)?;
-            if let Some(slot) = values.get_mut(place)
+            if let (Some(place), Some(known)) = (place, known)
+                && let Some(slot) = values.get_mut(place)
                 && (known.shape == Shape::Nullable || value.get() != "null")
             {
                 *slot = Some(value);
             }
         }
+        self.is_first = false;
         *reader = here;
         Ok(None)
     }
 
+    /// The place of the key with this name.
     #[inline(always)]
-    fn find(&self, name: &Name<'_>) -> Option<(usize, &'static Key)> {
-        if let Some(known) = self.keys.get(self.next)
-            && known.is(name.escaped, name.beginning)
-        {
-            return Some((self.next, known));
-        }
-        let found = self.named(name.escaped, name.beginning);
-        if found.is_none() && !name.is_plain { self.escaped(name) } else { found }
+    fn named(&self, name: &[u8], beginning: u64) -> Option<usize> {
+        let is = |known: &Key| known.is(name, beginning);
+        if self.keys.get(self.next).is_some_and(is) { Some(self.next) } else { self.keys.iter().position(is) }
     }
 
-    #[inline(always)]
-    fn named(&self, name: &[u8], beginning: u64) -> Option<(usize, &'static Key)> {
-        self.keys.iter().enumerate().find(|(_, known)| known.is(name, beginning))
-    }
-
-    /// Of a name that nobody knows as it is written.
+    /// The same of a name that nobody knows as it is written.
     #[inline(never)]
-    fn escaped(&self, name: &Name<'_>) -> Option<(usize, &'static Key)> {
+    fn escaped(&self, name: &Name<'_>) -> Option<usize> {
         if !name.escaped.contains(&b'\\') {
             return None;
         }

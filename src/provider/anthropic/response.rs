@@ -9,7 +9,7 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCa
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
+use crate::provider::tolerant::{self, Fields, Kept, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
@@ -50,8 +50,11 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         return Err(UpstreamError::malformed("The provider's answer is empty."));
     }
     let finish_reason = finish_with(reason, !message.tool_calls.is_empty());
-    let mut tokens = Tokens::default();
-    let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
+    let usage = answer.usage.object.as_ref().map(|usage| {
+        let mut tokens = Tokens::default();
+        tokens.take(usage);
+        tokens.usage()
+    });
     Ok(ChatResponse {
         source: None,
         exact: false,
@@ -60,7 +63,7 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         created: None,
         choices: vec![Choice { index: 0, place: None, message, finish_reason }],
         usage,
-        native_usage: answer.usage.map(RawValue::get),
+        native_usage: answer.usage.raw.map(RawValue::get),
     })
 }
 
@@ -74,7 +77,7 @@ wire! {
         stop_details: Option<&'a RawValue>,
         container: Option<&'a RawValue>,
         context_management: Option<&'a RawValue>,
-        usage: Option<&'a RawValue>,
+        usage: Kept<'a, WireUsage<'a>>,
         error: Option<&'a RawValue>,
     }
 
@@ -183,35 +186,36 @@ pub struct Tokens {
     thinking: Option<u64>,
 }
 
+wire! {
+    pub struct WireUsage<'a> {
+        input_tokens: Option<&'a RawValue>,
+        cache_creation_input_tokens: Option<&'a RawValue>,
+        cache_read_input_tokens: Option<&'a RawValue>,
+        output_tokens: Option<&'a RawValue>,
+        output_tokens_details: Maybe<UsageDetails<'a>>,
+    }
+
+    struct UsageDetails<'a> {
+        thinking_tokens: Option<&'a RawValue>,
+    }
+}
+
 impl Tokens {
     /// Takes a `usage` object; false if it is none.
     pub fn update(&mut self, usage: &RawValue) -> bool {
-        wire! {
-            struct Wire<'a> {
-                input_tokens: Option<&'a RawValue>,
-                cache_read_input_tokens: Option<&'a RawValue>,
-                cache_creation_input_tokens: Option<&'a RawValue>,
-                output_tokens: Option<&'a RawValue>,
-                output_tokens_details: Maybe<Details<'a>>,
-            }
+        let is_object = json::type_of(usage) == Type::Object;
+        let usage = WireUsage::of(usage).ok().filter(|_| is_object);
+        usage.map(|usage| self.take(&usage)).is_some()
+    }
 
-            struct Details<'a> {
-                thinking_tokens: Option<&'a RawValue>,
-            }
-        }
-
-        if json::type_of(usage) != Type::Object {
-            return false;
-        }
-        let Ok(wire) = Wire::of(usage) else { return false };
+    fn take(&mut self, usage: &WireUsage<'_>) {
         let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
-        self.input = self.input.max(count(wire.input_tokens).unwrap_or(0));
-        self.output = self.output.max(count(wire.output_tokens).unwrap_or(0));
-        self.cache_read = self.cache_read.max(count(wire.cache_read_input_tokens));
-        self.cache_creation = self.cache_creation.max(count(wire.cache_creation_input_tokens));
-        self.thinking =
-            self.thinking.max(wire.output_tokens_details.0.and_then(|details| count(details.thinking_tokens)));
-        true
+        self.input = self.input.max(count(usage.input_tokens).unwrap_or(0));
+        self.output = self.output.max(count(usage.output_tokens).unwrap_or(0));
+        self.cache_read = self.cache_read.max(count(usage.cache_read_input_tokens));
+        self.cache_creation = self.cache_creation.max(count(usage.cache_creation_input_tokens));
+        let details = usage.output_tokens_details.0.as_ref();
+        self.thinking = self.thinking.max(details.and_then(|details| count(details.thinking_tokens)));
     }
 
     /// The same for the start of a stream, whose `output_tokens` is a small number that means nothing.

@@ -11,7 +11,7 @@ use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
 use crate::provider::images::{self, Images};
-use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
+use crate::provider::tolerant::{self, Fields, Kept, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
@@ -39,8 +39,11 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         let message = Message { extra: vec![(PROMPT_FEEDBACK, feedback.get().into())], ..Message::default() };
         choices.push(Choice { index: 0, place: None, message, finish_reason: FinishReason::ContentFilter });
     }
-    let mut tokens = Tokens::default();
-    let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
+    let usage = answer.usage.object.as_ref().map(|usage| {
+        let mut tokens = Tokens::default();
+        tokens.take(usage);
+        tokens.usage()
+    });
     Ok(ChatResponse {
         source: None,
         exact: false,
@@ -49,7 +52,7 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         created: None,
         choices,
         usage,
-        native_usage: answer.usage.map(RawValue::get),
+        native_usage: answer.usage.raw.map(RawValue::get),
     })
 }
 
@@ -61,18 +64,18 @@ pub const FINISH_REASON: &str = "provider_finish_reason";
 wire! {
     /// A whole answer, or one event of a stream.
     pub struct Answer<'a> {
-        pub id = "responseId": Option<&'a RawValue>,
-        pub model = "modelVersion": Option<&'a RawValue>,
         pub candidates: List<Candidate<'a>>,
         pub prompt_feedback = "promptFeedback": Option<&'a RawValue>,
-        pub usage = "usageMetadata": Option<&'a RawValue>,
+        pub usage = "usageMetadata": Kept<'a, WireUsage<'a>>,
+        pub model = "modelVersion": Option<&'a RawValue>,
+        pub id = "responseId": Option<&'a RawValue>,
         pub error: Option<&'a RawValue>,
     }
 
     pub struct Candidate<'a> {
-        pub index: Option<&'a RawValue>,
         pub content: Maybe<Content<'a>>,
         pub finish_reason = "finishReason": Option<&'a RawValue>,
+        pub index: Option<&'a RawValue>,
         pub logprobs = "logprobsResult": Maybe<Logprobs<'a>>,
         pub grounding = "groundingMetadata": Option<&'a RawValue>,
         pub citations = "citationMetadata": Option<&'a RawValue>,
@@ -352,29 +355,31 @@ pub struct Tokens {
     cached: Option<u64>,
 }
 
-impl Tokens {
-    pub fn update(&mut self, usage: &RawValue) -> bool {
-        wire! {
-            struct Wire<'a> {
-                prompt_token_count = "promptTokenCount": Option<&'a RawValue>,
-                tool_use_prompt_token_count = "toolUsePromptTokenCount": Option<&'a RawValue>,
-                candidates_token_count = "candidatesTokenCount": Option<&'a RawValue>,
-                thoughts_token_count = "thoughtsTokenCount": Option<&'a RawValue>,
-                cached_content_token_count = "cachedContentTokenCount": Option<&'a RawValue>,
-            }
-        }
+wire! {
+    pub struct WireUsage<'a> {
+        prompt = "promptTokenCount": Option<&'a RawValue>,
+        candidates = "candidatesTokenCount": Option<&'a RawValue>,
+        tool_use = "toolUsePromptTokenCount": Option<&'a RawValue>,
+        thoughts = "thoughtsTokenCount": Option<&'a RawValue>,
+        cached = "cachedContentTokenCount": Option<&'a RawValue>,
+    }
+}
 
-        if json::type_of(usage) != Type::Object {
-            return false;
-        }
-        let Ok(wire) = Wire::of(usage) else { return false };
+impl Tokens {
+    /// Takes the value of `usageMetadata`; false if it is no object.
+    pub fn update(&mut self, usage: &RawValue) -> bool {
+        let is_object = json::type_of(usage) == Type::Object;
+        let usage = WireUsage::of(usage).ok().filter(|_| is_object);
+        usage.map(|usage| self.take(&usage)).is_some()
+    }
+
+    pub fn take(&mut self, usage: &WireUsage<'_>) {
         let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
-        self.prompt = self.prompt.max(count(wire.prompt_token_count).unwrap_or(0));
-        self.tool_use = self.tool_use.max(count(wire.tool_use_prompt_token_count).unwrap_or(0));
-        self.candidates = self.candidates.max(count(wire.candidates_token_count).unwrap_or(0));
-        self.thoughts = self.thoughts.max(count(wire.thoughts_token_count));
-        self.cached = self.cached.max(count(wire.cached_content_token_count));
-        true
+        self.prompt = self.prompt.max(count(usage.prompt).unwrap_or(0));
+        self.tool_use = self.tool_use.max(count(usage.tool_use).unwrap_or(0));
+        self.candidates = self.candidates.max(count(usage.candidates).unwrap_or(0));
+        self.thoughts = self.thoughts.max(count(usage.thoughts));
+        self.cached = self.cached.max(count(usage.cached));
     }
 
     pub fn usage(&self) -> Usage {
