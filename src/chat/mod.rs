@@ -70,34 +70,31 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Whether `json` says this as OpenAI would (quirk B27).
+    /// Whether `json` says this as OpenAI would: whole numbers, and their sum (quirk B27).
     pub fn is_written_as(&self, json: &RawValue) -> bool {
         let mut counts = [None; 3];
         for (key, value) in json.pairs() {
-            let [prompt, completion, total] = &mut counts;
+            let [input, output, total] = &mut counts;
             let count = match key.escaped() {
-                "prompt_tokens" => prompt,
-                "completion_tokens" => completion,
+                "prompt_tokens" => input,
+                "completion_tokens" => output,
                 "total_tokens" => total,
                 _ => continue,
             };
-            if count.replace(value).is_some() {
+            let Ok(number) = value.get().parse() else { return false };
+            if count.replace(number).is_some() {
                 return false;
             }
         }
-        self.is_counted_as(counts)
+        let [input, output, total] = counts;
+        self.is_counted_as(input, output, total)
     }
 
-    /// The same of the values of `prompt_tokens`, `completion_tokens` and `total_tokens`: whole numbers, and their sum.
-    pub fn is_counted_as(&self, counts: [Option<&RawValue>; 3]) -> bool {
-        let own = [Some(self.input), Some(self.output), self.input.checked_add(self.output)];
-        let is = |(value, own): (Option<&RawValue>, Option<u64>)| own.is_some() && value.and_then(whole) == own;
-        counts.into_iter().zip(own).all(is)
+    /// The same of the numbers that are written there.
+    pub fn is_counted_as(&self, input: Option<u64>, output: Option<u64>, total: Option<u64>) -> bool {
+        let sum = self.input.checked_add(self.output);
+        input == Some(self.input) && output == Some(self.output) && total == sum && sum.is_some()
     }
-}
-
-fn whole(value: &RawValue) -> Option<u64> {
-    value.get().parse().ok()
 }
 
 /// A whole answer.

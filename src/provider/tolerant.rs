@@ -24,6 +24,7 @@ macro_rules! wire {
         }
     )*) => {$(
         $(#[$attribute])*
+        #[derive(Default)]
         $access struct $name<'a> {
             $($(#[$note])* $field_access $field: $type,)*
         }
@@ -34,17 +35,16 @@ macro_rules! wire {
                 <$type as $crate::provider::tolerant::Field<'a>>::SHAPE,
             ),)*];
 
-            fn read(reader: &mut $crate::json::Reader<'a>) -> Result<Self, $crate::json::Failure> {
+            fn fill(&mut self, reader: &mut $crate::json::Reader<'a>) -> Result<(), $crate::json::Failure> {
                 use $crate::provider::tolerant::{Field, Pairs, Shape};
 
-                let mut fields = $name { $($field: Default::default(),)* };
                 let mut values = [None; [$(stringify!($field)),*].len()];
                 let mut pairs = Pairs::of(reader, Self::KEYS)?;
                 while let Some(place) = pairs.next_nested(reader, &mut values)? {
                     let mut at = 0;
                     $(
                         if <$type as Field<'a>>::SHAPE == Shape::Nested && place == at {
-                            fields.$field = Field::nested(reader)?;
+                            self.$field.nested(reader)?;
                         }
                         at += 1;
                     )*
@@ -52,9 +52,9 @@ macro_rules! wire {
                 }
                 let [$($field),*] = values;
                 $(if <$type as Field<'a>>::SHAPE != Shape::Nested {
-                    fields.$field = Field::plain($field);
+                    self.$field = Field::plain($field);
                 })*
-                Ok(fields)
+                Ok(())
             }
         }
     )*};
@@ -64,11 +64,18 @@ macro_rules! wire {
 pub(crate) use wire;
 
 /// An object of which some fields are read; see [`wire!`].
-pub trait Fields<'a>: Sized {
+pub trait Fields<'a>: Default {
     const KEYS: &'static [Key];
 
-    /// What is no object, or has a key twice that is read, is a failure.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure>;
+    /// Reads them, each to its place: objects lie within each other, and would be moved at every step. What is no
+    /// object, or has a key twice that is read, is a failure.
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure>;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+        let mut fields = Self::default();
+        fields.fill(reader)?;
+        Ok(fields)
+    }
 
     fn of(value: &'a RawValue) -> Result<Self, Failure> {
         Self::read(&mut Reader::of(value))
@@ -113,8 +120,8 @@ pub trait Field<'a>: Default {
         Self::default()
     }
 
-    fn nested(_: &mut Reader<'a>) -> Result<Self, Failure> {
-        Ok(Self::default())
+    fn nested(&mut self, _: &mut Reader<'a>) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
@@ -275,52 +282,59 @@ impl<T> List<T> {
 impl<'a, T: Fields<'a>> Field<'a> for Maybe<T> {
     const SHAPE: Shape = Shape::Nested;
 
-    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
-        if reader.peek() == Some(b'{') {
-            return T::read(reader).map(|object| Maybe(Some(object)));
-        }
-        reader.value()?;
-        Ok(Maybe(None))
+    fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+        maybe(&mut self.0, reader)
     }
+}
+
+fn maybe<'a, T: Fields<'a>>(place: &mut Option<T>, reader: &mut Reader<'a>) -> Result<(), Failure> {
+    if reader.peek() == Some(b'{') {
+        return place.insert(T::default()).fill(reader);
+    }
+    reader.value().map(drop)
 }
 
 impl<'a, T: Fields<'a>> Field<'a> for Kept<'a, T> {
     const SHAPE: Shape = Shape::Nested;
 
-    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
-        if reader.peek() == Some(b'{') {
-            let mut within = reader.clone();
-            if let Ok(object) = T::read(&mut within) {
-                let raw = Some(reader.value_before(&within)?);
-                return Ok(Kept { raw, object: Some(object) });
-            }
+    fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+        reader.peek();
+        let mut within = reader.clone();
+        if maybe(&mut self.object, &mut within).is_err() {
+            self.object = None;
+            within = reader.clone();
+            within.value()?;
         }
-        let raw = Some(reader.value()?).filter(|value| value.get() != "null");
-        Ok(Kept { raw, object: None })
+        self.raw = Some(reader.value_before(&within)?).filter(|value| value.get() != "null");
+        Ok(())
     }
 }
 
 impl<'a, T: Fields<'a>> Field<'a> for List<T> {
     const SHAPE: Shape = Shape::Nested;
 
-    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
-        let mut list = List { is_given: true, ..List::default() };
+    fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+        self.is_given = true;
         if !reader.open(b'[') {
-            list.items.extend(Maybe::nested(reader)?.0.map(Some));
-            return Ok(list);
+            let mut item = None;
+            maybe(&mut item, reader)?;
+            self.items.extend(item.map(Some));
+            return Ok(());
         }
-        (list.is_list, list.is_exact) = (true, true);
+        (self.is_list, self.is_exact) = (true, true);
         let mut is_first = true;
         while reader.has_next(&mut is_first, b']')? {
-            if list.items.len() == MAX_ITEMS {
+            if self.items.len() == MAX_ITEMS {
                 reader.value()?;
                 continue;
             }
-            let Maybe(item) = Maybe::nested(reader)?;
-            list.is_exact &= item.is_some();
-            list.items.push(item);
+            self.items.push(None);
+            if let Some(item) = self.items.last_mut() {
+                maybe(item, reader)?;
+                self.is_exact &= item.is_some();
+            }
         }
-        Ok(list)
+        Ok(())
     }
 }
 
@@ -369,7 +383,7 @@ pub fn is_plain_time(value: &RawValue) -> bool {
 }
 
 /// A number of nothing but digits, as nearly all are written; of more than have room, none.
-fn digits(value: &RawValue) -> Option<u64> {
+pub fn digits(value: &RawValue) -> Option<u64> {
     const MOST: usize = u64::MAX.ilog10() as usize;
     let text = value.get().as_bytes();
     let digit = |number: u64, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'));

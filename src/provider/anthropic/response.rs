@@ -31,8 +31,9 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
     let mut message = Message::default();
     let mut told = Told::default();
     told.thinking.model(text(answer.model));
+    let cites = answer.content.items.iter().flatten().any(|block| block.citations.is_some());
     for (_, block) in answer.content.into_placed() {
-        block.append_to(&mut message, &mut told);
+        block.append_to(&mut message, &mut told, cites);
     }
     message.extra = told.extra();
     message.extra.extend(further([
@@ -119,13 +120,16 @@ pub fn further<'a, const N: usize>(
 }
 
 impl<'a> Block<'a> {
-    /// Blocks without an equivalent (the provider's own tools) are left out.
-    fn append_to(self, message: &mut Message<'a>, told: &mut Told) {
+    /// Blocks without an equivalent (the provider's own tools) are left out. `cites`: whether any has citations, so
+    /// that characters are counted.
+    fn append_to(self, message: &mut Message<'a>, told: &mut Told, cites: bool) {
         let not_empty = |text: &Str<'_>| !text.is_empty();
         match text(self.kind).map(Str::decode).as_deref() {
             Some("text") => {
                 let text = text(self.text);
-                told.citations.whole_block(text.unwrap_or(Str::EMPTY), self.citations);
+                if cites {
+                    told.citations.whole_block(text.unwrap_or(Str::EMPTY), self.citations);
+                }
                 message.content.extend(text.filter(not_empty));
             }
             Some("thinking") => {

@@ -321,7 +321,6 @@ wire! {
         error: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireDelta<'a> {
         kind = "type": Option<&'a RawValue>,
         text: Option<&'a RawValue>,
@@ -335,7 +334,6 @@ wire! {
         container: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireMessage<'a> {
         id: Option<&'a RawValue>,
         model: Option<&'a RawValue>,

@@ -63,7 +63,6 @@ wire! {
     }
 
     /// A message, or a piece of one: in streams the lists are single objects.
-    #[derive(Default)]
     pub struct WireMessage<'a> {
         pub content: Option<&'a RawValue>,
         pub tool_plan: Option<&'a RawValue>,
@@ -76,14 +75,12 @@ wire! {
         pub function: Maybe<WireFunction<'a>>,
     }
 
-    #[derive(Default)]
     pub struct WireFunction<'a> {
         pub name: Option<&'a RawValue>,
         pub arguments: Option<&'a RawValue>,
     }
 
     /// A block of content, or a piece of one.
-    #[derive(Default)]
     pub struct Block<'a> {
         pub text: Option<&'a RawValue>,
         pub thinking: Option<&'a RawValue>,

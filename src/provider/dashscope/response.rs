@@ -115,7 +115,6 @@ wire! {
     }
 
     /// A message, or a piece of one.
-    #[derive(Default)]
     pub struct WireMessage<'a> {
         content: Option<&'a RawValue>,
         pub reasoning_content: Option<&'a RawValue>,
@@ -128,7 +127,6 @@ wire! {
         pub function: Maybe<WireFunction<'a>>,
     }
 
-    #[derive(Default)]
     pub struct WireFunction<'a> {
         pub name: Option<&'a RawValue>,
         pub arguments: Option<&'a RawValue>,
@@ -215,7 +213,6 @@ pub fn usage(value: &RawValue) -> Option<Usage> {
             output_tokens_details: Maybe<Details<'a>>,
         }
 
-        #[derive(Default)]
         struct Details<'a> {
             cached_tokens: Option<&'a RawValue>,
             cache_creation_input_tokens: Option<&'a RawValue>,

@@ -158,6 +158,7 @@ impl<'a> Candidate<'a> {
     fn into_choice(self, index: u32) -> Result<Choice<'a>, UpstreamError> {
         let mut message = Message::default();
         let mut offsets = Offsets::default();
+        let cites = self.grounding.is_some() || self.citations.is_some();
         let parts = self.content.0.map(|content| content.parts).unwrap_or_default();
         let mut images = Images::default();
         // Parts without an equivalent (code that the API runs itself) are left out.
@@ -165,7 +166,9 @@ impl<'a> Candidate<'a> {
             match part.said() {
                 Some((text, true)) => message.reasoning.push(text),
                 Some((text, false)) => {
-                    offsets.add(&text.decode());
+                    if cites {
+                        offsets.add(&text.decode());
+                    }
                     message.content.push(text);
                 }
                 None => {}
@@ -188,7 +191,9 @@ impl<'a> Candidate<'a> {
         let word = text(self.finish_reason).map(Str::decode);
         let end = Ending::of(word.as_deref()).finish(!message.is_empty(), !message.tool_calls.is_empty())?;
         message.logprobs = self.logprobs.0.and_then(|logprobs| logprobs.written()).map(Cow::Owned);
-        message.extra = citations::extra(self.grounding, self.citations, &offsets);
+        if cites {
+            message.extra = citations::extra(self.grounding, self.citations, &offsets);
+        }
         message.extra.extend(images);
         for (name, value) in [("url_context_metadata", self.url_context), ("safety_ratings", self.safety_ratings)] {
             message.extra.extend(value.filter(|value| is_told(value)).map(|value| (name, value.get().into())));

@@ -10,7 +10,6 @@ use crate::provider::tolerant::{self, Fields, List, Maybe, Present, wire};
 
 wire! {
     /// A message, or a delta of one.
-    #[derive(Default)]
     pub struct WireMessage<'a> {
         role: Present<'a>,
         pub content: Present<'a>,
@@ -31,7 +30,6 @@ wire! {
         custom: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireFunction<'a> {
         name: Present<'a>,
         arguments: Present<'a>,
@@ -365,6 +363,7 @@ impl WireUsage<'_> {
 
     /// Whether it says this as OpenAI would.
     pub fn is_exact(&self, usage: &Usage) -> bool {
-        usage.is_counted_as([self.prompt_tokens, self.completion_tokens, self.total_tokens])
+        let written = |value: Option<&RawValue>| value.and_then(tolerant::digits);
+        usage.is_counted_as(written(self.prompt_tokens), written(self.completion_tokens), written(self.total_tokens))
     }
 }
