@@ -157,9 +157,9 @@ impl ChatStream {
                     w.end_array();
                 }
                 // Groq puts usage here (quirk B6).
-                "x_groq" if json::type_of(value) == Type::Object => write_without_usage(w.key(key), value),
+                "x_groq" if json::type_of(value) == Type::Object => write_without_usage(w.any_key(key), value),
                 _ => {
-                    w.key(key).raw(value.get());
+                    w.any_key(key).raw(value.get());
                 }
             }
         }
@@ -183,7 +183,7 @@ fn placed<'a>(sources: &[&'a RawValue], place: Option<usize>) -> Object<'a> {
 fn write_without_usage(w: &mut Writer, value: &RawValue) {
     w.begin_object();
     for (key, value) in parse(value).iter().filter(|(key, _)| *key != "usage") {
-        w.key(key).raw(value.get());
+        w.any_key(key).raw(value.get());
     }
     w.end_object();
 }
@@ -202,9 +202,9 @@ fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>,
         match key {
             // Some put usage here (quirk B6); it is told at the end.
             "index" | "delta" | "finish_reason" | "usage" => {}
-            "logprobs" => write_logprobs(w.key(key), value),
+            "logprobs" => write_logprobs(w.any_key(key), value),
             _ => {
-                w.key(key).raw(value.get());
+                w.any_key(key).raw(value.get());
             }
         }
     }
@@ -267,7 +267,7 @@ fn write_delta(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, so
     if !is_blank(delta) {
         for (key, value) in source.iter() {
             if !matches!(key, "role" | "content" | "refusal" | "reasoning" | "reasoning_content" | "tool_calls") {
-                w.key(key).raw(value.get());
+                w.any_key(key).raw(value.get());
             }
         }
     }
@@ -311,7 +311,7 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
     w.end_object();
     for (key, value) in source.iter() {
         if !matches!(key, "index" | "id" | "type" | "function") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     w.end_object();
@@ -377,7 +377,7 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Optio
             _ => false,
         };
         if !is_told {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     if let Some(native) = native {
@@ -411,7 +411,7 @@ fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
         w.fixed(r#","finish_reason":"#).escaped(&[choice.finish_reason.as_str()]);
         for (key, value) in source.iter() {
             if !matches!(key, "index" | "message" | "logprobs" | "finish_reason" | "usage") {
-                w.key(key).raw(value.get());
+                w.any_key(key).raw(value.get());
             }
         }
         w.end_object();
@@ -423,7 +423,7 @@ fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
     }
     for (key, value) in source.iter() {
         if !matches!(key, "id" | "object" | "created" | "model" | "choices" | "usage" | "error") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     w.end_object();
@@ -470,7 +470,7 @@ fn write_message(w: &mut Writer, answer: Str<'_>, choice: &Choice<'_>, source: &
             w.end_object();
             for (key, value) in placed(&sources, call.place).iter() {
                 if !matches!(key, "id" | "type" | "function" | "index") {
-                    w.key(key).raw(value.get());
+                    w.any_key(key).raw(value.get());
                 }
             }
             w.end_object();
@@ -481,7 +481,7 @@ fn write_message(w: &mut Writer, answer: Str<'_>, choice: &Choice<'_>, source: &
     for (key, value) in source.iter() {
         let is_typed = matches!(key, "role" | "content" | "refusal" | "tool_calls");
         if !is_typed && !matches!(key, "reasoning" | "reasoning_content") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     w.end_object();

@@ -1,7 +1,7 @@
 //! JSON from its parts.
 
 use super::Str;
-use super::scan::escape_into;
+use super::scan::{escape_into, plain_end};
 
 /// Writes JSON without a tree. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]
@@ -47,7 +47,21 @@ impl Writer {
         self
     }
 
-    pub fn key(&mut self, key: &str) -> &mut Self {
+    /// A key of ours, none of which needs escapes.
+    pub fn key(&mut self, key: &'static str) -> &mut Self {
+        debug_assert_eq!(plain_end(key.as_bytes(), 0), key.len());
+        self.out.reserve(key.len() + 4);
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.push(b'"');
+        self.out.push(b':');
+        self.needs_comma = false;
+        self
+    }
+
+    /// Any key.
+    pub fn any_key(&mut self, key: &str) -> &mut Self {
         self.string(key);
         self.out.push(b':');
         self.needs_comma = false;
@@ -109,6 +123,7 @@ impl Writer {
         self
     }
 
+    #[inline(always)]
     fn separate(&mut self) {
         if self.needs_comma {
             self.out.push(b',');

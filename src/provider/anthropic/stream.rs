@@ -301,7 +301,7 @@ impl Counts {
         let mut w = Writer::with_capacity(256);
         w.begin_object();
         for (name, value) in &self.0 {
-            w.key(name).raw(value);
+            w.any_key(name).raw(value);
         }
         w.end_object();
         String::from_utf8(w.into_bytes()).ok()
