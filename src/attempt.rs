@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Class, Rejection, Told, UpstreamError};
 use crate::headers::Headers;
-use crate::json::{self, Edits};
+use crate::json::{self, Digits, Edits};
 use crate::meter::Meter;
 use crate::provider::{Body, Kind, Target};
 use crate::route::health::Measured;
@@ -78,7 +78,7 @@ impl<'a> Attempt<'a> {
         headers.push(":scheme", target.scheme.as_str());
         headers.push(":authority", target.authority.as_str());
         headers.push("content-type", "application/json");
-        headers.push("content-length", content_length.to_string());
+        headers.push("content-length", Digits::of(content_length as u64));
         if !self.candidate.headers.iter().any(|(name, _)| *name == "accept") {
             headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
         }
@@ -354,7 +354,7 @@ impl Answer {
         };
         let headers = match &written {
             Some(_) if self.stream => self.stream_headers(),
-            written => self.json_headers(200, written.as_ref().map_or(bytes.len(), Vec::len)),
+            written => self.json_headers(written.as_ref().map_or(bytes.len(), Vec::len)),
         };
         match (written, bytes) {
             (Some(body), _) | (None, Cow::Owned(body)) => Output::Begin { headers, body },
@@ -436,15 +436,15 @@ impl Answer {
         passed.iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect()
     }
 
-    fn json_headers(&mut self, status: u16, length: usize) -> Headers {
-        let mut headers = self.labelled(status);
+    fn json_headers(&mut self, length: usize) -> Headers {
+        let mut headers = self.labelled();
         headers.push("content-type", "application/json");
-        headers.push("content-length", length.to_string());
+        headers.push("content-length", Digits::of(length as u64));
         headers
     }
 
     fn stream_headers(&mut self) -> Headers {
-        let mut headers = self.labelled(200);
+        let mut headers = self.labelled();
         headers.push("content-type", "text/event-stream; charset=utf-8");
         headers.push("cache-control", "no-cache");
         headers.push("x-accel-buffering", "no");
@@ -452,9 +452,9 @@ impl Answer {
     }
 
     /// An answer begins once: what is kept for it goes with it.
-    fn labelled(&mut self, status: u16) -> Headers {
+    fn labelled(&mut self) -> Headers {
         let mut headers = Headers::default();
-        headers.push(":status", status.to_string());
+        headers.push(":status", "200");
         pass_on(&std::mem::take(&mut self.head), self.now, &mut headers);
         headers.extend(&std::mem::take(&mut self.labels));
         headers
@@ -469,7 +469,7 @@ fn labels(plan: &Plan, candidate: &Candidate, attempts: usize) -> Headers {
     }
     headers.push(MODEL_HEADER, &candidate.target.model);
     headers.push("x-dragoman-route", plan.route.as_bytes());
-    headers.push("x-dragoman-attempts", attempts.to_string());
+    headers.push("x-dragoman-attempts", Digits::of(attempts as u64));
     headers.push(VERSION_HEADER, plan.version.as_bytes());
     if !candidate.dropped.is_empty() {
         headers.push("x-dragoman-dropped", candidate.dropped.join(","));
@@ -490,7 +490,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
     });
     let body = endpoint::named(plan.endpoint).error(&last.reply, &told.collect::<Vec<_>>());
     let mut headers = Headers::default();
-    headers.push(":status", last.reply.status.to_string());
+    headers.push(":status", Digits::of(last.reply.status.into()));
     for (name, value) in &last.headers {
         headers.push(name, value.as_str());
     }
@@ -498,7 +498,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
         headers.extend(&labels(plan, candidate, progress.failures.len()));
     }
     headers.push("content-type", "application/json");
-    headers.push("content-length", body.len().to_string());
+    headers.push("content-length", Digits::of(body.len() as u64));
     Some((headers, body))
 }
 

@@ -18,7 +18,7 @@ mod write;
 
 pub use edit::{Edits, pair_span, span};
 pub use scan::{escape_into, plain_end};
-pub use write::{Writer, decimal, escape};
+pub use write::{Digits, Writer, decimal, escape};
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]

@@ -98,7 +98,7 @@ impl Writer {
 
     pub fn number(&mut self, number: u64) -> &mut Self {
         self.separate();
-        decimal_into(&mut self.out, number);
+        self.out.extend_from_slice(Digits::of(number).as_ref());
         self
     }
 
@@ -132,20 +132,33 @@ impl Writer {
     }
 }
 
-/// Appends the digits of a number.
-pub fn decimal_into(out: &mut Vec<u8>, mut number: u64) {
+/// The digits of a number.
+pub struct Digits {
+    text: [u8; Digits::MOST],
+    start: usize,
+}
+
+impl Digits {
     const MOST: usize = u64::MAX.ilog10() as usize + 1;
-    let mut digits = [0; MOST];
-    let mut start = MOST;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
-        start -= 1;
-        if number == 0 {
-            break;
+
+    pub fn of(mut number: u64) -> Self {
+        let mut digits = Digits { text: [0; Digits::MOST], start: Digits::MOST };
+        for digit in digits.text.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            digits.start -= 1;
+            if number == 0 {
+                break;
+            }
         }
+        digits
     }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
+impl AsRef<[u8]> for Digits {
+    fn as_ref(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
+    }
 }
 
 /// A number with so many digits behind its point. The standard library writes any number exactly, which takes
@@ -189,9 +202,7 @@ mod tests {
     #[test]
     fn numbers_are_written_as_the_standard_library_does() {
         for number in [0, 7, 10, 99, 1_767_225_600, u64::MAX] {
-            let mut digits = Vec::new();
-            decimal_into(&mut digits, number);
-            assert_eq!(digits, number.to_string().into_bytes());
+            assert_eq!(Digits::of(number).as_ref(), number.to_string().as_bytes());
         }
     }
 }
