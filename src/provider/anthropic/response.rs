@@ -30,8 +30,11 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
     }
     let mut message = Message::default();
     let mut told = Told::default();
-    told.thinking.model(text(answer.model));
-    let cites = answer.content.items.iter().flatten().any(|block| block.citations.is_some());
+    let blocks = || answer.content.items.iter().flatten();
+    let cites = blocks().any(|block| block.citations.is_some());
+    if blocks().any(|block| block.signature.is_some() || block.data.is_some()) {
+        told.thinking.model(text(answer.model));
+    }
     for (_, block) in answer.content.into_placed() {
         block.append_to(&mut message, &mut told, cites);
     }
