@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::endpoint::{self, Endpoint};
 use crate::error::{Class, Rejection, Told, UpstreamError};
 use crate::headers::Headers;
-use crate::json::{self, Edits};
+use crate::json::{self, Digits, Edits};
 use crate::meter::Meter;
 use crate::provider::{Body, Kind, Target};
 use crate::route::health::Measured;
@@ -78,7 +78,7 @@ impl<'a> Attempt<'a> {
         headers.push(":scheme", target.scheme.as_str());
         headers.push(":authority", target.authority.as_str());
         headers.push("content-type", "application/json");
-        headers.push("content-length", content_length.to_string());
+        headers.push("content-length", Digits::of(content_length as u64));
         if !self.candidate.headers.iter().any(|(name, _)| *name == "accept") {
             headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
         }
@@ -167,6 +167,8 @@ enum State {
 pub enum Output {
     /// Keep the headers and everything else back.
     Hold,
+    /// Send these headers, and the bytes that came as they are.
+    Relay { headers: Headers },
     /// Send these headers, and the body in place of what was held.
     Begin { headers: Headers, body: Vec<u8> },
     /// Send this in place of the bytes that came.
@@ -228,16 +230,14 @@ impl Answer {
                     return self.fail(too_large());
                 }
                 if end && body.is_empty() {
-                    self.state = State::Over;
-                    return self.whole(bytes);
+                    return self.whole(Cow::Borrowed(bytes));
                 }
                 body.extend_from_slice(bytes);
                 if !end {
                     return Output::Hold;
                 }
                 let body = std::mem::take(body);
-                self.state = State::Over;
-                self.whole(&body)
+                self.whole(Cow::Owned(body))
             }
             State::Held { .. } => self.held(bytes, end),
             State::Open { relay } => {
@@ -344,36 +344,52 @@ impl Answer {
         Output::Fail(error)
     }
 
-    fn whole(&mut self, body: &[u8]) -> Output {
-        // As in a stream, what is no UTF-8 is replaced: JSON that has it elsewhere than in texts is none.
-        let body = json::utf8(content(body)).map_or_else(|_| String::from_utf8_lossy(content(body)), Cow::Borrowed);
-        let body = body.as_bytes();
-        if body.starts_with(b"data:") || body.starts_with(b"event:") {
-            // Quirk A18. Whoever ignores this much of a request may well have ignored the rest.
-            return self
-                .fail(UpstreamError::malformed("The provider answered with a stream, which was not asked for."));
-        }
-        let names = self.names();
-        let mut answer = match self.kind.translator.response_of(body, &self.target.id) {
-            Ok(answer) => answer,
-            Err(error) => return Output::Fail(in_band(error)),
+    /// Takes a whole answer: borrowed if its bytes are still where they came to.
+    fn whole(&mut self, bytes: Cow<'_, [u8]>) -> Output {
+        self.state = State::Over;
+        let written = match self.written(&bytes) {
+            Ok(written) if written.as_ref().map_or(0, Vec::len) <= MAX_HELD => written,
+            Ok(_) => return Output::Fail(too_large()),
+            Err(error) => return Output::Fail(error),
         };
+        let headers = match &written {
+            Some(_) if self.stream => self.stream_headers(),
+            written => self.json_headers(written.as_ref().map_or(bytes.len(), Vec::len)),
+        };
+        match (written, bytes) {
+            (Some(body), _) | (None, Cow::Owned(body)) => Output::Begin { headers, body },
+            (None, Cow::Borrowed(_)) => Output::Relay { headers },
+        }
+    }
+
+    /// A whole answer as the client is given it; `None` if that is as it came.
+    fn written(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, UpstreamError> {
+        // As in a stream, what is no UTF-8 is replaced: JSON that has it elsewhere than in texts is none.
+        let body = content(bytes);
+        let body = json::utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
+        if body.starts_with("data:") || body.starts_with("event:") {
+            // Quirk A18. Whoever ignores this much of a request may well have ignored the rest.
+            return Err(UpstreamError::malformed("The provider answered with a stream, which was not asked for."));
+        }
+        let identity;
+        let names = self.names();
+        let mut answer = self.kind.translator.response_of(&body, &self.target.id).map_err(in_band)?;
         for call in answer.choices.iter_mut().flat_map(|choice| &mut choice.message.tool_calls) {
             answer.exact &= !names.restore(&mut call.name);
         }
         self.meter.response(&answer);
-        if !self.stream {
-            let body = self.endpoint.response(&answer, &self.identity());
-            if body.len() > MAX_HELD {
-                return self.fail(too_large());
-            }
-            return Output::Begin { headers: self.json_headers(200, body.len()), body };
+        if self.stream {
+            return stream::tell(&answer, self.endpoint.stream(self.include_usage), self.identity()).map(Some);
         }
-        match stream::tell(&answer, self.endpoint.stream(self.include_usage), self.identity()) {
-            Ok(body) if body.len() > MAX_HELD => self.fail(too_large()),
-            Ok(body) => Output::Begin { headers: self.stream_headers(), body },
-            Err(error) => self.fail(error),
+        answer.created.get_or_insert(self.now.as_secs());
+        if answer.id.is_empty() || answer.model.is_empty() {
+            identity = self.identity();
+            answer.identify(&identity.id, &identity.model);
         }
+        Ok(match self.endpoint.response(&answer) {
+            Cow::Borrowed(body) if std::ptr::eq(body, bytes) => None,
+            body => Some(body.into_owned()),
+        })
     }
 
     fn held(&mut self, bytes: &[u8], end: bool) -> Output {
@@ -420,15 +436,15 @@ impl Answer {
         passed.iter().filter_map(|(name, value)| Some((name.to_owned(), text(value)?))).collect()
     }
 
-    fn json_headers(&mut self, status: u16, length: usize) -> Headers {
-        let mut headers = self.labelled(status);
+    fn json_headers(&mut self, length: usize) -> Headers {
+        let mut headers = self.labelled();
         headers.push("content-type", "application/json");
-        headers.push("content-length", length.to_string());
+        headers.push("content-length", Digits::of(length as u64));
         headers
     }
 
     fn stream_headers(&mut self) -> Headers {
-        let mut headers = self.labelled(200);
+        let mut headers = self.labelled();
         headers.push("content-type", "text/event-stream; charset=utf-8");
         headers.push("cache-control", "no-cache");
         headers.push("x-accel-buffering", "no");
@@ -436,9 +452,9 @@ impl Answer {
     }
 
     /// An answer begins once: what is kept for it goes with it.
-    fn labelled(&mut self, status: u16) -> Headers {
+    fn labelled(&mut self) -> Headers {
         let mut headers = Headers::default();
-        headers.push(":status", status.to_string());
+        headers.push(":status", "200");
         pass_on(&std::mem::take(&mut self.head), self.now, &mut headers);
         headers.extend(&std::mem::take(&mut self.labels));
         headers
@@ -453,7 +469,7 @@ fn labels(plan: &Plan, candidate: &Candidate, attempts: usize) -> Headers {
     }
     headers.push(MODEL_HEADER, &candidate.target.model);
     headers.push("x-dragoman-route", plan.route.as_bytes());
-    headers.push("x-dragoman-attempts", attempts.to_string());
+    headers.push("x-dragoman-attempts", Digits::of(attempts as u64));
     headers.push(VERSION_HEADER, plan.version.as_bytes());
     if !candidate.dropped.is_empty() {
         headers.push("x-dragoman-dropped", candidate.dropped.join(","));
@@ -474,7 +490,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
     });
     let body = endpoint::named(plan.endpoint).error(&last.reply, &told.collect::<Vec<_>>());
     let mut headers = Headers::default();
-    headers.push(":status", last.reply.status.to_string());
+    headers.push(":status", Digits::of(last.reply.status.into()));
     for (name, value) in &last.headers {
         headers.push(name, value.as_str());
     }
@@ -482,7 +498,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
         headers.extend(&labels(plan, candidate, progress.failures.len()));
     }
     headers.push("content-type", "application/json");
-    headers.push("content-length", body.len().to_string());
+    headers.push("content-length", Digits::of(body.len() as u64));
     Some((headers, body))
 }
 

@@ -105,6 +105,11 @@ fn replay(plan: &Plan, status: u16, headers: &Headers, pieces: &[&[u8]], end_alo
     for output in outputs {
         match output {
             Output::Hold => assert!(head.is_none(), "nothing is held once it has begun"),
+            Output::Relay { headers } => {
+                assert!(head.is_none(), "an answer begins once");
+                head = Some(headers);
+                sent.extend(pieces.concat());
+            }
             Output::Begin { headers, body } => {
                 assert!(head.is_none(), "an answer begins once");
                 head = Some(headers);

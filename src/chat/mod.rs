@@ -72,21 +72,28 @@ pub struct Usage {
 impl Usage {
     /// Whether `json` says this as OpenAI would: whole numbers, and their sum (quirk B27).
     pub fn is_written_as(&self, json: &RawValue) -> bool {
-        let Some(sum) = self.input.checked_add(self.output) else { return false };
-        let mut found = 0;
+        let mut counts = [None; 3];
         for (key, value) in json.pairs() {
+            let [input, output, total] = &mut counts;
             let count = match key.escaped() {
-                "prompt_tokens" => self.input,
-                "completion_tokens" => self.output,
-                "total_tokens" => sum,
+                "prompt_tokens" => input,
+                "completion_tokens" => output,
+                "total_tokens" => total,
                 _ => continue,
             };
-            found += 1;
-            if value.get().parse() != Ok(count) {
+            let Ok(number) = value.get().parse() else { return false };
+            if count.replace(number).is_some() {
                 return false;
             }
         }
-        found == 3
+        let [input, output, total] = counts;
+        self.is_counted_as(input, output, total)
+    }
+
+    /// The same of the numbers that are written there.
+    pub fn is_counted_as(&self, input: Option<u64>, output: Option<u64>, total: Option<u64>) -> bool {
+        let sum = self.input.checked_add(self.output);
+        input == Some(self.input) && output == Some(self.output) && total == sum && sum.is_some()
     }
 }
 
@@ -94,7 +101,7 @@ impl Usage {
 #[derive(Debug)]
 pub struct ChatResponse<'a> {
     /// The answer as it came, if it came in the hub's own shape.
-    pub source: Option<&'a [u8]>,
+    pub source: Option<&'a str>,
     /// Whether the source is written as OpenAI writes it, so that it may be relayed.
     pub exact: bool,
     /// Empty if the provider does not say.
@@ -107,6 +114,17 @@ pub struct ChatResponse<'a> {
     pub usage: Option<Usage>,
     /// The provider's own usage object, where it counts in another way.
     pub native_usage: Option<&'a str>,
+}
+
+impl<'a> ChatResponse<'a> {
+    /// Gives it an id and a model, both JSON strings, where the provider does not say.
+    pub fn identify(&mut self, id: &'a str, model: &'a str) {
+        for (own, given) in [(&mut self.id, id), (&mut self.model, model)] {
+            if own.is_empty() {
+                *own = Str::parse(given).unwrap_or(Str::EMPTY);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -25,11 +25,11 @@ impl Endpoint for ChatCompletions {
         ChatRequest::parse(body)
     }
 
-    fn response(&self, answer: &ChatResponse<'_>, identity: &Identity) -> Vec<u8> {
-        match answer.source {
-            Some(source) if answer.exact => source.to_vec(),
-            Some(source) => write_response(answer, identity, &Object::parse(source).unwrap_or_default()),
-            None => write_response(answer, identity, &Object::default()),
+    fn response<'a>(&self, answer: &ChatResponse<'a>) -> Cow<'a, [u8]> {
+        match answer.source.map(str::as_bytes) {
+            Some(source) if answer.exact => Cow::Borrowed(source),
+            Some(source) => Cow::Owned(write_response(answer, &Object::parse(source).unwrap_or_default())),
+            None => Cow::Owned(write_response(answer, &Object::default())),
         }
     }
 
@@ -157,9 +157,9 @@ impl ChatStream {
                     w.end_array();
                 }
                 // Groq puts usage here (quirk B6).
-                "x_groq" if json::type_of(value) == Type::Object => write_without_usage(w.key(key), value),
+                "x_groq" if json::type_of(value) == Type::Object => write_without_usage(w.any_key(key), value),
                 _ => {
-                    w.key(key).raw(value.get());
+                    w.any_key(key).raw(value.get());
                 }
             }
         }
@@ -183,7 +183,7 @@ fn placed<'a>(sources: &[&'a RawValue], place: Option<usize>) -> Object<'a> {
 fn write_without_usage(w: &mut Writer, value: &RawValue) {
     w.begin_object();
     for (key, value) in parse(value).iter().filter(|(key, _)| *key != "usage") {
-        w.key(key).raw(value.get());
+        w.any_key(key).raw(value.get());
     }
     w.end_object();
 }
@@ -202,9 +202,9 @@ fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>,
         match key {
             // Some put usage here (quirk B6); it is told at the end.
             "index" | "delta" | "finish_reason" | "usage" => {}
-            "logprobs" => write_logprobs(w.key(key), value),
+            "logprobs" => write_logprobs(w.any_key(key), value),
             _ => {
-                w.key(key).raw(value.get());
+                w.any_key(key).raw(value.get());
             }
         }
     }
@@ -267,7 +267,7 @@ fn write_delta(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, so
     if !is_blank(delta) {
         for (key, value) in source.iter() {
             if !matches!(key, "role" | "content" | "refusal" | "reasoning" | "reasoning_content" | "tool_calls") {
-                w.key(key).raw(value.get());
+                w.any_key(key).raw(value.get());
             }
         }
     }
@@ -290,7 +290,7 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
     w.begin_object().key("index").number(index.into());
     if call.id.is_some() || call.begins {
         let id = call.id.unwrap_or(Str::EMPTY);
-        write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(identity, choice, index));
+        write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(&identity.id, choice, index));
     }
     if call.begins {
         w.key("type").string("function");
@@ -311,7 +311,7 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
     w.end_object();
     for (key, value) in source.iter() {
         if !matches!(key, "index" | "id" | "type" | "function") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     w.end_object();
@@ -330,8 +330,8 @@ fn write_call_id(w: &mut Writer, id: Str<'_>, state: Option<&State<'_>>, made_up
 }
 
 /// Without an id the client could not answer the call; this one is the same on every reading.
-fn call_id(identity: &Identity, choice: u32, index: u32) -> String {
-    let answer: String = identity.id.chars().filter(char::is_ascii_alphanumeric).collect();
+fn call_id(answer: &str, choice: u32, index: u32) -> String {
+    let answer: String = answer.chars().filter(char::is_ascii_alphanumeric).collect();
     format!("call_{answer}_{choice}_{index}")
 }
 
@@ -357,18 +357,18 @@ fn usage_chunk(identity: &Identity, usage: &Usage, source: &str, native: Option<
 /// `provider_usage`.
 fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Option<&str>) {
     let total = usage.input.saturating_add(usage.output);
-    w.begin_object().key("prompt_tokens").number(usage.input).key("completion_tokens").number(usage.output);
-    w.key("total_tokens").number(total);
+    w.begin_object().fixed(r#""prompt_tokens":"#).number(usage.input);
+    w.fixed(r#","completion_tokens":"#).number(usage.output).fixed(r#","total_tokens":"#).number(total);
     let has = |key: &str| source.get(key).is_some_and(|value| json::type_of(value) == Type::Object);
-    if !has("prompt_tokens_details") && (usage.cached_input.is_some() || usage.cache_write.is_some()) {
-        w.key("prompt_tokens_details").begin_object().key("cached_tokens").number(usage.cached_input.unwrap_or(0));
+    if (usage.cached_input.is_some() || usage.cache_write.is_some()) && !has("prompt_tokens_details") {
+        w.fixed(r#","prompt_tokens_details":{"cached_tokens":"#).number(usage.cached_input.unwrap_or(0));
         if let Some(written) = usage.cache_write {
-            w.key("cache_write_tokens").number(written);
+            w.fixed(r#","cache_write_tokens":"#).number(written);
         }
         w.end_object();
     }
     if let Some(reasoning) = usage.reasoning.filter(|_| !has("completion_tokens_details")) {
-        w.key("completion_tokens_details").begin_object().key("reasoning_tokens").number(reasoning).end_object();
+        w.fixed(r#","completion_tokens_details":{"reasoning_tokens":"#).number(reasoning).end_object();
     }
     for (key, value) in source.iter() {
         let is_told = match key {
@@ -377,7 +377,7 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Optio
             _ => false,
         };
         if !is_told {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     if let Some(native) = native {
@@ -387,35 +387,31 @@ fn write_usage(w: &mut Writer, usage: &Usage, source: &Object<'_>, native: Optio
 }
 
 /// The answer from its typed fields, with all unknown fields of its source.
-fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Object<'_>) -> Vec<u8> {
-    let mut w = Writer::with_capacity(1024);
-    let mut identity = identity.clone();
-    for (said, place) in [(answer.id, &mut identity.id), (answer.model, &mut identity.model)] {
-        if !said.is_empty() {
-            said.raw().clone_into(place);
-        }
-    }
-    w.begin_object().key("id").raw(&identity.id).key("object").string("chat.completion");
-    w.key("created").number(answer.created.unwrap_or(identity.created)).key("model").raw(&identity.model);
-    w.key("choices").begin_array();
+fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
+    let mut w = Writer::with_capacity(room(answer));
+    w.fixed(r#"{"id":"#).str(answer.id).fixed(r#","object":"chat.completion","created":"#);
+    w.number(answer.created.unwrap_or_default()).fixed(r#","model":"#).str(answer.model);
+    w.fixed(r#","choices":["#);
     let sources = source.get("choices").and_then(json::elements).unwrap_or_default();
     for choice in &answer.choices {
         let source = placed(&sources, choice.place);
-        w.begin_object().key("index").number(choice.index.into()).key("message");
-        write_message(&mut w, &identity, choice, &source.get("message").map(parse).unwrap_or_default());
+        w.begin_object().fixed(r#""index":"#).number(choice.index.into());
+        w.fixed(r#","message":{"role":"assistant","content":"#);
+        write_message(&mut w, answer.id, choice, &source.get("message").map(parse).unwrap_or_default());
+        w.fixed(r#","logprobs":"#);
         match (source.get("logprobs"), &choice.message.logprobs) {
-            (Some(logprobs), _) => write_logprobs(w.key("logprobs"), logprobs),
+            (Some(logprobs), _) => write_logprobs(&mut w, logprobs),
             (None, Some(logprobs)) => {
-                w.key("logprobs").raw(logprobs);
+                w.raw(logprobs);
             }
             (None, None) => {
-                w.key("logprobs").null();
+                w.null();
             }
         }
-        w.key("finish_reason").string(choice.finish_reason.as_str());
+        w.fixed(r#","finish_reason":"#).escaped(&[choice.finish_reason.as_str()]);
         for (key, value) in source.iter() {
             if !matches!(key, "index" | "message" | "logprobs" | "finish_reason" | "usage") {
-                w.key(key).raw(value.get());
+                w.any_key(key).raw(value.get());
             }
         }
         w.end_object();
@@ -423,34 +419,47 @@ fn write_response(answer: &ChatResponse<'_>, identity: &Identity, source: &Objec
     w.end_array();
     if let Some(usage) = &answer.usage {
         let source = source.get("usage").map(parse).unwrap_or_default();
-        write_usage(w.key("usage"), usage, &source, answer.native_usage);
+        write_usage(w.fixed(r#","usage":"#), usage, &source, answer.native_usage);
     }
     for (key, value) in source.iter() {
         if !matches!(key, "id" | "object" | "created" | "model" | "choices" | "usage" | "error") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     w.end_object();
     w.into_bytes()
 }
 
-fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, source: &Object<'_>) {
+/// How many bytes an answer has, or a little more, so that it need not be moved while it is written.
+fn room(answer: &ChatResponse<'_>) -> usize {
+    let texts = |texts: &[Str<'_>]| texts.iter().map(|text| text.raw().len()).sum::<usize>();
+    let of_choice = |choice: &Choice<'_>| {
+        let message = &choice.message;
+        let calls = message.tool_calls.iter().map(|call| call.id.raw().len() + 2 * call.arguments.raw().len() + 128);
+        let extra = message.extra.iter().map(|(name, json)| name.len() + json.len() + 4);
+        texts(&message.content) + texts(&message.reasoning) + calls.sum::<usize>() + extra.sum::<usize>() + 192
+    };
+    answer.choices.iter().map(of_choice).sum::<usize>() + answer.native_usage.map_or(0, str::len) + 448
+}
+
+/// What follows the key of its content, to the message's end.
+fn write_message(w: &mut Writer, answer: Str<'_>, choice: &Choice<'_>, source: &Object<'_>) {
     let message = &choice.message;
-    w.begin_object().key("role").string("assistant");
-    optional_texts(w.key("content"), &message.content);
+    write_texts(w, &message.content);
+    w.fixed(r#","refusal":"#);
     match message.refusal {
-        Some(refusal) => w.key("refusal").str(refusal),
-        None => w.key("refusal").null(),
+        Some(refusal) => w.str(refusal),
+        None => w.null(),
     };
     if !message.reasoning.is_empty() {
-        optional_texts(w.key("reasoning_content"), &message.reasoning);
+        write_texts(w.fixed(r#","reasoning_content":"#), &message.reasoning);
     }
     if !message.tool_calls.is_empty() {
         let sources = source.get("tool_calls").and_then(json::elements).unwrap_or_default();
         w.key("tool_calls").begin_array();
         for (index, call) in message.tool_calls.iter().enumerate() {
             w.begin_object();
-            let made_up = || call_id(identity, choice.index, index as u32);
+            let made_up = || call_id(answer.raw(), choice.index, index as u32);
             write_call_id(w.key("id"), call.id, call.state.as_ref(), made_up);
             w.key("type").string("function").key("function").begin_object().key("name").str(call.name);
             match call.arguments {
@@ -461,7 +470,7 @@ fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, sourc
             w.end_object();
             for (key, value) in placed(&sources, call.place).iter() {
                 if !matches!(key, "id" | "type" | "function" | "index") {
-                    w.key(key).raw(value.get());
+                    w.any_key(key).raw(value.get());
                 }
             }
             w.end_object();
@@ -472,20 +481,19 @@ fn write_message(w: &mut Writer, identity: &Identity, choice: &Choice<'_>, sourc
     for (key, value) in source.iter() {
         let is_typed = matches!(key, "role" | "content" | "refusal" | "tool_calls");
         if !is_typed && !matches!(key, "reasoning" | "reasoning_content") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     w.end_object();
 }
 
 /// Pieces of text as one string; `null` if there are none.
-fn optional_texts(w: &mut Writer, texts: &[Str<'_>]) {
-    if texts.is_empty() {
-        w.null();
-    } else {
-        let pieces: Vec<&str> = texts.iter().map(|text| text.escaped()).collect();
-        w.escaped(&pieces);
-    }
+fn write_texts(w: &mut Writer, texts: &[Str<'_>]) {
+    match texts {
+        [] => w.null(),
+        [text] => w.str(*text),
+        texts => w.escaped(&texts.iter().map(|text| text.escaped()).collect::<Vec<_>>()),
+    };
 }
 
 fn optional_string(w: &mut Writer, text: Option<&str>) {

@@ -4,6 +4,8 @@
 pub mod chat_completions;
 pub mod models;
 
+use std::borrow::Cow;
+
 use crate::chat::{ChatChunk, ChatRequest, ChatResponse};
 use crate::error::{ErrorReply, Rejection, Told};
 use crate::stream::normalize::{FinalUsage, Identity};
@@ -18,8 +20,8 @@ pub trait Endpoint: Sync {
 
     fn parse<'a>(&self, body: &'a [u8]) -> Result<ChatRequest<'a>, Rejection>;
 
-    /// A whole answer; `identity` stands in for what the provider does not say.
-    fn response(&self, answer: &ChatResponse<'_>, identity: &Identity) -> Vec<u8>;
+    /// A whole answer, which has an id, a model and a time; borrowed where it goes out as it came.
+    fn response<'a>(&self, answer: &ChatResponse<'a>) -> Cow<'a, [u8]>;
 
     /// A writer of one streamed answer. `include_usage`: the client asked for usage.
     fn stream(&self, include_usage: bool) -> Box<dyn Render>;
@@ -49,7 +51,7 @@ pub enum Service<'a> {
     /// `GET /v1/models`
     Models,
     /// `GET /v1/models/{id}`
-    Model(std::borrow::Cow<'a, str>),
+    Model(Cow<'a, str>),
     /// What the gateway tells of itself.
     Page(Page),
 }

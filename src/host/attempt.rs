@@ -150,6 +150,10 @@ impl Stage {
                 abi::set_headers(Map::ResponseHeaders, &headers);
                 self.pending = body;
             }
+            Output::Relay { headers } => {
+                self.begun(end);
+                abi::set_headers(Map::ResponseHeaders, &headers);
+            }
             Output::Fail(error) => self.fail(error),
             Output::Hold | Output::Continue(_) => return Action::Pause,
         }
@@ -165,6 +169,11 @@ impl Stage {
                     self.learn(abi::now(), false, true);
                 }
                 (body, Action::Continue)
+            }
+            Output::Relay { headers } => {
+                self.begun(end);
+                abi::set_headers(Map::ResponseHeaders, &headers);
+                return Action::Continue;
             }
             Output::Begin { headers, body } => {
                 self.begun(end);

@@ -18,7 +18,7 @@ mod write;
 
 pub use edit::{Edits, pair_span, span};
 pub use scan::{escape_into, plain_end};
-pub use write::{Writer, decimal, escape};
+pub use write::{Digits, Writer, decimal, escape};
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]
@@ -142,16 +142,35 @@ impl<'a> Reader<'a> {
 
     /// Takes the next value.
     pub fn value(&mut self) -> Result<&'a RawValue, Failure> {
-        self.value_and_depth().map(|(value, _)| value)
+        self.skip().ok_or(Failure::Syntax)
+    }
+
+    /// The same, little enough to stand where most values are taken.
+    #[inline(always)]
+    pub fn skip(&mut self) -> Option<&'a RawValue> {
+        self.peek();
+        let end = scan::end(self.text.as_bytes(), self.at)?;
+        self.take(end).ok().map(RawValue::new)
     }
 
     /// The same, and how deep it is nested: 1 for an object or a list of plain values.
     fn value_and_depth(&mut self) -> Result<(&'a RawValue, usize), Failure> {
         self.peek();
         let (end, depth) = scan::value_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
-        let value = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
+        Ok((RawValue::new(self.take(end)?), depth))
+    }
+
+    /// Takes what lies before this place.
+    #[inline(always)]
+    fn take(&mut self, end: usize) -> Result<&'a str, Failure> {
+        let taken = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
         self.at = end;
-        Ok((RawValue::new(value), depth))
+        Ok(taken)
+    }
+
+    /// Takes the next value, behind which another reader of the text is.
+    pub fn value_before(&mut self, other: &Reader<'a>) -> Result<&'a RawValue, Failure> {
+        self.take(other.at).map(RawValue::new)
     }
 
     /// Where in the text it is.
@@ -160,6 +179,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the bracket that opens an object or a list.
+    #[inline(always)]
     pub fn open(&mut self, bracket: u8) -> bool {
         let is_there = self.peek() == Some(bracket);
         self.at += usize::from(is_there);
@@ -186,20 +206,74 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the key of the next pair of the object that was opened, and its colon; `None` behind the object.
-    #[inline(always)]
+    #[inline]
     pub fn next_key(&mut self, is_first: &mut bool) -> Result<Option<Str<'a>>, Failure> {
-        if self.has_next(is_first, b'}')? { self.key().map(Some) } else { Ok(None) }
+        if !self.has_next(is_first, b'}')? {
+            return Ok(None);
+        }
+        self.peek();
+        let (end, _) = self.string_end().ok_or(Failure::Syntax)?;
+        let key = Str(self.take(end)?);
+        if self.open(b':') { Ok(Some(key)) } else { Err(Failure::Syntax) }
     }
 
-    /// Takes the key of a pair with its colon.
+    /// The same, as it is looked up.
     #[inline(always)]
-    pub fn key(&mut self) -> Result<Str<'a>, Failure> {
+    pub fn next_name(&mut self, is_first: &mut bool) -> Result<Option<Name<'a>>, Failure> {
+        if !self.has_next(is_first, b'}')? {
+            return Ok(None);
+        }
         self.peek();
-        let end = scan::string_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
-        let key = self.text.get(self.at..end).ok_or(Failure::Syntax)?;
+        let (end, is_plain) = self.string_end().ok_or(Failure::Syntax)?;
+        let from = self.text.as_bytes().get(self.at + 1..).ok_or(Failure::Syntax)?;
+        let escaped = from.get(..end - self.at - 2).ok_or(Failure::Syntax)?;
+        let beginning = match from.first_chunk() {
+            Some(eight) if escaped.len() < 8 => u64::from_le_bytes(*eight) & !(u64::MAX << (8 * escaped.len())),
+            _ => beginning(escaped),
+        };
         self.at = end;
-        if self.open(b':') { Ok(Str(key)) } else { Err(Failure::Syntax) }
+        if self.open(b':') { Ok(Some(Name { escaped, beginning, is_plain })) } else { Err(Failure::Syntax) }
     }
+
+    /// Where the string ends that begins here, and whether it is sure to have no escapes.
+    #[inline(always)]
+    fn string_end(&self) -> Option<(usize, bool)> {
+        let text = self.text.as_bytes();
+        match scan::short_string_end(text, self.at) {
+            Some(end) => Some((end, true)),
+            None => scan::string_end(text, self.at).map(|end| (end, false)),
+        }
+    }
+}
+
+/// A key as it is looked up.
+pub struct Name<'a> {
+    /// Between its quotes.
+    pub escaped: &'a [u8],
+    /// How it [begins](beginning).
+    pub beginning: u64,
+    /// Whether it is sure to have no escapes.
+    pub is_plain: bool,
+}
+
+impl Name<'_> {
+    /// The text it stands for.
+    pub fn decode(&self) -> String {
+        scan::unescape(std::str::from_utf8(self.escaped).unwrap_or_default())
+    }
+}
+
+/// The first eight bytes as a number, which is enough to tell most names apart.
+pub const fn beginning(name: &[u8]) -> u64 {
+    if let Some(eight) = name.first_chunk::<8>() {
+        return u64::from_le_bytes(*eight);
+    }
+    let (mut number, mut rest) = (0, name);
+    while let [before @ .., last] = rest {
+        number = number << 8 | *last as u64;
+        rest = before;
+    }
+    number
 }
 
 /// The elements of a list.

@@ -6,9 +6,17 @@
 pub fn value_end(json: &[u8], at: usize) -> Option<(usize, usize)> {
     let at = skip_space(json, at);
     match *json.get(at)? {
-        b'"' => Some((string_end(json, at)?, 0)),
         b'{' | b'[' => nested_end(json, at),
-        _ => Some((scalar_end(json, at)?, 0)),
+        _ => Some((end(json, at)?, 0)),
+    }
+}
+
+/// The same of a value that begins right at `at`, however deep it is nested.
+pub fn end(json: &[u8], at: usize) -> Option<usize> {
+    match *json.get(at)? {
+        b'"' => short_string_end(json, at).or_else(|| string_end(json, at)),
+        b'{' | b'[' => nested_end(json, at).map(|(end, _)| end),
+        _ => scalar_end(json, at),
     }
 }
 
@@ -59,7 +67,7 @@ fn nested_end(json: &[u8], mut at: usize) -> Option<(usize, usize)> {
 
 /// Behind the colon of the key that begins at `at`.
 fn key_end(json: &[u8], at: usize) -> Option<usize> {
-    let at = skip_space(json, string_end(json, at)?);
+    let at = skip_space(json, short_string_end(json, at).or_else(|| string_end(json, at))?);
     (*json.get(at)? == b':').then_some(at + 1)
 }
 
@@ -98,14 +106,39 @@ impl Open {
 
 // Of what every event is read with, little enough to stand wherever it is called.
 #[inline(always)]
-pub fn skip_space(json: &[u8], mut at: usize) -> usize {
-    while let Some(byte) = json.get(at)
-        && *byte <= b' '
-        && matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
-    {
+pub fn skip_space(json: &[u8], at: usize) -> usize {
+    match json.get(at) {
+        Some(..=b' ') => space_end(json, at),
+        _ => at,
+    }
+}
+
+/// Behind white space: one blank mostly, or a line's end with the blanks of an indent.
+#[inline(never)]
+fn space_end(json: &[u8], mut at: usize) -> usize {
+    const BLANKS: u64 = u64::from_le_bytes([b' '; 8]);
+    if let Some([b' ', b'!'..=b'~', ..]) = json.get(at..) {
+        return at + 1;
+    }
+    while let Some(b'\n' | b'\r' | b'\t' | b' ') = json.get(at) {
         at += 1;
+        while let Some(eight) = json.get(at..).and_then(<[u8]>::first_chunk) {
+            let blanks = (u64::from_le_bytes(*eight) ^ BLANKS).trailing_zeros() as usize / 8;
+            at += blanks;
+            if blanks < 8 {
+                break;
+            }
+        }
     }
     at
+}
+
+/// Where the string ends whose first quote is at `at`, if it is one of the many that are short and have no escapes.
+#[inline(always)]
+pub fn short_string_end(json: &[u8], at: usize) -> Option<usize> {
+    let [b'"', inside @ ..] = json.get(at..)? else { return None };
+    let length = Block::load(inside.first_chunk()?).special().trailing_zeros() as usize;
+    (inside.get(length) == Some(&b'"')).then_some(at + length + 2)
 }
 
 /// Where the string ends whose first quote is at `at`.
@@ -160,28 +193,30 @@ fn scalar_end(json: &[u8], at: usize) -> Option<usize> {
     json.get(at..)?.starts_with(word.as_bytes()).then(|| at + word.len())
 }
 
-fn number_end(json: &[u8], mut at: usize) -> Option<usize> {
-    let digits = |at: usize| {
-        let rest = json.get(at..).unwrap_or_default();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        (count > 0).then_some(at + count)
-    };
-    if json.get(at) == Some(&b'-') {
-        at += 1;
+fn number_end(json: &[u8], at: usize) -> Option<usize> {
+    let first = at + usize::from(json.get(at) == Some(&b'-'));
+    let mut at = digits_end(json, first)?;
+    // No digit goes behind a leading zero.
+    if at > first + 1 && json.get(first) == Some(&b'0') {
+        return None;
     }
-    at = if json.get(at) == Some(&b'0') { at + 1 } else { digits(at)? };
     if json.get(at) == Some(&b'.') {
-        at = digits(at + 1)?;
+        at = digits_end(json, at + 1)?;
     }
     if let Some(b'e' | b'E') = json.get(at) {
-        at += 1;
-        if let Some(b'+' | b'-') = json.get(at) {
-            at += 1;
-        }
-        at = digits(at)?;
+        at += if let Some(b'+' | b'-') = json.get(at + 1) { 2 } else { 1 };
+        at = digits_end(json, at)?;
     }
-    // No digit goes behind a leading zero.
-    (!json.get(at).is_some_and(u8::is_ascii_digit)).then_some(at)
+    Some(at)
+}
+
+/// Behind a digit and those that follow it.
+fn digits_end(json: &[u8], first: usize) -> Option<usize> {
+    let mut at = first;
+    while json.get(at).is_some_and(u8::is_ascii_digit) {
+        at += 1;
+    }
+    (at > first).then_some(at)
 }
 
 /// The four hexadecimal digits of the escape `\uXXXX` at `at`.

@@ -1,7 +1,7 @@
 //! JSON from its parts.
 
 use super::Str;
-use super::scan::escape_into;
+use super::scan::{escape_into, plain_end};
 
 /// Writes JSON without a tree. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]
@@ -40,7 +40,28 @@ impl Writer {
         self.close(b']')
     }
 
-    pub fn key(&mut self, key: &str) -> &mut Self {
+    /// JSON that is the same whatever is written, up to the value that follows: commas, brackets, keys and values.
+    pub fn fixed(&mut self, json: &'static str) -> &mut Self {
+        self.out.extend_from_slice(json.as_bytes());
+        self.needs_comma = false;
+        self
+    }
+
+    /// A key of ours, none of which needs escapes.
+    pub fn key(&mut self, key: &'static str) -> &mut Self {
+        debug_assert_eq!(plain_end(key.as_bytes(), 0), key.len());
+        self.out.reserve(key.len() + 4);
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.push(b'"');
+        self.out.push(b':');
+        self.needs_comma = false;
+        self
+    }
+
+    /// Any key.
+    pub fn any_key(&mut self, key: &str) -> &mut Self {
         self.string(key);
         self.out.push(b':');
         self.needs_comma = false;
@@ -76,7 +97,9 @@ impl Writer {
     }
 
     pub fn number(&mut self, number: u64) -> &mut Self {
-        self.raw(&number.to_string())
+        self.separate();
+        self.out.extend_from_slice(Digits::of(number).as_ref());
+        self
     }
 
     pub fn bool(&mut self, value: bool) -> &mut Self {
@@ -100,11 +123,41 @@ impl Writer {
         self
     }
 
+    #[inline(always)]
     fn separate(&mut self) {
         if self.needs_comma {
             self.out.push(b',');
         }
         self.needs_comma = true;
+    }
+}
+
+/// The digits of a number.
+pub struct Digits {
+    text: [u8; Digits::MOST],
+    start: usize,
+}
+
+impl Digits {
+    const MOST: usize = u64::MAX.ilog10() as usize + 1;
+
+    pub fn of(mut number: u64) -> Self {
+        let mut digits = Digits { text: [0; Digits::MOST], start: Digits::MOST };
+        for digit in digits.text.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            digits.start -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        digits
+    }
+}
+
+impl AsRef<[u8]> for Digits {
+    fn as_ref(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
     }
 }
 
@@ -142,7 +195,14 @@ mod tests {
     fn the_writer_places_commas() {
         let mut w = Writer::default();
         w.begin_object().key("a").begin_array().number(1).string("x\"").end_array();
-        w.key("b").begin_object().end_object().key("c").null().end_object();
-        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null}"#);
+        w.key("b").begin_object().end_object().fixed(",\"c\":").null().key("d").bool(true).end_object();
+        assert_eq!(w.into_bytes(), br#"{"a":[1,"x\""],"b":{},"c":null,"d":true}"#);
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_does() {
+        for number in [0, 7, 10, 99, 1_767_225_600, u64::MAX] {
+            assert_eq!(Digits::of(number).as_ref(), number.to_string().as_bytes());
+        }
     }
 }

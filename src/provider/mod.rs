@@ -268,13 +268,13 @@ pub trait Translator: Sync {
 
     /// Reads a whole answer to a request that was not streamed. A success without an answer in it is
     /// an error.
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError>;
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError>;
 
     /// A reader of one streamed answer.
     fn stream(&self) -> Box<dyn StreamTranslator>;
 
     /// The same for the answer of a model with this id, where an answer does not name it and its reader has to know.
-    fn response_of<'a>(&self, body: &'a [u8], _id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response_of<'a>(&self, body: &'a str, _id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
         self.response(body)
     }
 

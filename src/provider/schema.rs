@@ -104,15 +104,15 @@ impl Reduction<'_> {
             match key {
                 _ if moves(key, value) => {}
                 "properties" | "$defs" | "definitions" => {
-                    self.out.key(key);
+                    self.out.any_key(key);
                     self.schemas_by_name(value, depth + 1)?;
                 }
                 "items" => {
-                    self.out.key(key);
+                    self.out.any_key(key);
                     self.schema(value, depth + 1)?;
                 }
                 "anyOf" | "allOf" => {
-                    self.out.key(key);
+                    self.out.any_key(key);
                     self.schemas(value, depth + 1)?;
                 }
                 "oneOf" => {
@@ -123,15 +123,15 @@ impl Reduction<'_> {
                 "additionalProperties" if self.dialect.closes => {
                     needs_closing = false;
                     self.changed |= value.get() != "false";
-                    self.out.key(key).raw("false");
+                    self.out.any_key(key).raw("false");
                 }
                 "description" if !notes.is_empty() => {
                     let said = Str::new(value).map_or("", Str::escaped);
                     let gap = if said.is_empty() { "" } else { "\\n\\n" };
-                    self.out.key(key).escaped(&[said, gap, &notes]);
+                    self.out.any_key(key).escaped(&[said, gap, &notes]);
                 }
                 _ => {
-                    self.out.key(key).raw(value.get());
+                    self.out.any_key(key).raw(value.get());
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Reduction<'_> {
         };
         self.out.begin_object();
         for (name, value) in schemas.iter() {
-            self.out.key(name);
+            self.out.any_key(name);
             self.schema(value, depth)?;
         }
         self.out.end_object();

@@ -5,7 +5,7 @@
 //! The text is gone through once: by one walk, [`Pairs`], with a list of keys,
 //! and by the readers of the objects that lie within.
 
-use crate::json::{self, Error, Failure, RawValue, Reader, Str};
+use crate::json::{self, Error, Failure, Name, RawValue, Reader};
 
 /// More choices, calls or blocks than this in one list are no answer; what a provider can make us hold
 /// is bounded by it. The normalizer remembers as many calls.
@@ -24,6 +24,7 @@ macro_rules! wire {
         }
     )*) => {$(
         $(#[$attribute])*
+        #[derive(Default)]
         $access struct $name<'a> {
             $($(#[$note])* $field_access $field: $type,)*
         }
@@ -34,17 +35,16 @@ macro_rules! wire {
                 <$type as $crate::provider::tolerant::Field<'a>>::SHAPE,
             ),)*];
 
-            fn read(reader: &mut $crate::json::Reader<'a>) -> Result<Self, $crate::json::Failure> {
+            fn fill(&mut self, reader: &mut $crate::json::Reader<'a>) -> Result<(), $crate::json::Failure> {
                 use $crate::provider::tolerant::{Field, Pairs, Shape};
 
-                let mut fields = $name { $($field: Default::default(),)* };
                 let mut values = [None; [$(stringify!($field)),*].len()];
                 let mut pairs = Pairs::of(reader, Self::KEYS)?;
                 while let Some(place) = pairs.next_nested(reader, &mut values)? {
                     let mut at = 0;
                     $(
                         if <$type as Field<'a>>::SHAPE == Shape::Nested && place == at {
-                            fields.$field = Field::nested(reader)?;
+                            self.$field.nested(reader)?;
                         }
                         at += 1;
                     )*
@@ -52,9 +52,9 @@ macro_rules! wire {
                 }
                 let [$($field),*] = values;
                 $(if <$type as Field<'a>>::SHAPE != Shape::Nested {
-                    fields.$field = Field::plain($field);
+                    self.$field = Field::plain($field);
                 })*
-                Ok(fields)
+                Ok(())
             }
         }
     )*};
@@ -64,11 +64,18 @@ macro_rules! wire {
 pub(crate) use wire;
 
 /// An object of which some fields are read; see [`wire!`].
-pub trait Fields<'a>: Sized {
+pub trait Fields<'a>: Default {
     const KEYS: &'static [Key];
 
-    /// What is no object, or has a key twice that is read, is a failure.
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure>;
+    /// Reads them, each to its place: objects lie within each other, and would be moved at every step. What is no
+    /// object, or has a key twice that is read, is a failure.
+    fn fill(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure>;
+
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+        let mut fields = Self::default();
+        fields.fill(reader)?;
+        Ok(fields)
+    }
 
     fn of(value: &'a RawValue) -> Result<Self, Failure> {
         Self::read(&mut Reader::of(value))
@@ -77,32 +84,21 @@ pub trait Fields<'a>: Sized {
 
 pub struct Key {
     name: &'static str,
-    /// How it begins, which is enough to tell most names apart.
     beginning: u64,
     shape: Shape,
 }
 
 impl Key {
     pub const fn new(name: &'static str, shape: Shape) -> Self {
-        Key { name, beginning: beginning(name.as_bytes()), shape }
+        Key { name, beginning: json::beginning(name.as_bytes()), shape }
     }
 
-    fn is(&self, name: &str, beginning: u64) -> bool {
-        self.beginning == beginning && self.name.len() == name.len() && (name.len() <= 8 || self.name == name)
+    #[inline(always)]
+    fn is(&self, name: &[u8], beginning: u64) -> bool {
+        self.beginning == beginning
+            && self.name.len() == name.len()
+            && (name.len() <= 8 || self.name.as_bytes() == name)
     }
-}
-
-/// The first eight bytes as a number.
-const fn beginning(name: &[u8]) -> u64 {
-    if let Some(eight) = name.first_chunk::<8>() {
-        return u64::from_le_bytes(*eight);
-    }
-    let (mut number, mut rest) = (0, name);
-    while let [before @ .., last] = rest {
-        number = number << 8 | *last as u64;
-        rest = before;
-    }
-    number
 }
 
 /// How a field is read.
@@ -124,8 +120,8 @@ pub trait Field<'a>: Default {
         Self::default()
     }
 
-    fn nested(_: &mut Reader<'a>) -> Result<Self, Failure> {
-        Ok(Self::default())
+    fn nested(&mut self, _: &mut Reader<'a>) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
@@ -163,44 +159,55 @@ impl Pairs {
         reader: &mut Reader<'a>,
         values: &mut [Option<&'a RawValue>],
     ) -> Result<Option<usize>, Failure> {
-        while let Some(key) = reader.next_key(&mut self.is_first)? {
-            let Some((place, known)) = self.find(key) else {
-                reader.value()?;
-                continue;
-            };
-            self.next = place + 1;
-            let bit = 1u32.wrapping_shl(place as u32);
-            if self.seen & bit != 0 {
-                return Err(Failure::Repeated(known.name));
+        // Of its own, so that they stay in registers.
+        let (mut here, mut is_first) = (reader.clone(), self.is_first);
+        while let Some(name) = here.next_name(&mut is_first)? {
+            let mut place = self.named(name.escaped, name.beginning);
+            if place.is_none() && !name.is_plain {
+                place = self.escaped(&name);
             }
-            self.seen |= bit;
-            if known.shape == Shape::Nested {
-                return Ok(Some(place));
+            let known = place.and_then(|place| self.keys.get(place));
+            if let (Some(place), Some(known)) = (place, known) {
+                self.next = place + 1;
+                let bit = 1u32.wrapping_shl(place as u32);
+                if self.seen & bit != 0 {
+                    return Err(Failure::Repeated(known.name));
+                }
+                self.seen |= bit;
+                if known.shape == Shape::Nested {
+                    self.is_first = false;
+                    *reader = here;
+                    return Ok(Some(place));
+                }
             }
-            let value = Some(reader.value()?);
-            if let Some(slot) = values.get_mut(place) {
-                *slot = value.filter(|value| known.shape == Shape::Nullable || value.get() != "null");
+            let value = here.skip().ok_or(Failure::Syntax)?;
+            if let (Some(place), Some(known)) = (place, known)
+                && let Some(slot) = values.get_mut(place)
+                && (known.shape == Shape::Nullable || value.get() != "null")
+            {
+                *slot = Some(value);
             }
         }
+        self.is_first = false;
+        *reader = here;
         Ok(None)
     }
 
-    #[inline]
-    fn find(&self, key: Str<'_>) -> Option<(usize, &'static Key)> {
-        let name = key.escaped();
-        let found = self.named(name);
-        if found.is_none() && !key.is_plain() { self.named(&key.decode()) } else { found }
+    /// The place of the key with this name.
+    #[inline(always)]
+    fn named(&self, name: &[u8], beginning: u64) -> Option<usize> {
+        let is = |known: &Key| known.is(name, beginning);
+        if self.keys.get(self.next).is_some_and(is) { Some(self.next) } else { self.keys.iter().position(is) }
     }
 
-    #[inline]
-    fn named(&self, name: &str) -> Option<(usize, &'static Key)> {
-        let beginning = beginning(name.as_bytes());
-        if let Some(known) = self.keys.get(self.next)
-            && known.is(name, beginning)
-        {
-            return Some((self.next, known));
+    /// The same of a name that nobody knows as it is written.
+    #[inline(never)]
+    fn escaped(&self, name: &Name<'_>) -> Option<usize> {
+        if !name.escaped.contains(&b'\\') {
+            return None;
         }
-        self.keys.iter().enumerate().find(|(_, known)| known.is(name, beginning))
+        let name = name.decode();
+        self.named(name.as_bytes(), json::beginning(name.as_bytes()))
     }
 }
 
@@ -228,6 +235,14 @@ impl<'a> Field<'a> for Present<'a> {
 #[derive(Debug)]
 pub struct Maybe<T>(pub Option<T>);
 
+/// An object and how it is written. What cannot be read as one costs no more than itself.
+#[derive(Debug)]
+pub struct Kept<'a, T> {
+    /// Whatever stands there; `null` is none.
+    pub raw: Option<&'a RawValue>,
+    pub object: Option<T>,
+}
+
 /// The objects of a list at their places. An object alone counts as a list of one.
 #[derive(Debug)]
 pub struct List<T> {
@@ -242,6 +257,12 @@ pub struct List<T> {
 impl<T> Default for Maybe<T> {
     fn default() -> Self {
         Maybe(None)
+    }
+}
+
+impl<T> Default for Kept<'_, T> {
+    fn default() -> Self {
+        Kept { raw: None, object: None }
     }
 }
 
@@ -261,80 +282,112 @@ impl<T> List<T> {
 impl<'a, T: Fields<'a>> Field<'a> for Maybe<T> {
     const SHAPE: Shape = Shape::Nested;
 
-    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
-        if reader.peek() == Some(b'{') {
-            return T::read(reader).map(|object| Maybe(Some(object)));
+    fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+        maybe(&mut self.0, reader)
+    }
+}
+
+fn maybe<'a, T: Fields<'a>>(place: &mut Option<T>, reader: &mut Reader<'a>) -> Result<(), Failure> {
+    if reader.peek() == Some(b'{') {
+        return place.insert(T::default()).fill(reader);
+    }
+    reader.value().map(drop)
+}
+
+impl<'a, T: Fields<'a>> Field<'a> for Kept<'a, T> {
+    const SHAPE: Shape = Shape::Nested;
+
+    fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+        reader.peek();
+        let mut within = reader.clone();
+        if maybe(&mut self.object, &mut within).is_err() {
+            self.object = None;
+            within = reader.clone();
+            within.value()?;
         }
-        reader.value()?;
-        Ok(Maybe(None))
+        self.raw = Some(reader.value_before(&within)?).filter(|value| value.get() != "null");
+        Ok(())
     }
 }
 
 impl<'a, T: Fields<'a>> Field<'a> for List<T> {
     const SHAPE: Shape = Shape::Nested;
 
-    fn nested(reader: &mut Reader<'a>) -> Result<Self, Failure> {
-        let mut list = List { is_given: true, ..List::default() };
+    fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
+        self.is_given = true;
         if !reader.open(b'[') {
-            list.items.extend(Maybe::nested(reader)?.0.map(Some));
-            return Ok(list);
+            let mut item = None;
+            maybe(&mut item, reader)?;
+            self.items.extend(item.map(Some));
+            return Ok(());
         }
-        (list.is_list, list.is_exact) = (true, true);
+        (self.is_list, self.is_exact) = (true, true);
         let mut is_first = true;
         while reader.has_next(&mut is_first, b']')? {
-            if list.items.len() == MAX_ITEMS {
+            if self.items.len() == MAX_ITEMS {
                 reader.value()?;
                 continue;
             }
-            let Maybe(item) = Maybe::nested(reader)?;
-            list.is_exact &= item.is_some();
-            list.items.push(item);
+            self.items.push(None);
+            if let Some(item) = self.items.last_mut() {
+                maybe(item, reader)?;
+                self.is_exact &= item.is_some();
+            }
         }
-        Ok(list)
+        Ok(())
     }
 }
 
 /// A count, which some write as a float or a string, now and then negative (quirk B27).
 pub fn count(value: &RawValue) -> Option<u64> {
-    let count = value.get().parse().ok().or_else(|| {
-        let text = value.get().trim_matches('"').trim();
-        if let Ok(count) = text.parse() {
-            return Some(count);
-        }
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
-        Some(number as u64)
-    })?;
-    (count <= MAX_COUNT).then_some(count)
+    digits(value).or_else(|| odd_count(value)).filter(|count| *count <= MAX_COUNT)
+}
+
+#[cold]
+fn odd_count(value: &RawValue) -> Option<u64> {
+    let text = value.get().trim_matches('"').trim();
+    if let Ok(count) = text.parse() {
+        return Some(count);
+    }
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    Some(number as u64)
 }
 
 /// A number among others, which begin with zero.
 pub fn index(value: &RawValue) -> Option<u32> {
-    if value.get().contains('-') {
-        return None;
-    }
-    count(value).and_then(|index| u32::try_from(index).ok())
+    let index = match digits(value) {
+        None if value.get().contains('-') => None,
+        None => count(value),
+        index => index,
+    };
+    index.and_then(|index| u32::try_from(index).ok())
 }
+
+/// A time in Unix seconds beyond this is one in milliseconds: it would be the year 5138.
+const MILLISECONDS: u64 = 100_000_000_000;
 
 /// A time in Unix seconds, which some give in milliseconds or as a float (quirk B26); 0 is none.
 pub fn seconds(value: &RawValue) -> Option<u64> {
-    // As seconds this would be the year 5138.
-    const MILLISECONDS: u64 = 100_000_000_000;
     let time = count(value).filter(|time| *time > 0)?;
     Some(if time < MILLISECONDS { time } else { time / 1000 })
 }
 
 /// Whether a number among others is written so that any reader takes it for the same.
 pub fn is_plain_index(value: &RawValue) -> bool {
-    is_digits(value) && index(value).is_some()
+    digits(value).is_some_and(|index| u32::try_from(index).is_ok())
 }
 
 /// The same of a time in Unix seconds.
 pub fn is_plain_time(value: &RawValue) -> bool {
-    is_digits(value) && seconds(value).is_some_and(|time| count(value) == Some(time))
+    digits(value).is_some_and(|time| (1..MILLISECONDS).contains(&time))
 }
 
-fn is_digits(value: &RawValue) -> bool {
-    value.get().bytes().all(|byte| byte.is_ascii_digit())
+/// A number of nothing but digits, as nearly all are written; of more than have room, none.
+pub fn digits(value: &RawValue) -> Option<u64> {
+    const MOST: usize = u64::MAX.ilog10() as usize;
+    let text = value.get().as_bytes();
+    let digit = |number: u64, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0'));
+    if text.len() <= MOST { text.iter().try_fold(0, digit) } else { None }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl<'a> Status<'a> {
         w.key("degraded").bool(served.iter().any(|it| it.healthy == 0));
         w.key("routes").begin_object();
         for route in served.iter().filter(|_| !config.routes.is_empty()) {
-            w.key(route.name).begin_object().key("degraded").bool(route.healthy == 0);
+            w.any_key(route.name).begin_object().key("degraded").bool(route.healthy == 0);
             w.key("healthy_targets").number(route.healthy as u64).key("targets").begin_array();
             for model in route.targets.iter().filter_map(|index| config.models.get(*index)) {
                 w.string(&model.name);
@@ -70,7 +70,7 @@ impl<'a> Status<'a> {
         w.end_object().key("models").begin_object();
         for (model, health) in config.models.iter().zip(&self.health) {
             let provider = config.providers.get(model.provider).map_or("", |provider| &provider.name);
-            w.key(&model.name).begin_object().key("provider").string(provider);
+            w.any_key(&model.name).begin_object().key("provider").string(provider);
             self.model(&mut w, health);
             w.end_object();
         }

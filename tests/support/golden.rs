@@ -194,6 +194,11 @@ impl Asked<'_> {
         for output in outputs {
             match output {
                 Output::Hold => {}
+                Output::Relay { headers } => {
+                    assert!(head.is_none(), "an answer begins once");
+                    head = Some(headers);
+                    sent.extend(body);
+                }
                 Output::Begin { headers, body } => {
                     assert!(head.is_none(), "an answer begins once");
                     head = Some(headers);

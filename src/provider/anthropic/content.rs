@@ -214,7 +214,7 @@ fn write_native(w: &mut Writer, block: &RawValue, mark: Option<Ttl>) {
     w.begin_object();
     for (key, value) in Object::of(block).unwrap_or_default().iter() {
         if !matches!(key, "cache_control" | "prompt_cache_breakpoint") {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
     }
     cache::write(w, mark);

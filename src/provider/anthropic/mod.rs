@@ -106,7 +106,7 @@ impl Translator for Anthropic {
         request::translate(self.0, chat, target)
     }
 
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body)
     }
 

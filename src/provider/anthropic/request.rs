@@ -57,7 +57,7 @@ pub fn translate(surface: Surface, chat: &ChatRequest<'_>, target: &Target) -> R
     write_user(&mut w, chat, &mut dropped)?;
     write_service_tier(&mut w, chat, &mut dropped)?;
     for (name, value) in chat.fields().filter(|(name, _)| PASSED_ON.contains(name)) {
-        w.key(name).raw(value.get());
+        w.any_key(name).raw(value.get());
     }
     surface.write_stream(&mut w, chat.stream);
     w.end_object();
@@ -180,7 +180,7 @@ fn write_output_config(
         w.key("schema").raw(&schema::reduce(schema, &SCHEMA, at)?).end_object();
     }
     for (name, value) in given.iter().filter(|(name, _)| has(name)) {
-        w.key(name).raw(value.get());
+        w.any_key(name).raw(value.get());
     }
     w.end_object();
     Ok(())

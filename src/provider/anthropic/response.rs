@@ -9,30 +9,34 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, ToolCa
 use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
+use crate::provider::tolerant::{self, Fields, Kept, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")));
         }
     };
     let is_error = answer.error.is_some_and(failure::is_something);
-    if is_error || (!answer.content.is_list && failure::is_report(body)) {
-        return Err(error::read(200, body));
+    if is_error || (!answer.content.is_list && failure::is_report(body.as_bytes())) {
+        return Err(error::read(200, body.as_bytes()));
     }
     if !answer.content.is_list {
         return Err(UpstreamError::malformed("The provider's answer has no content."));
     }
     let mut message = Message::default();
     let mut told = Told::default();
-    told.thinking.model(text(answer.model));
+    let blocks = || answer.content.items.iter().flatten();
+    let cites = blocks().any(|block| block.citations.is_some());
+    if blocks().any(|block| block.signature.is_some() || block.data.is_some()) {
+        told.thinking.model(text(answer.model));
+    }
     for (_, block) in answer.content.into_placed() {
-        block.append_to(&mut message, &mut told);
+        block.append_to(&mut message, &mut told, cites);
     }
     message.extra = told.extra();
     message.extra.extend(further([
@@ -50,8 +54,11 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         return Err(UpstreamError::malformed("The provider's answer is empty."));
     }
     let finish_reason = finish_with(reason, !message.tool_calls.is_empty());
-    let mut tokens = Tokens::default();
-    let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
+    let usage = answer.usage.object.as_ref().map(|usage| {
+        let mut tokens = Tokens::default();
+        tokens.take(usage);
+        tokens.usage()
+    });
     Ok(ChatResponse {
         source: None,
         exact: false,
@@ -60,7 +67,7 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         created: None,
         choices: vec![Choice { index: 0, place: None, message, finish_reason }],
         usage,
-        native_usage: answer.usage.map(RawValue::get),
+        native_usage: answer.usage.raw.map(RawValue::get),
     })
 }
 
@@ -74,7 +81,7 @@ wire! {
         stop_details: Option<&'a RawValue>,
         container: Option<&'a RawValue>,
         context_management: Option<&'a RawValue>,
-        usage: Option<&'a RawValue>,
+        usage: Kept<'a, WireUsage<'a>>,
         error: Option<&'a RawValue>,
     }
 
@@ -116,13 +123,16 @@ pub fn further<'a, const N: usize>(
 }
 
 impl<'a> Block<'a> {
-    /// Blocks without an equivalent (the provider's own tools) are left out.
-    fn append_to(self, message: &mut Message<'a>, told: &mut Told) {
+    /// Blocks without an equivalent (the provider's own tools) are left out. `cites`: whether any has citations, so
+    /// that characters are counted.
+    fn append_to(self, message: &mut Message<'a>, told: &mut Told, cites: bool) {
         let not_empty = |text: &Str<'_>| !text.is_empty();
         match text(self.kind).map(Str::decode).as_deref() {
             Some("text") => {
                 let text = text(self.text);
-                told.citations.whole_block(text.unwrap_or(Str::EMPTY), self.citations);
+                if cites {
+                    told.citations.whole_block(text.unwrap_or(Str::EMPTY), self.citations);
+                }
                 message.content.extend(text.filter(not_empty));
             }
             Some("thinking") => {
@@ -183,35 +193,36 @@ pub struct Tokens {
     thinking: Option<u64>,
 }
 
+wire! {
+    pub struct WireUsage<'a> {
+        input_tokens: Option<&'a RawValue>,
+        cache_creation_input_tokens: Option<&'a RawValue>,
+        cache_read_input_tokens: Option<&'a RawValue>,
+        output_tokens: Option<&'a RawValue>,
+        output_tokens_details: Maybe<UsageDetails<'a>>,
+    }
+
+    struct UsageDetails<'a> {
+        thinking_tokens: Option<&'a RawValue>,
+    }
+}
+
 impl Tokens {
     /// Takes a `usage` object; false if it is none.
     pub fn update(&mut self, usage: &RawValue) -> bool {
-        wire! {
-            struct Wire<'a> {
-                input_tokens: Option<&'a RawValue>,
-                cache_read_input_tokens: Option<&'a RawValue>,
-                cache_creation_input_tokens: Option<&'a RawValue>,
-                output_tokens: Option<&'a RawValue>,
-                output_tokens_details: Maybe<Details<'a>>,
-            }
+        let is_object = json::type_of(usage) == Type::Object;
+        let usage = WireUsage::of(usage).ok().filter(|_| is_object);
+        usage.map(|usage| self.take(&usage)).is_some()
+    }
 
-            struct Details<'a> {
-                thinking_tokens: Option<&'a RawValue>,
-            }
-        }
-
-        if json::type_of(usage) != Type::Object {
-            return false;
-        }
-        let Ok(wire) = Wire::of(usage) else { return false };
+    fn take(&mut self, usage: &WireUsage<'_>) {
         let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
-        self.input = self.input.max(count(wire.input_tokens).unwrap_or(0));
-        self.output = self.output.max(count(wire.output_tokens).unwrap_or(0));
-        self.cache_read = self.cache_read.max(count(wire.cache_read_input_tokens));
-        self.cache_creation = self.cache_creation.max(count(wire.cache_creation_input_tokens));
-        self.thinking =
-            self.thinking.max(wire.output_tokens_details.0.and_then(|details| count(details.thinking_tokens)));
-        true
+        self.input = self.input.max(count(usage.input_tokens).unwrap_or(0));
+        self.output = self.output.max(count(usage.output_tokens).unwrap_or(0));
+        self.cache_read = self.cache_read.max(count(usage.cache_read_input_tokens));
+        self.cache_creation = self.cache_creation.max(count(usage.cache_creation_input_tokens));
+        let details = usage.output_tokens_details.0.as_ref();
+        self.thinking = self.thinking.max(details.and_then(|details| count(details.thinking_tokens)));
     }
 
     /// The same for the start of a stream, whose `output_tokens` is a small number that means nothing.
@@ -249,7 +260,7 @@ mod tests {
 
     fn finish(content: &str, stop_reason: &str) -> Result<FinishReason, Class> {
         let body = answer(content, stop_reason);
-        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+        read(&body).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
     }
 
     const TEXT: &str = r#"[{"type":"text","text":"hi"}]"#;
@@ -263,7 +274,7 @@ mod tests {
             {"type":"text","text":"b"},{"type":"tool_use","id":"t","name":"f","input":{"b":1.0,"a":2}}]"#,
             "tool_use",
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let message = &answer.choices[0].message;
         assert_eq!(message.content.iter().map(|text| text.raw()).collect::<Vec<_>>(), ["\"a\\n\"", "\"b\""]);
         assert_eq!(message.reasoning.len(), 1);
@@ -275,8 +286,8 @@ mod tests {
     fn input_includes_what_the_cache_gave_and_took() {
         let body = answer(TEXT, "end_turn");
         let usage = Usage { input: 115, output: 20, cached_input: Some(100), cache_write: Some(5), reasoning: Some(8) };
-        assert_eq!(read(body.as_bytes()).unwrap().usage, Some(usage));
-        assert_eq!(read(br#"{"content":[{"type":"text","text":"x"}],"usage":null}"#).unwrap().usage, None);
+        assert_eq!(read(&body).unwrap().usage, Some(usage));
+        assert_eq!(read(r#"{"content":[{"type":"text","text":"x"}],"usage":null}"#).unwrap().usage, None);
     }
 
     #[test]
@@ -310,10 +321,10 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
-        let error = br#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        let class = |body: &str| read(body).unwrap_err().class;
+        let error = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
         assert_eq!(class(error), Class::Unreachable);
-        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"content\":null}", b"{\"content\":[1]}", b"\xff"] {
+        for body in ["", "<html>", "{}", "[]", "{\"content\":null}", "{\"content\":[1]}", "\u{fffd}"] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }
     }

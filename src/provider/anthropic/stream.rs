@@ -301,7 +301,7 @@ impl Counts {
         let mut w = Writer::with_capacity(256);
         w.begin_object();
         for (name, value) in &self.0 {
-            w.key(name).raw(value);
+            w.any_key(name).raw(value);
         }
         w.end_object();
         String::from_utf8(w.into_bytes()).ok()
@@ -321,7 +321,6 @@ wire! {
         error: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireDelta<'a> {
         kind = "type": Option<&'a RawValue>,
         text: Option<&'a RawValue>,
@@ -335,7 +334,6 @@ wire! {
         container: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireMessage<'a> {
         id: Option<&'a RawValue>,
         model: Option<&'a RawValue>,

@@ -310,12 +310,12 @@ impl<'w, 'c> Conversation<'w, 'c> {
         if kind == "document" {
             turn.document.get_or_insert(UNNAMED.to_owned());
         }
-        self.w.begin_object().key(kind).raw(block.get()).end_object();
+        self.w.begin_object().any_key(kind).raw(block.get()).end_object();
         Ok(())
     }
 
     /// Up to the key of the source.
-    fn begin_media(&mut self, kind: &str, format: &str) -> &mut Writer {
+    fn begin_media(&mut self, kind: &'static str, format: &str) -> &mut Writer {
         self.w.begin_object().key(kind).begin_object().key("format").string(format);
         self.w.key("source").begin_object()
     }

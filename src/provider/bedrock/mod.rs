@@ -119,7 +119,7 @@ impl Translator for Bedrock {
         request::translate(chat, target)
     }
 
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body, "")
     }
 
@@ -127,7 +127,7 @@ impl Translator for Bedrock {
         Box::new(stream::BedrockStream::new(""))
     }
 
-    fn response_of<'a>(&self, body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response_of<'a>(&self, body: &'a str, id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body, id)
     }
 

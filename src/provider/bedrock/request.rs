@@ -168,7 +168,7 @@ impl Additional {
             w.key(key).raw(json);
         }
         for (key, value) in own.iter() {
-            w.key(key).raw(value.get());
+            w.any_key(key).raw(value.get());
         }
         w.end_object();
         Ok(())
@@ -353,7 +353,7 @@ fn write_metadata(
     if !pairs.is_empty() {
         w.key("requestMetadata").begin_object();
         for (key, value) in pairs {
-            w.key(key).str(value);
+            w.any_key(key).str(value);
         }
         w.end_object();
     }

@@ -13,10 +13,10 @@ use crate::provider::images::{self, Images};
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed, of a model with this id.
-pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read<'a>(body: &'a str, id: &str) -> Result<ChatResponse<'a>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
-        Err(_) if failure::is_report(body) => return Err(error::read(200, None, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, None, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a message: {error}.")));
         }
@@ -24,8 +24,8 @@ pub fn read<'a>(body: &'a [u8], id: &str) -> Result<ChatResponse<'a>, UpstreamEr
     let content = answer.output.0.and_then(|output| output.message.0).map(|message| message.content);
     let Some(content) = content.filter(|content| content.is_list) else {
         // An exception in the body of a success has a type, if nothing else (quirk C5).
-        return Err(if failure::is_report(body) || answer.exception.is_some() {
-            error::read(200, None, body)
+        return Err(if failure::is_report(body.as_bytes()) || answer.exception.is_some() {
+            error::read(200, None, body.as_bytes())
         } else {
             UpstreamError::malformed("The provider's answer has no message.")
         });
@@ -270,7 +270,7 @@ mod tests {
 
     fn finish(content: &str, stop_reason: &str) -> Result<FinishReason, Class> {
         let body = answer(content, stop_reason);
-        read(body.as_bytes(), "m").map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+        read(&body, "m").map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
     }
 
     const TEXT: &str = r#"[{"text":"hi"}]"#;
@@ -288,7 +288,7 @@ mod tests {
             {"toolUse":{"toolUseId":"u","name":"g","input":"x"}}]"#,
             "tool_use",
         );
-        let answer = read(body.as_bytes(), "m").unwrap();
+        let answer = read(&body, "m").unwrap();
         let message = &answer.choices[0].message;
         let raw = |texts: &[Str<'_>]| texts.iter().map(|text| text.raw().to_owned()).collect::<Vec<_>>();
         assert_eq!(raw(&message.content), ["\"a\\n\""]);
@@ -311,7 +311,7 @@ mod tests {
             {"title":"D","location":{"documentPage":{"documentIndex":0,"start":1,"end":2}}}]}}]"#,
             "end_turn",
         );
-        let answer = read(body.as_bytes(), "m").unwrap();
+        let answer = read(&body, "m").unwrap();
         let message = &answer.choices[0].message;
         assert_eq!(message.content.len(), 3);
         let annotation = concat!(
@@ -326,7 +326,7 @@ mod tests {
     fn input_includes_what_the_cache_gave_and_took() {
         let body = answer(TEXT, "end_turn");
         let usage = Usage { input: 115, output: 20, cached_input: Some(100), cache_write: Some(5), reasoning: None };
-        let answer = read(body.as_bytes(), "m").unwrap();
+        let answer = read(&body, "m").unwrap();
         assert_eq!(answer.usage, Some(usage));
         assert!(answer.native_usage.is_some_and(|native| native.contains("\"totalTokens\":135")));
     }
@@ -355,14 +355,13 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        let class = |body: &[u8]| read(body, "").unwrap_err().class;
-        assert_eq!(class(br#"{"__type":"ThrottlingException","message":"slow"}"#), Class::RateLimited);
+        let class = |body: &str| read(body, "").unwrap_err().class;
+        assert_eq!(class(r#"{"__type":"ThrottlingException","message":"slow"}"#), Class::RateLimited);
         assert_eq!(
-            class(br#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"}}"#),
+            class(r#"{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"}}"#),
             Class::Malformed
         );
-        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"output\":null}", b"{\"output\":{\"message\":{}}}", b"\xff"]
-        {
+        for body in ["", "<html>", "{}", "[]", "{\"output\":null}", "{\"output\":{\"message\":{}}}", "\u{fffd}"] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }
     }

@@ -52,7 +52,7 @@ impl Translator for Cohere {
         request::translate(chat, target)
     }
 
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body)
     }
 

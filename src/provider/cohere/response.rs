@@ -11,11 +11,11 @@ use crate::provider::failure;
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a chat response: {error}.")));
         }
@@ -23,12 +23,12 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
     // An error's message is a text, an answer's an object.
     let is_text = answer.message.is_some_and(|message| json::type_of(message) == Type::String);
     if is_text || answer.error.is_some_and(failure::is_something) {
-        return Err(error::read(200, body));
+        return Err(error::read(200, body.as_bytes()));
     }
     let wire = answer.message.and_then(|message| WireMessage::of(message).ok());
     let Some(wire) = wire else {
         let malformed = || UpstreamError::malformed("The provider's answer has no message.");
-        return Err(if failure::is_report(body) { error::read(200, body) } else { malformed() });
+        return Err(if failure::is_report(body.as_bytes()) { error::read(200, body.as_bytes()) } else { malformed() });
     };
     let said = text(answer.finish_reason).map(Str::decode).unwrap_or_default();
     let reason = finish_reason(&said)?;
@@ -63,7 +63,6 @@ wire! {
     }
 
     /// A message, or a piece of one: in streams the lists are single objects.
-    #[derive(Default)]
     pub struct WireMessage<'a> {
         pub content: Option<&'a RawValue>,
         pub tool_plan: Option<&'a RawValue>,
@@ -76,14 +75,12 @@ wire! {
         pub function: Maybe<WireFunction<'a>>,
     }
 
-    #[derive(Default)]
     pub struct WireFunction<'a> {
         pub name: Option<&'a RawValue>,
         pub arguments: Option<&'a RawValue>,
     }
 
     /// A block of content, or a piece of one.
-    #[derive(Default)]
     pub struct Block<'a> {
         pub text: Option<&'a RawValue>,
         pub thinking: Option<&'a RawValue>,
@@ -274,9 +271,7 @@ mod tests {
 
     fn finish(message: &str, finish_reason: &str) -> Result<FinishReason, (Class, u16)> {
         let body = answer(message, finish_reason);
-        read(body.as_bytes())
-            .map(|answer| answer.choices[0].finish_reason)
-            .map_err(|error| (error.class, error.reply.status))
+        read(&body).map(|answer| answer.choices[0].finish_reason).map_err(|error| (error.class, error.reply.status))
     }
 
     const TEXT: &str = r#"{"role":"assistant","content":[{"type":"text","text":"hi"}]}"#;
@@ -306,10 +301,10 @@ mod tests {
     fn tokens_count_rather_than_what_is_billed_and_the_cache_is_a_part_of_them() {
         let body = answer(TEXT, "COMPLETE");
         let usage = Usage { input: 70, output: 4, cached_input: Some(16), ..Usage::default() };
-        assert_eq!(read(body.as_bytes()).unwrap().usage, Some(usage));
-        let billed = br#"{"message":{"content":"x"},"usage":{"tokens":{},"billed_units":{"input_tokens":1}}}"#;
+        assert_eq!(read(&body).unwrap().usage, Some(usage));
+        let billed = r#"{"message":{"content":"x"},"usage":{"tokens":{},"billed_units":{"input_tokens":1}}}"#;
         assert_eq!(read(billed).unwrap().usage, Some(Usage { input: 1, ..Usage::default() }));
-        assert_eq!(read(br#"{"message":{"content":"x"},"usage":{}}"#).unwrap().usage, None);
+        assert_eq!(read(r#"{"message":{"content":"x"},"usage":{}}"#).unwrap().usage, None);
     }
 
     #[test]
@@ -320,7 +315,7 @@ mod tests {
             "citations":[{"start":0}]}"#,
             "TOOL_CALL",
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let message = &answer.choices[0].message;
         let texts = |texts: &[Str<'_>]| texts.iter().map(|text| text.raw().to_owned()).collect::<Vec<_>>();
         assert_eq!(texts(&message.reasoning), [r#""h\u006d""#, "\"I will.\""]);
@@ -334,8 +329,7 @@ mod tests {
 
     #[test]
     fn a_chunk_of_several_tokens_has_one_log_probability() {
-        let body =
-            br#"{"message":{"content":[{"text":"ab c"}]},"logprobs":[{"text":"ab","token_ids":[1],"logprobs":[-0.50]},
+        let body = r#"{"message":{"content":[{"text":"ab c"}]},"logprobs":[{"text":"ab","token_ids":[1],"logprobs":[-0.50]},
             {"text":" c","token_ids":[2,3],"logprobs":[-0.5,-0.25]},{"token_ids":[4]}]}"#;
         let answer = read(body).unwrap();
         let expected = concat!(
@@ -347,10 +341,10 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
-        assert_eq!(class(br#"{"id":"i","message":"too many tokens: the prompt is too long"}"#), Class::TooLarge);
-        assert_eq!(class(br#"{"error":{"message":"overloaded"}}"#), Class::Unreachable);
-        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"message\":null}", b"{\"message\":[1]}", b"\xff"] {
+        let class = |body: &str| read(body).unwrap_err().class;
+        assert_eq!(class(r#"{"id":"i","message":"too many tokens: the prompt is too long"}"#), Class::TooLarge);
+        assert_eq!(class(r#"{"error":{"message":"overloaded"}}"#), Class::Unreachable);
+        for body in ["", "<html>", "{}", "[]", "{\"message\":null}", "{\"message\":[1]}", "\u{fffd}"] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }
     }

@@ -170,7 +170,6 @@ wire! {
         message: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireDelta<'a> {
         message: Maybe<WireMessage<'a>>,
         finish_reason: Option<&'a RawValue>,

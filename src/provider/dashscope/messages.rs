@@ -124,7 +124,7 @@ fn write_text(w: &mut Writer, message: &Message<'_>, dropped: &mut Dropped) -> R
 
 fn write_blocks<'a>(w: &mut Writer, message: &Message<'a>, images: &mut Vec<Str<'a>>) -> Result<(), Rejection> {
     let block = |w: &mut Writer, kind: &str, text: &str, cache: Option<&RawValue>| {
-        w.begin_object().key(kind).raw(text);
+        w.begin_object().any_key(kind).raw(text);
         if let Some(cache) = cache.filter(|cache| json::type_of(cache) == Type::Object) {
             w.key(CACHE).raw(cache.get());
         }

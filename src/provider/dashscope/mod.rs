@@ -53,7 +53,7 @@ impl Translator for DashScope {
         request::translate(chat, target, self.multimodal)
     }
 
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body)
     }
 

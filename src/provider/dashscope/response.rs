@@ -11,20 +11,20 @@ use crate::provider::failure;
 use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
-        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a generation: {error}.")));
         }
     };
     if answer.is_error() {
-        return Err(error::read(200, body));
+        return Err(error::read(200, body.as_bytes()));
     }
     let Some(output) = answer.output.0 else {
         let malformed = || UpstreamError::malformed("The provider's answer has no output.");
-        return Err(if failure::is_report(body) { error::read(200, body) } else { malformed() });
+        return Err(if failure::is_report(body.as_bytes()) { error::read(200, body.as_bytes()) } else { malformed() });
     };
     let search = output.search();
     let mut choices = Vec::with_capacity(1);
@@ -115,7 +115,6 @@ wire! {
     }
 
     /// A message, or a piece of one.
-    #[derive(Default)]
     pub struct WireMessage<'a> {
         content: Option<&'a RawValue>,
         pub reasoning_content: Option<&'a RawValue>,
@@ -128,7 +127,6 @@ wire! {
         pub function: Maybe<WireFunction<'a>>,
     }
 
-    #[derive(Default)]
     pub struct WireFunction<'a> {
         pub name: Option<&'a RawValue>,
         pub arguments: Option<&'a RawValue>,
@@ -215,7 +213,6 @@ pub fn usage(value: &RawValue) -> Option<Usage> {
             output_tokens_details: Maybe<Details<'a>>,
         }
 
-        #[derive(Default)]
         struct Details<'a> {
             cached_tokens: Option<&'a RawValue>,
             cache_creation_input_tokens: Option<&'a RawValue>,
@@ -247,7 +244,7 @@ mod tests {
 
     #[test]
     fn texts_blocks_thoughts_and_calls_have_their_places() {
-        let body = br#"{"request_id":"r","code":"","message":"","output":{"choices":[{"finish_reason":"tool_calls",
+        let body = r#"{"request_id":"r","code":"","message":"","output":{"choices":[{"finish_reason":"tool_calls",
             "message":{"role":"assistant","content":[{"text":"a\n"},{"image":"u"},{"text":""}],"reasoning_content":"h\u006d",
             "tool_calls":[{"index":0,"id":"","type":"function","function":{"name":"f","arguments":"{}"}},
             {"id":"b","function":{"name":"g"}},{"function":{}}]}}]},"usage":{"input_tokens":30,"output_tokens":9,"total_tokens":39,
@@ -266,7 +263,7 @@ mod tests {
 
     #[test]
     fn the_old_shape_is_an_answer_too() {
-        let answer = read(br#"{"output":{"text":"hi","finish_reason":"length","choices":null},"usage":{}}"#).unwrap();
+        let answer = read(r#"{"output":{"text":"hi","finish_reason":"length","choices":null},"usage":{}}"#).unwrap();
         assert_eq!(answer.choices[0].finish_reason, FinishReason::Length);
         assert_eq!(answer.choices[0].message.content[0].raw(), "\"hi\"");
         assert_eq!(answer.usage, None);
@@ -282,28 +279,28 @@ mod tests {
         };
         let found = r#"{"search_results":[{"index":1}]}"#;
         let body = answer(found);
-        let read_answer = read(body.as_bytes()).unwrap();
+        let read_answer = read(&body).unwrap();
         assert_eq!(read_answer.choices[0].message.extra, [("search_info", Cow::Borrowed(found))]);
         assert_eq!(read_answer.choices[0].message.logprobs.as_deref(), Some(r#"{"content":[1.0]}"#));
         assert!(read_answer.choices[1].message.extra.is_empty() && read_answer.choices[1].message.logprobs.is_none());
         assert_eq!(read_answer.choices[1].index, 3);
         let body = answer(r#"{"search_results":[]}"#);
-        assert!(read(body.as_bytes()).unwrap().choices[0].message.extra.is_empty());
+        assert!(read(&body).unwrap().choices[0].message.extra.is_empty());
     }
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
-        assert_eq!(class(br#"{"code":"Throttling.RateQuota","message":"x","request_id":"r"}"#), Class::RateLimited);
-        assert_eq!(class(br#"{"error":{"message":"m","code":"internal_error"}}"#), Class::Unreachable);
+        let class = |body: &str| read(body).unwrap_err().class;
+        assert_eq!(class(r#"{"code":"Throttling.RateQuota","message":"x","request_id":"r"}"#), Class::RateLimited);
+        assert_eq!(class(r#"{"error":{"message":"m","code":"internal_error"}}"#), Class::Unreachable);
         for body in [
-            &b""[..],
-            b"<html>",
-            b"{}",
-            b"[]",
-            br#"{"output":{}}"#,
-            br#"{"output":{"choices":[{"finish_reason":"stop","message":{"content":""}}]}}"#,
-            b"\xff",
+            "",
+            "<html>",
+            "{}",
+            "[]",
+            r#"{"output":{}}"#,
+            r#"{"output":{"choices":[{"finish_reason":"stop","message":{"content":""}}]}}"#,
+            "\u{fffd}",
         ] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }

@@ -83,7 +83,6 @@ pub fn extra<'a>(
 }
 
 wire! {
-    #[derive(Default)]
     struct Grounding<'a> {
         chunks = "groundingChunks": List<Chunk<'a>>,
         supports = "groundingSupports": List<Support<'a>>,
@@ -100,7 +99,6 @@ wire! {
         chunks = "groundingChunkIndices": Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct Citations<'a> {
         citations: List<Citation<'a>>,
         /// Its older name.

@@ -68,7 +68,7 @@ impl Translator for Gemini {
         request::translate(chat, target, self.0)
     }
 
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body)
     }
 

@@ -141,7 +141,7 @@ impl Node {
             Node::Object(fields) => {
                 w.begin_object();
                 for (name, node) in fields {
-                    w.key(name);
+                    w.any_key(name);
                     node.write(w);
                 }
                 w.end_object();

@@ -11,21 +11,21 @@ use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
 use crate::provider::images::{self, Images};
-use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
+use crate::provider::tolerant::{self, Fields, Kept, List, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
-pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: Answer<'_> = match tolerant::read(body) {
+pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: Answer<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(error::read(200, body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(error::read(200, body.as_bytes())),
         Err(error) => {
             return Err(UpstreamError::malformed(format!("The provider's answer is not a response: {error}.")));
         }
     };
     let is_error = answer.error.is_some_and(failure::is_something);
-    if is_error || (!answer.candidates.is_given && failure::is_report(body)) {
-        return Err(error::read(200, body));
+    if is_error || (!answer.candidates.is_given && failure::is_report(body.as_bytes())) {
+        return Err(error::read(200, body.as_bytes()));
     }
     let mut choices = Vec::new();
     for (place, candidate) in answer.candidates.into_placed() {
@@ -39,8 +39,11 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         let message = Message { extra: vec![(PROMPT_FEEDBACK, feedback.get().into())], ..Message::default() };
         choices.push(Choice { index: 0, place: None, message, finish_reason: FinishReason::ContentFilter });
     }
-    let mut tokens = Tokens::default();
-    let usage = answer.usage.filter(|usage| tokens.update(usage)).map(|_| tokens.usage());
+    let usage = answer.usage.object.as_ref().map(|usage| {
+        let mut tokens = Tokens::default();
+        tokens.take(usage);
+        tokens.usage()
+    });
     Ok(ChatResponse {
         source: None,
         exact: false,
@@ -49,7 +52,7 @@ pub fn read(body: &[u8]) -> Result<ChatResponse<'_>, UpstreamError> {
         created: None,
         choices,
         usage,
-        native_usage: answer.usage.map(RawValue::get),
+        native_usage: answer.usage.raw.map(RawValue::get),
     })
 }
 
@@ -61,18 +64,18 @@ pub const FINISH_REASON: &str = "provider_finish_reason";
 wire! {
     /// A whole answer, or one event of a stream.
     pub struct Answer<'a> {
-        pub id = "responseId": Option<&'a RawValue>,
-        pub model = "modelVersion": Option<&'a RawValue>,
         pub candidates: List<Candidate<'a>>,
         pub prompt_feedback = "promptFeedback": Option<&'a RawValue>,
-        pub usage = "usageMetadata": Option<&'a RawValue>,
+        pub usage = "usageMetadata": Kept<'a, WireUsage<'a>>,
+        pub model = "modelVersion": Option<&'a RawValue>,
+        pub id = "responseId": Option<&'a RawValue>,
         pub error: Option<&'a RawValue>,
     }
 
     pub struct Candidate<'a> {
-        pub index: Option<&'a RawValue>,
         pub content: Maybe<Content<'a>>,
         pub finish_reason = "finishReason": Option<&'a RawValue>,
+        pub index: Option<&'a RawValue>,
         pub logprobs = "logprobsResult": Maybe<Logprobs<'a>>,
         pub grounding = "groundingMetadata": Option<&'a RawValue>,
         pub citations = "citationMetadata": Option<&'a RawValue>,
@@ -155,6 +158,7 @@ impl<'a> Candidate<'a> {
     fn into_choice(self, index: u32) -> Result<Choice<'a>, UpstreamError> {
         let mut message = Message::default();
         let mut offsets = Offsets::default();
+        let cites = self.grounding.is_some() || self.citations.is_some();
         let parts = self.content.0.map(|content| content.parts).unwrap_or_default();
         let mut images = Images::default();
         // Parts without an equivalent (code that the API runs itself) are left out.
@@ -162,7 +166,9 @@ impl<'a> Candidate<'a> {
             match part.said() {
                 Some((text, true)) => message.reasoning.push(text),
                 Some((text, false)) => {
-                    offsets.add(&text.decode());
+                    if cites {
+                        offsets.add(&text.decode());
+                    }
                     message.content.push(text);
                 }
                 None => {}
@@ -185,7 +191,9 @@ impl<'a> Candidate<'a> {
         let word = text(self.finish_reason).map(Str::decode);
         let end = Ending::of(word.as_deref()).finish(!message.is_empty(), !message.tool_calls.is_empty())?;
         message.logprobs = self.logprobs.0.and_then(|logprobs| logprobs.written()).map(Cow::Owned);
-        message.extra = citations::extra(self.grounding, self.citations, &offsets);
+        if cites {
+            message.extra = citations::extra(self.grounding, self.citations, &offsets);
+        }
         message.extra.extend(images);
         for (name, value) in [("url_context_metadata", self.url_context), ("safety_ratings", self.safety_ratings)] {
             message.extra.extend(value.filter(|value| is_told(value)).map(|value| (name, value.get().into())));
@@ -352,29 +360,31 @@ pub struct Tokens {
     cached: Option<u64>,
 }
 
-impl Tokens {
-    pub fn update(&mut self, usage: &RawValue) -> bool {
-        wire! {
-            struct Wire<'a> {
-                prompt_token_count = "promptTokenCount": Option<&'a RawValue>,
-                tool_use_prompt_token_count = "toolUsePromptTokenCount": Option<&'a RawValue>,
-                candidates_token_count = "candidatesTokenCount": Option<&'a RawValue>,
-                thoughts_token_count = "thoughtsTokenCount": Option<&'a RawValue>,
-                cached_content_token_count = "cachedContentTokenCount": Option<&'a RawValue>,
-            }
-        }
+wire! {
+    pub struct WireUsage<'a> {
+        prompt = "promptTokenCount": Option<&'a RawValue>,
+        candidates = "candidatesTokenCount": Option<&'a RawValue>,
+        tool_use = "toolUsePromptTokenCount": Option<&'a RawValue>,
+        thoughts = "thoughtsTokenCount": Option<&'a RawValue>,
+        cached = "cachedContentTokenCount": Option<&'a RawValue>,
+    }
+}
 
-        if json::type_of(usage) != Type::Object {
-            return false;
-        }
-        let Ok(wire) = Wire::of(usage) else { return false };
+impl Tokens {
+    /// Takes the value of `usageMetadata`; false if it is no object.
+    pub fn update(&mut self, usage: &RawValue) -> bool {
+        let is_object = json::type_of(usage) == Type::Object;
+        let usage = WireUsage::of(usage).ok().filter(|_| is_object);
+        usage.map(|usage| self.take(&usage)).is_some()
+    }
+
+    pub fn take(&mut self, usage: &WireUsage<'_>) {
         let count = |value: Option<&RawValue>| value.and_then(tolerant::count);
-        self.prompt = self.prompt.max(count(wire.prompt_token_count).unwrap_or(0));
-        self.tool_use = self.tool_use.max(count(wire.tool_use_prompt_token_count).unwrap_or(0));
-        self.candidates = self.candidates.max(count(wire.candidates_token_count).unwrap_or(0));
-        self.thoughts = self.thoughts.max(count(wire.thoughts_token_count));
-        self.cached = self.cached.max(count(wire.cached_content_token_count));
-        true
+        self.prompt = self.prompt.max(count(usage.prompt).unwrap_or(0));
+        self.tool_use = self.tool_use.max(count(usage.tool_use).unwrap_or(0));
+        self.candidates = self.candidates.max(count(usage.candidates).unwrap_or(0));
+        self.thoughts = self.thoughts.max(count(usage.thoughts));
+        self.cached = self.cached.max(count(usage.cached));
     }
 
     pub fn usage(&self) -> Usage {
@@ -403,7 +413,7 @@ mod tests {
 
     fn finish(parts: &str, reason: &str) -> Result<FinishReason, Class> {
         let body = answer(parts, &format!(r#","finishReason":"{reason}""#));
-        read(body.as_bytes()).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
+        read(&body).map(|answer| answer.choices[0].finish_reason).map_err(|error| error.class)
     }
 
     const TEXT: &str = r#"[{"text":"hi"}]"#;
@@ -417,7 +427,7 @@ mod tests {
             {"functionCall":{"name":"g"}},{"text":"","thoughtSignature":"T"},7]"#,
             r#","finishReason":"STOP""#,
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let message = &answer.choices[0].message;
         assert_eq!(message.content.iter().map(|text| text.raw()).collect::<Vec<_>>(), ["\"a\\n\"", "\"b\""]);
         assert_eq!(message.reasoning.len(), 1);
@@ -433,7 +443,7 @@ mod tests {
     fn usage_counts_thoughts_as_output_and_what_tools_read_as_input() {
         let body = answer(TEXT, "");
         let usage = Usage { input: 12, output: 12, cached_input: Some(4), cache_write: None, reasoning: Some(7) };
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         assert_eq!(answer.usage, Some(usage));
         assert!(answer.native_usage.unwrap().contains("\"totalTokenCount\":24"));
     }
@@ -462,14 +472,14 @@ mod tests {
             assert_eq!(finish(TEXT, reason), Err(Class::Malformed), "{reason}");
         }
         let body = answer(TEXT, r#","finishReason":"OTHER""#);
-        assert_eq!(read(body.as_bytes()).unwrap().choices[0].message.extra, [(FINISH_REASON, "\"OTHER\"".into())]);
+        assert_eq!(read(&body).unwrap().choices[0].message.extra, [(FINISH_REASON, "\"OTHER\"".into())]);
     }
 
     #[test]
     fn an_empty_answer_is_one_only_where_something_else_ended_it() {
         for reason in ["SAFETY", "MAX_TOKENS"] {
             assert!(finish("[]", reason).is_ok(), "{reason}");
-            assert!(read(format!(r#"{{"candidates":[{{"finishReason":"{reason}"}}]}}"#).as_bytes()).is_ok());
+            assert!(read(&format!(r#"{{"candidates":[{{"finishReason":"{reason}"}}]}}"#)).is_ok());
         }
         for reason in ["STOP", "OTHER"] {
             assert_eq!(finish("[]", reason), Err(Class::Malformed));
@@ -480,7 +490,7 @@ mod tests {
     #[test]
     fn a_blocked_prompt_is_an_answer_of_the_content_filter() {
         let body =
-            br#"{"promptFeedback":{"blockReason":"SAFETY","safetyRatings":[]},"usageMetadata":{"promptTokenCount":3}}"#;
+            r#"{"promptFeedback":{"blockReason":"SAFETY","safetyRatings":[]},"usageMetadata":{"promptTokenCount":3}}"#;
         let answer = read(body).unwrap();
         let choice = &answer.choices[0];
         assert_eq!(choice.finish_reason, FinishReason::ContentFilter);
@@ -491,14 +501,14 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let class = |body: &[u8]| read(body).unwrap_err().class;
-        let error = br#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
+        let class = |body: &str| read(body).unwrap_err().class;
+        let error = r#"{"error":{"code":503,"message":"The model is overloaded.","status":"UNAVAILABLE"}}"#;
         assert_eq!(class(error), Class::Unreachable);
-        assert_eq!(class(&[b"[", &error[..], b"]"].concat()), Class::Unreachable);
-        for body in [&b""[..], b"<html>", b"{}", b"[]", b"{\"candidates\":[]}", b"{\"candidates\":[1]}", b"\xff"] {
+        assert_eq!(class(&["[", error, "]"].concat()), Class::Unreachable);
+        for body in ["", "<html>", "{}", "[]", "{\"candidates\":[]}", "{\"candidates\":[1]}", "\u{fffd}"] {
             assert_eq!(class(body), Class::Malformed, "{body:?}");
         }
-        assert_eq!(class(br#"{"promptFeedback":{"safetyRatings":[]}}"#), Class::Malformed);
+        assert_eq!(class(r#"{"promptFeedback":{"safetyRatings":[]}}"#), Class::Malformed);
     }
 
     #[test]
@@ -508,7 +518,7 @@ mod tests {
             r#","logprobsResult":{"chosenCandidates":[{"token":"hi","logProbability":-0.10},{"token":"!"}],
             "topCandidates":[{"candidates":[{"token":"hi","logProbability":-0.10},{"token":"ho","logProbability":-3}]}]}"#,
         );
-        let answer = read(body.as_bytes()).unwrap();
+        let answer = read(&body).unwrap();
         let expected = concat!(
             r#"{"content":[{"token":"hi","logprob":-0.10,"bytes":null,"top_logprobs":["#,
             r#"{"token":"hi","logprob":-0.10,"bytes":null},{"token":"ho","logprob":-3,"bytes":null}]},"#,

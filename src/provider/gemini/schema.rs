@@ -213,11 +213,11 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
                 | "propertyNames"
                 | "unevaluatedProperties"
                 | "unevaluatedItems" => {
-                    self.out.key(key);
+                    self.out.any_key(key);
                     self.schema(value, depth + 1)?;
                 }
                 _ => {
-                    self.out.key(key).raw(value.get());
+                    self.out.any_key(key).raw(value.get());
                 }
             }
             said.push(key.to_owned());
@@ -244,14 +244,14 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
     }
 
     fn by_name(&mut self, key: &str, value: &'a RawValue, depth: usize) -> Result<(), String> {
-        self.out.key(key);
+        self.out.any_key(key);
         let Ok(schemas) = Object::<'a>::parse(value.get().as_bytes()) else {
             self.out.raw(value.get());
             return Ok(());
         };
         self.out.begin_object();
         for (name, value) in schemas.iter() {
-            self.out.key(name);
+            self.out.any_key(name);
             self.schema(value, depth + 1)?;
         }
         self.out.end_object();
@@ -259,7 +259,7 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
     }
 
     fn list(&mut self, key: &str, value: &'a RawValue, depth: usize) -> Result<(), String> {
-        self.out.key(key);
+        self.out.any_key(key);
         let Some(schemas) = json::elements(value) else {
             self.out.raw(value.get());
             return Ok(());
@@ -282,7 +282,7 @@ impl<'a: 'd, 'd> Preparation<'a, 'd> {
         while let Some(reference) = self.kept.get(next).copied() {
             next += 1;
             let Some(Definition { name, schema, .. }) = self.definitions.get(reference) else { continue };
-            self.out.key(name);
+            self.out.any_key(name);
             self.within = vec![reference];
             self.schema(schema, depth + 1)?;
         }

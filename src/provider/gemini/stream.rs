@@ -74,8 +74,11 @@ impl StreamTranslator for GeminiStream {
         if is_error || (!answer.candidates.is_given && failure::is_report(frame.data.as_bytes())) {
             return Err(error::read(200, frame.data.as_bytes()));
         }
-        let usage = answer.usage.filter(|usage| self.tokens.update(usage)).map(|_| self.tokens.usage());
-        let native_usage = answer.usage.map(RawValue::get).filter(|_| usage.is_some());
+        let usage = answer.usage.object.as_ref().map(|usage| {
+            self.tokens.take(usage);
+            self.tokens.usage()
+        });
+        let native_usage = answer.usage.raw.map(RawValue::get).filter(|_| usage.is_some());
         let (id, model) = (text(answer.id), text(answer.model));
         if usage.is_some() || id.is_some() || model.is_some() {
             out.chunk(ChatChunk { id, model, usage, native_usage, ..ChatChunk::default() });

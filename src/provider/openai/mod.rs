@@ -37,7 +37,7 @@ impl Translator for OpenAi {
         request::translate(chat, target, &self.0)
     }
 
-    fn response<'a>(&self, body: &'a [u8]) -> Result<ChatResponse<'a>, UpstreamError> {
+    fn response<'a>(&self, body: &'a str) -> Result<ChatResponse<'a>, UpstreamError> {
         response::read(body, self.0.echo)
     }
 

@@ -2,21 +2,21 @@
 
 use super::echo::{self, Echo};
 use super::reported;
-use super::wire::{WireMessage, finish_reason, has_plain_logprobs, is_plain_reason, text, usage};
+use super::wire::{WireMessage, WireUsage, finish_reason, has_plain_logprobs, is_plain_reason, text, usage};
 use crate::chat::{ChatResponse, Choice, FinishReason};
 use crate::error::UpstreamError;
 use crate::json::{RawValue, Str};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, List, Maybe, Present, wire};
+use crate::provider::tolerant::{self, Kept, List, Maybe, Present, wire};
 
 wire! {
     struct WireResponse<'a> {
         id: Option<&'a RawValue>,
         object: Option<&'a RawValue>,
-        model: Option<&'a RawValue>,
         created: Option<&'a RawValue>,
+        model: Option<&'a RawValue>,
         choices: List<WireChoice<'a>>,
-        usage: Option<&'a RawValue>,
+        usage: Kept<'a, WireUsage<'a>>,
         error: Present<'a>,
     }
 
@@ -30,27 +30,31 @@ wire! {
 }
 
 /// Reads an answer to a request that was not streamed. `echo`: what the vendor wants back of it.
-pub fn read(body: &[u8], echo: Option<Echo>) -> Result<ChatResponse<'_>, UpstreamError> {
-    let answer: WireResponse<'_> = match tolerant::read(body) {
+pub fn read(body: &str, echo: Option<Echo>) -> Result<ChatResponse<'_>, UpstreamError> {
+    let answer: WireResponse<'_> = match tolerant::read_str(body) {
         Ok(answer) => answer,
         // A list with an error in it (quirk C6).
-        Err(_) if failure::is_report(body) => return Err(reported(body)),
+        Err(_) if failure::is_report(body.as_bytes()) => return Err(reported(body.as_bytes())),
         Err(error) => {
             let message = format!("The provider's answer is not a chat completion: {error}.");
             return Err(UpstreamError::malformed(message));
         }
     };
     let has_error = answer.error.0.is_some_and(failure::is_something);
-    if has_error || (answer.choices.items.is_empty() && failure::is_report(body)) {
-        return Err(reported(body));
+    if has_error || (answer.choices.items.is_empty() && failure::is_report(body.as_bytes())) {
+        return Err(reported(body.as_bytes()));
     }
     let mut is_exact = answer.is_exact();
     // Moonshot's place for it (quirk B6).
     let in_choice = answer.choices.items.iter().flatten().find_map(|choice| choice.usage);
-    let usage = answer.usage.or(in_choice).and_then(usage);
-    is_exact &= match (answer.usage, usage) {
-        (Some(value), Some(usage)) => usage.is_written_as(value),
-        (value, _) => value.is_none(),
+    let told = answer.usage.object.as_ref();
+    let usage = match answer.usage.raw {
+        Some(_) => told.and_then(WireUsage::counts),
+        None => in_choice.and_then(usage),
+    };
+    is_exact &= match (told, &usage) {
+        (Some(told), Some(usage)) => told.is_exact(usage),
+        _ => answer.usage.raw.is_none(),
     };
     let mut choices = Vec::with_capacity(answer.choices.items.len());
     for (place, choice) in answer.choices.into_placed() {

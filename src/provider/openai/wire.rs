@@ -10,7 +10,6 @@ use crate::provider::tolerant::{self, Fields, List, Maybe, Present, wire};
 
 wire! {
     /// A message, or a delta of one.
-    #[derive(Default)]
     pub struct WireMessage<'a> {
         role: Present<'a>,
         pub content: Present<'a>,
@@ -31,7 +30,6 @@ wire! {
         custom: Option<&'a RawValue>,
     }
 
-    #[derive(Default)]
     struct WireFunction<'a> {
         name: Present<'a>,
         arguments: Present<'a>,
@@ -83,7 +81,7 @@ impl<'a> WireMessage<'a> {
         let in_parts = self.content.0.is_some_and(|content| json::type_of(content) == Type::Array);
         if in_parts || (delta.reasoning.is_none() && self.reasoning_details.is_some()) {
             (delta.reasoning, delta.content) = (None, None);
-            for piece in self.pieces() {
+            self.pieces(&mut |piece| {
                 // A reader takes a chunk's reasoning before its content.
                 let is_taken = match piece {
                     Piece::Reasoning(_) => delta.reasoning.is_some() || delta.content.is_some(),
@@ -97,7 +95,7 @@ impl<'a> WireMessage<'a> {
                     Piece::Reasoning(text) => delta.reasoning = Some(text),
                     Piece::Content(text) => delta.content = Some(text),
                 }
-            }
+            });
         }
         delta.tool_calls = self.tool_calls.into_placed().map(|(place, call)| call.delta(place)).collect();
         delta
@@ -105,12 +103,10 @@ impl<'a> WireMessage<'a> {
 
     pub fn message(self) -> Message<'a> {
         let mut message = Message { refusal: text(self.refusal), other: self.has_other(), ..Message::default() };
-        for piece in self.pieces() {
-            match piece {
-                Piece::Reasoning(text) => message.reasoning.push(text),
-                Piece::Content(text) => message.content.push(text),
-            }
-        }
+        self.pieces(&mut |piece| match piece {
+            Piece::Reasoning(text) => message.reasoning.push(text),
+            Piece::Content(text) => message.content.push(text),
+        });
         message.other |= self.tool_calls.items.iter().flatten().any(|call| call.custom.is_some());
         message.tool_calls = self.tool_calls.into_placed().filter_map(|(place, call)| call.call(place)).collect();
         message
@@ -129,21 +125,27 @@ impl<'a> WireMessage<'a> {
         given.or_else(|| text(self.reasoning)).or_else(|| text(self.reasoning_content))
     }
 
-    fn pieces(&self) -> Vec<Piece<'a>> {
-        let mut pieces: Vec<_> = self.plain_reasoning().map(Piece::Reasoning).into_iter().collect();
-        let parts = self.content.0.filter(|content| json::type_of(content) == Type::Array);
-        if pieces.is_empty() {
-            let details = self.reasoning_details.and_then(json::elements).unwrap_or_default();
-            pieces.extend(details.into_iter().filter_map(detail).map(Piece::Reasoning));
-        }
+    /// Tells what is said, piece by piece.
+    fn pieces(&self, say: &mut dyn FnMut(Piece<'a>)) {
         // Told already, it is not told once more by the parts.
-        let has_reasoning = !pieces.is_empty();
-        pieces.extend(text(self.content.0).map(Piece::Content));
-        for part in parts.and_then(json::elements).unwrap_or_default() {
-            let told = parts_of(part);
-            pieces.extend(told.into_iter().filter(|piece| !has_reasoning || matches!(piece, Piece::Content(_))));
+        let mut has_reasoning = false;
+        if let Some(reasoning) = self.plain_reasoning() {
+            has_reasoning = true;
+            say(Piece::Reasoning(reasoning));
+        } else if let Some(details) = self.reasoning_details {
+            for text in details.elements().filter_map(detail) {
+                has_reasoning = true;
+                say(Piece::Reasoning(text));
+            }
         }
-        pieces
+        let Some(content) = self.content.0 else { return };
+        if let Some(text) = Str::new(content) {
+            say(Piece::Content(text));
+        }
+        for part in content.elements() {
+            let told = parts_of(part).into_iter();
+            told.filter(|piece| !has_reasoning || matches!(piece, Piece::Content(_))).for_each(&mut *say);
+        }
     }
 }
 
@@ -298,56 +300,70 @@ pub fn finish_reason(value: Option<&RawValue>) -> Result<Option<FinishReason>, U
     Ok(Some(reason))
 }
 
-/// Usage under all its names; `None` if nothing is counted.
-pub fn usage(value: &RawValue) -> Option<Usage> {
-    wire! {
-        struct Wire<'a> {
-            prompt_tokens: Option<&'a RawValue>,
-            completion_tokens: Option<&'a RawValue>,
-            input_tokens: Option<&'a RawValue>,
-            output_tokens: Option<&'a RawValue>,
-            total_tokens: Option<&'a RawValue>,
-            prompt_tokens_details: Maybe<Details<'a>>,
-            completion_tokens_details: Maybe<Details<'a>>,
-            /// DeepSeek, before it had details.
-            prompt_cache_hit_tokens: Option<&'a RawValue>,
-            /// Moonshot.
-            cached_tokens: Option<&'a RawValue>,
-        }
-
-        #[derive(Default)]
-        struct Details<'a> {
-            cached_tokens: Option<&'a RawValue>,
-            cache_write_tokens: Option<&'a RawValue>,
-            reasoning_tokens: Option<&'a RawValue>,
-        }
+wire! {
+    /// Usage under all its names.
+    pub struct WireUsage<'a> {
+        prompt_tokens: Option<&'a RawValue>,
+        completion_tokens: Option<&'a RawValue>,
+        total_tokens: Option<&'a RawValue>,
+        prompt_tokens_details: Maybe<UsageDetails<'a>>,
+        completion_tokens_details: Maybe<UsageDetails<'a>>,
+        input_tokens: Option<&'a RawValue>,
+        output_tokens: Option<&'a RawValue>,
+        /// DeepSeek, before it had details.
+        prompt_cache_hit_tokens: Option<&'a RawValue>,
+        /// Moonshot.
+        cached_tokens: Option<&'a RawValue>,
     }
 
+    struct UsageDetails<'a> {
+        cached_tokens: Option<&'a RawValue>,
+        cache_write_tokens: Option<&'a RawValue>,
+        reasoning_tokens: Option<&'a RawValue>,
+    }
+}
+
+pub fn usage(value: &RawValue) -> Option<Usage> {
     if json::type_of(value) != Type::Object {
         return None;
     }
-    let wire: Wire<'_> = Wire::of(value).ok()?;
-    let count = |names: &[Option<&RawValue>]| names.iter().copied().flatten().find_map(tolerant::count);
-    let input = count(&[wire.prompt_tokens, wire.input_tokens]);
-    let output = count(&[wire.completion_tokens, wire.output_tokens]);
-    if input.is_none() && output.is_none() {
-        return None;
+    WireUsage::of(value).ok()?.counts()
+}
+
+impl WireUsage<'_> {
+    /// `None` if nothing is counted.
+    pub fn counts(&self) -> Option<Usage> {
+        let first = |one: Option<&RawValue>, other: Option<&RawValue>| {
+            one.and_then(tolerant::count).or_else(|| other.and_then(tolerant::count))
+        };
+        let input = first(self.prompt_tokens, self.input_tokens);
+        let output = first(self.completion_tokens, self.output_tokens);
+        if input.is_none() && output.is_none() {
+            return None;
+        }
+        let (input, mut output) = (input.unwrap_or(0), output.unwrap_or(0));
+        let of_input = self.prompt_tokens_details.0.as_ref();
+        let of_output = self.completion_tokens_details.0.as_ref();
+        let reasoning = of_output.and_then(|details| details.reasoning_tokens).and_then(tolerant::count);
+        // xAI counts reasoning beside the completion, and in the total.
+        if let Some(reasoning) = reasoning.filter(|reasoning| *reasoning > 0)
+            && self.total_tokens.and_then(tolerant::count) == Some(input + output + reasoning)
+        {
+            output += reasoning;
+        }
+        let cached = first(of_input.and_then(|details| details.cached_tokens), self.prompt_cache_hit_tokens);
+        Some(Usage {
+            input,
+            output,
+            cached_input: cached.or_else(|| self.cached_tokens.and_then(tolerant::count)),
+            cache_write: of_input.and_then(|details| details.cache_write_tokens).and_then(tolerant::count),
+            reasoning,
+        })
     }
-    let (input, mut output) = (input.unwrap_or(0), output.unwrap_or(0));
-    let of_input = wire.prompt_tokens_details.0.unwrap_or_default();
-    let of_output = wire.completion_tokens_details.0.unwrap_or_default();
-    let reasoning = count(&[of_output.reasoning_tokens]);
-    // xAI counts reasoning beside the completion, and in the total.
-    if let Some(reasoning) = reasoning.filter(|reasoning| *reasoning > 0)
-        && count(&[wire.total_tokens]) == Some(input + output + reasoning)
-    {
-        output += reasoning;
+
+    /// Whether it says this as OpenAI would.
+    pub fn is_exact(&self, usage: &Usage) -> bool {
+        let written = |value: Option<&RawValue>| value.and_then(tolerant::digits);
+        usage.is_counted_as(written(self.prompt_tokens), written(self.completion_tokens), written(self.total_tokens))
     }
-    Some(Usage {
-        input,
-        output,
-        cached_input: count(&[of_input.cached_tokens, wire.prompt_cache_hit_tokens, wire.cached_tokens]),
-        cache_write: count(&[of_input.cache_write_tokens]),
-        reasoning,
-    })
 }
