@@ -35,7 +35,7 @@ pub fn estimate(chat: &ChatRequest<'_>) -> u64 {
     let of = |name: &str| chat.field(name).map_or(0, |value| texts(value.get().as_bytes(), &[]));
     let tools = chat.field("tools").or_else(|| chat.field("functions")).map(|tools| tools.get().as_bytes());
     let tools = tools.filter(|tools| tools.contains(&b'{')).map_or(0, |tools| TOOLS + texts(tools, &[]));
-    let messages = chat.field("messages").map_or(0, |value| texts(value.get().as_bytes(), &chat.attachments));
+    let messages = chat.field("messages").map_or(0, |value| texts(value.get().as_bytes(), &chat.listed.attachments));
     FRAME + messages + tools + of("response_format")
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 
-use super::attached::{self, Attachment};
+use super::listed::{Listed, Raw};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
 
@@ -19,7 +19,7 @@ pub struct ChatRequest<'a> {
     pub stream: bool,
     /// Whether the client asked for the usage chunk of a stream.
     pub include_usage: bool,
-    pub attachments: Vec<Attachment>,
+    pub listed: Listed<'a>,
     fields: Object<'a>,
     /// Once they were read: several targets may be written to.
     messages: OnceCell<Vec<Message<'a>>>,
@@ -62,7 +62,9 @@ const READ: &[&str] = &[
 
 impl<'a> ChatRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Rejection> {
-        let fields = Object::parse(body).map_err(|error| not_an_object(body, &error))?;
+        let mut listed = Listed::default();
+        let fields = Object::parse_looking(body, &mut |key, json| Ok(key == "messages" && listed.read(json)?));
+        let fields = fields.map_err(|error| not_an_object(body, &error))?;
         if let Some(key) = fields.repeated(|key| READ.contains(&key)) {
             return Err(Rejection::invalid(key, format!("'{key}' is given more than once.")));
         }
@@ -88,10 +90,7 @@ impl<'a> ChatRequest<'a> {
             }
             None => false,
         };
-        // A list of messages with plain texts is no deeper.
-        let has_parts = fields.depth("messages").is_none_or(|depth| depth > 2);
-        let attachments = if has_parts { attached::of(messages) } else { Vec::new() };
-        Ok(ChatRequest { body, model, stream, include_usage, attachments, fields, messages: OnceCell::new() })
+        Ok(ChatRequest { body, model, stream, include_usage, listed, fields, messages: OnceCell::new() })
     }
 
     /// A field of the top level; `null` is absent.
@@ -149,11 +148,9 @@ impl<'a> ChatRequest<'a> {
             return Ok(messages);
         }
         let at = At::top("messages");
-        let list = self.field("messages").ok_or_else(|| at.missing())?;
-        let list = json::elements(list).ok_or_else(|| wrong_type(at, "an array", list))?;
-        let mut messages = Vec::with_capacity(list.len());
-        for (index, value) in list.into_iter().enumerate() {
-            messages.push(Message::read(value, index, at.item(index))?);
+        let mut messages = Vec::with_capacity(self.listed.len());
+        for (index, raw) in self.listed.iter().enumerate() {
+            messages.push(Message::read(raw, index, at.item(index))?);
         }
         Ok(self.messages.get_or_init(|| messages))
     }
@@ -288,8 +285,8 @@ pub enum ResponseFormat<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn read(value: &'a RawValue, index: usize, at: At<'_>) -> Result<Self, Rejection> {
-        let fields = object_at(value, at)?;
+    fn read(raw: Raw<'_, 'a>, index: usize, at: At<'_>) -> Result<Self, Rejection> {
+        let fields = raw.object().ok_or_else(|| wrong_type(at, "an object", raw.value))?;
         if let Some(key) = fields.repeated(|_| true) {
             return Err(at.field(key).repeated());
         }
