@@ -9,7 +9,7 @@
 
 use crate::chat::ChatRequest;
 use crate::chat::attached::{Attachment, Kind};
-use crate::json;
+use crate::json::{self, Str};
 use crate::lanes::{self, Block, LANES};
 
 /// How much of a text is looked at, and in what pieces, evenly spread: enough of them to meet every part of
@@ -37,8 +37,27 @@ pub fn estimate(chat: &ChatRequest<'_>) -> u64 {
     let of = |name: &str| chat.field(name).map_or(0, |value| texts(value.get().as_bytes(), &[]));
     let tools = chat.field("tools").or_else(|| chat.field("functions")).map(|tools| tools.get().as_bytes());
     let tools = tools.filter(|tools| tools.contains(&b'{')).map_or(0, |tools| TOOLS + texts(tools, &[]));
-    let messages = chat.field("messages").map_or(0, |value| texts(value.get().as_bytes(), &chat.listed.attachments));
-    FRAME + messages + tools + of("response_format")
+    FRAME
+        + chat.field("messages").map_or(0, |list| messages(chat, list.get().as_bytes()))
+        + tools
+        + of("response_format")
+}
+
+fn messages(chat: &ChatRequest<'_>, json: &[u8]) -> u64 {
+    if json.len() > MOST || !chat.listed.attachments.is_empty() {
+        return texts(json, &chat.listed.attachments);
+    }
+    // Where their texts lie is known.
+    let parts = chat.listed.fields().iter().map(|(name, value)| {
+        let key = key(name.escaped().as_bytes());
+        let text = match Str::new(value) {
+            Some(_) if key.value == Value::Nothing => 0,
+            Some(text) => parts(text.escaped().as_bytes()),
+            None => strings(value.get().as_bytes(), key.value),
+        };
+        key.tokens * 64 + text
+    });
+    parts.sum::<u64>().div_ceil(64)
 }
 
 /// The tokens of the texts in a part of a request, and of what is attached to them.
@@ -77,7 +96,7 @@ impl Sample {
         if text.len() <= left {
             self.looked_at += text.len();
             self.length += text.len();
-            self.parts += strings(text);
+            self.parts += strings(text, Value::Text);
             return;
         }
         let windows = left / WINDOW;
@@ -92,7 +111,7 @@ impl Sample {
             let escape = text.get(..at).unwrap_or_default().iter().rev().take_while(|byte| **byte == b'\\').count();
             text.get(at + escape % 2..at + WINDOW)
         };
-        let parts: u64 = (0..windows).filter_map(window).map(strings).sum();
+        let parts: u64 = (0..windows).filter_map(window).map(|piece| strings(piece, Value::Text)).sum();
         self.looked_at += windows * WINDOW;
         self.length += text.len();
         self.parts += scaled(parts, text.len(), windows * WINDOW);
@@ -147,10 +166,10 @@ fn key(name: &[u8]) -> Key {
     Key { tokens, value }
 }
 
-/// The strings in a piece of JSON, which may begin and end anywhere, in 1/64 tokens.
-fn strings(piece: &[u8]) -> u64 {
+/// The strings in a piece of JSON, which may begin and end anywhere, in 1/64 tokens. `value`: what the key before
+/// it says.
+fn strings(piece: &[u8], mut value: Value) -> u64 {
     let mut total = 0;
-    let mut value = Value::Text;
     let mut rest = piece;
     let (first, after) = string(piece);
     // A quote that ends a string is followed by what comes after strings; without one all is within one.

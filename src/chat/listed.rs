@@ -76,6 +76,11 @@ impl<'a> Listed<'a> {
         })
     }
 
+    /// The fields of all messages.
+    pub fn fields(&self) -> &[(Str<'a>, &'a RawValue)] {
+        &self.fields
+    }
+
     pub fn len(&self) -> usize {
         self.messages.len()
     }
