@@ -290,7 +290,21 @@ impl<'a> Message<'a> {
         if let Some(key) = fields.repeated(|_| true) {
             return Err(at.field(key).repeated());
         }
-        let role = match required_string(&fields, at, "role")?.decode().as_ref() {
+        let [mut role, mut content, mut name, mut refusal, mut tool_calls, mut tool_call_id] = [None; 6];
+        for (key, value) in fields.iter().filter(|(_, value)| json::type_of(value) != Type::Null) {
+            let place = match key {
+                "role" => &mut role,
+                "content" => &mut content,
+                "name" => &mut name,
+                "refusal" => &mut refusal,
+                "tool_calls" => &mut tool_calls,
+                "tool_call_id" => &mut tool_call_id,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        let role = string_at(role.ok_or_else(|| at.field("role").missing())?, at.field("role"))?;
+        let role = match role.decode().as_ref() {
             "system" => Role::System,
             "developer" => Role::Developer,
             "user" => Role::User,
@@ -303,14 +317,14 @@ impl<'a> Message<'a> {
                 return Err(Rejection::invalid(at.field("role").to_string(), message));
             }
         };
-        let text = |name| some(&fields, name).map(|value| string_at(value, at.field(name))).transpose();
+        let text = |value: Option<_>, name| value.map(|value| string_at(value, at.field(name))).transpose();
         let calls_at = at.field("tool_calls");
-        let mut tool_calls = Vec::new();
-        match some(&fields, "tool_calls") {
+        let mut calls = Vec::new();
+        match tool_calls {
             Some(list) if role == Role::Assistant => {
                 let list = json::elements(list).ok_or_else(|| wrong_type(calls_at, "an array", list))?;
                 for (index, call) in list.into_iter().enumerate() {
-                    tool_calls.push(ToolCall::read(call, calls_at.item(index))?);
+                    calls.push(ToolCall::read(call, calls_at.item(index))?);
                 }
             }
             Some(_) => {
@@ -319,17 +333,17 @@ impl<'a> Message<'a> {
             }
             None => {}
         }
-        let tool_call_id = text("tool_call_id")?;
+        let tool_call_id = text(tool_call_id, "tool_call_id")?;
         if role == Role::Tool && tool_call_id.is_none() {
             return Err(at.field("tool_call_id").missing());
         }
         Ok(Message {
             index,
             role,
-            content: Content::read(some(&fields, "content"), at.field("content"))?,
-            name: text("name")?,
-            refusal: text("refusal")?,
-            tool_calls,
+            content: Content::read(content, at.field("content"))?,
+            name: text(name, "name")?,
+            refusal: text(refusal, "refusal")?,
+            tool_calls: calls,
             tool_call_id,
             fields,
         })

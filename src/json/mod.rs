@@ -348,8 +348,15 @@ impl<'a> Object<'a> {
     /// The first key for which `read` holds that stands here twice. Readers differ in which of the
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
+        /// Up to so many looking through them again is less than a map.
+        const FEW: usize = 12;
+        let mut keys = self.pairs.iter().map(|pair| pair.key.as_ref());
+        if self.pairs.len() <= FEW {
+            let stands_before = |at: usize, key: &str| self.pairs.iter().take(at).any(|pair| pair.key == key);
+            return keys.enumerate().find(|(at, key)| stands_before(*at, key) && read(key)).map(|(_, key)| key);
+        }
         let mut seen = Places::default();
-        self.pairs.iter().map(|pair| pair.key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
+        keys.find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
     }
 }
 
