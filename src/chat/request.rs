@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::listed::{Listed, Raw};
 use crate::error::Rejection;
-use crate::json::{self, Object, RawValue, Str, Type};
+use crate::json::{self, Object, RawValue, Reader, Str, Type};
 
 pub struct ChatRequest<'a> {
     /// The whole body, as the client sent it. All that is read from it borrows from it.
@@ -361,15 +361,40 @@ impl<'a> Content<'a> {
         if let Some(text) = Str::new(value) {
             return Ok(Content::Text(text));
         }
-        let parts = json::elements(value).ok_or_else(|| wrong_type(at, "a string or an array of parts", value))?;
-        let parts = parts.into_iter().enumerate();
-        parts.map(|(index, part)| Part::read(part, at.item(index))).collect::<Result<_, _>>().map(Self::Parts)
+        let mut list = Reader::of(value);
+        if !list.open(b'[') {
+            return Err(wrong_type(at, "a string or an array of parts", value));
+        }
+        let (mut parts, mut is_first) = (Vec::new(), true);
+        while list.has_next(&mut is_first, b']').is_ok_and(|is_there| is_there) {
+            parts.push(Part::take(&mut list, at.item(parts.len()))?);
+        }
+        Ok(Self::Parts(parts))
     }
 }
 
 impl<'a> Part<'a> {
-    fn read(value: &'a RawValue, at: At<'_>) -> Result<Self, Rejection> {
-        let fields = object_at(value, at)?;
+    /// Takes the next part. A picture is not looked through again for the address that it is in.
+    fn take(list: &mut Reader<'a>, at: At<'_>) -> Result<Self, Rejection> {
+        let first = list.peek();
+        let place = list.place();
+        let mut image = None;
+        let mut look = |key: &str, reader: &mut Reader<'a>| {
+            let is_image = key == "image_url" && reader.peek() == Some(b'{');
+            if is_image {
+                image = Object::take(reader, &mut |_, _| Ok(false));
+            }
+            Ok(is_image)
+        };
+        let fields = match first {
+            Some(b'{') => Object::take(list, &mut look),
+            _ => {
+                let value = list.value().ok();
+                return Err(value.map_or_else(|| at.missing(), |value| wrong_type(at, "an object", value)));
+            }
+        };
+        let fields = fields.ok_or_else(|| at.missing())?;
+        let value = list.taken(place);
         if let Some(key) = fields.repeated(|_| true) {
             return Err(at.field(key).repeated());
         }
@@ -380,8 +405,9 @@ impl<'a> Part<'a> {
             "refusal" => Part::Refusal(text("refusal")?),
             "image_url" => {
                 let at = at.field("image_url");
-                let image = some(&fields, "image_url").ok_or_else(|| at.missing())?;
-                Part::Image { url: required_string(&object_at(image, at)?, at, "url")? }
+                let given = some(&fields, "image_url").ok_or_else(|| at.missing())?;
+                let image = image.ok_or_else(|| wrong_type(at, "an object", given))?;
+                Part::Image { url: required_string(&image, at, "url")? }
             }
             _ => Part::Other { kind, at: at.to_string(), value },
         })

@@ -272,7 +272,7 @@ pub struct Object<'a> {
 }
 
 /// Takes the value of a key, or leaves it.
-type Look<'l, 'a> = dyn FnMut(&str, &mut Reader<'a>) -> Result<bool, Failure> + 'l;
+pub type Look<'l, 'a> = dyn FnMut(&str, &mut Reader<'a>) -> Result<bool, Failure> + 'l;
 
 #[derive(Debug)]
 struct Pair<'a> {
@@ -309,6 +309,11 @@ impl<'a> Object<'a> {
 
     pub fn of_pairs(pairs: &[(Str<'a>, &'a RawValue)]) -> Self {
         Object { pairs: pairs.iter().map(|(key, value)| Pair { key: key.decode(), value }).collect() }
+    }
+
+    /// Takes an object, which is there, of which `look` is asked to take each value.
+    pub fn take(reader: &mut Reader<'a>, look: &mut Look<'_, 'a>) -> Option<Self> {
+        Object::read(reader, look).ok()
     }
 
     /// The value, if it is an object.
@@ -442,7 +447,7 @@ impl<'a> Str<'a> {
 
     /// Whether it has no escapes.
     pub fn is_plain(self) -> bool {
-        !self.0.contains('\\')
+        memchr::memchr(b'\\', self.0.as_bytes()).is_none()
     }
 
     /// The text it stands for. Lone surrogates, which Rust cannot hold, become U+FFFD.
