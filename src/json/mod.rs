@@ -440,9 +440,15 @@ impl<'a> Str<'a> {
         // Escapes only make it longer, the quotes by two.
         match self.0.len().checked_sub(2).map(|length| length.cmp(&text.len())) {
             Some(Ordering::Equal) => self.escaped() == text,
-            Some(Ordering::Greater) => !self.is_plain() && self.decode() == text,
+            Some(Ordering::Greater) => self.decodes_to(text),
             _ => false,
         }
+    }
+
+    // Apart, so that the question above takes no room on the stack: it is asked of every key.
+    #[inline(never)]
+    fn decodes_to(self, text: &str) -> bool {
+        !self.is_plain() && self.decode() == text
     }
 
     /// Whether it has no escapes.
