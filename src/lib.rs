@@ -34,6 +34,7 @@ pub mod headers;
 #[cfg(feature = "host")]
 mod host;
 pub mod json;
+mod lanes;
 pub mod meter;
 pub mod metrics;
 mod needle;

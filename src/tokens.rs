@@ -9,11 +9,13 @@
 
 use crate::chat::ChatRequest;
 use crate::chat::attached::{Attachment, Kind};
+use crate::json::{self, Str};
+use crate::lanes::{self, Block, LANES};
 
 /// How much of a text is looked at, and in what pieces, evenly spread: enough of them to meet every part of
 /// a conversation, and long enough that their cut ends count little.
-const MOST: usize = 8 << 10;
-const WINDOW: usize = 128;
+const MOST: usize = 4 << 10;
+const WINDOW: usize = 96;
 
 /// What an image counts for: about what a picture of a megapixel costs with most providers.
 const IMAGE: u64 = 1_000;
@@ -35,8 +37,27 @@ pub fn estimate(chat: &ChatRequest<'_>) -> u64 {
     let of = |name: &str| chat.field(name).map_or(0, |value| texts(value.get().as_bytes(), &[]));
     let tools = chat.field("tools").or_else(|| chat.field("functions")).map(|tools| tools.get().as_bytes());
     let tools = tools.filter(|tools| tools.contains(&b'{')).map_or(0, |tools| TOOLS + texts(tools, &[]));
-    let messages = chat.field("messages").map_or(0, |value| texts(value.get().as_bytes(), &chat.attachments));
-    FRAME + messages + tools + of("response_format")
+    FRAME
+        + chat.field("messages").map_or(0, |list| messages(chat, list.get().as_bytes()))
+        + tools
+        + of("response_format")
+}
+
+fn messages(chat: &ChatRequest<'_>, json: &[u8]) -> u64 {
+    if json.len() > MOST || !chat.listed.attachments.is_empty() {
+        return texts(json, &chat.listed.attachments);
+    }
+    // Where their texts lie is known.
+    let parts = chat.listed.fields().iter().map(|(name, value)| {
+        let key = key(name.escaped().as_bytes());
+        let text = match Str::new(value) {
+            Some(_) if key.value == Value::Nothing => 0,
+            Some(text) => parts(text.escaped().as_bytes()),
+            None => strings(value.get().as_bytes(), key.value),
+        };
+        key.tokens * 64 + text
+    });
+    parts.sum::<u64>().div_ceil(64)
 }
 
 /// The tokens of the texts in a part of a request, and of what is attached to them.
@@ -75,7 +96,7 @@ impl Sample {
         if text.len() <= left {
             self.looked_at += text.len();
             self.length += text.len();
-            self.parts += strings(text);
+            self.parts += strings(text, Value::Text);
             return;
         }
         let windows = left / WINDOW;
@@ -90,7 +111,7 @@ impl Sample {
             let escape = text.get(..at).unwrap_or_default().iter().rev().take_while(|byte| **byte == b'\\').count();
             text.get(at + escape % 2..at + WINDOW)
         };
-        let parts: u64 = (0..windows).filter_map(window).map(strings).sum();
+        let parts: u64 = (0..windows).filter_map(window).map(|piece| strings(piece, Value::Text)).sum();
         self.looked_at += windows * WINDOW;
         self.length += text.len();
         self.parts += scaled(parts, text.len(), windows * WINDOW);
@@ -145,10 +166,10 @@ fn key(name: &[u8]) -> Key {
     Key { tokens, value }
 }
 
-/// The strings in a piece of JSON, which may begin and end anywhere, in 1/64 tokens.
-fn strings(piece: &[u8]) -> u64 {
+/// The strings in a piece of JSON, which may begin and end anywhere, in 1/64 tokens. `value`: what the key before
+/// it says.
+fn strings(piece: &[u8], mut value: Value) -> u64 {
     let mut total = 0;
-    let mut value = Value::Text;
     let mut rest = piece;
     let (first, after) = string(piece);
     // A quote that ends a string is followed by what comes after strings; without one all is within one.
@@ -175,16 +196,12 @@ fn strings(piece: &[u8]) -> u64 {
 
 /// A string up to its end, and what is behind the quote there, if there is one.
 fn string(text: &[u8]) -> (&[u8], Option<&[u8]>) {
-    let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        let at = from + at;
-        if text.get(at) == Some(&b'"') {
-            return (text.get(..at).unwrap_or_default(), text.get(at + 1..));
-        }
-        from = at + 2;
-    }
-    (text, None)
+    let Some(end) = json::quote_end(text, 0) else { return (text, None) };
+    (text.get(..end - 1).unwrap_or_default(), text.get(end..))
 }
+
+/// A piece of so few bytes is one token.
+const SHORT: usize = 4;
 
 /// Counts a text that comes in pieces, as JSON has it. Models are streamed by tokens, so that a piece is
 /// one at least.
@@ -196,12 +213,19 @@ pub struct Count {
 
 impl Count {
     pub fn push(&mut self, text: &str) {
-        if !text.is_empty() {
+        let text = text.as_bytes();
+        self.parts += if text.is_empty() {
+            0
+        } else if text.len() <= SHORT {
+            64
+        } else if text.len() <= MOST {
+            parts(text).max(64)
+        } else {
             // An answer that comes whole may be long, and is sampled as a prompt is.
             let mut sample = Sample::default();
-            sample.add(text.as_bytes());
-            self.parts += sample.parts.max(64);
-        }
+            sample.add(text);
+            sample.parts
+        };
     }
 
     pub fn tokens(self) -> u64 {
@@ -209,299 +233,250 @@ impl Count {
     }
 }
 
-/// What of a character its cost depends on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Lower,
-    Upper,
-    /// Letters with accents: most of Europe.
-    Accented,
-    Digit,
-    Space,
-    Newline,
-    /// Greek, Cyrillic, Hebrew, Arabic and the others of two bytes.
-    Alphabet,
-    /// South and south-east Asia.
-    Syllable,
-    /// Dashes, quotes, arrows, frames.
-    Mark,
-    Kana,
-    Ideograph,
-    Hangul,
-    FullWidth,
-    Picture,
-    Sign,
-    /// A byte within a character.
-    Within,
-}
+/// What of a text is looked at by one step.
+const CHUNK: usize = 64;
 
-const CLASS_COUNT: usize = Class::Within as usize + 1;
+/// A chunk is cut behind a space, so that no word is, where it has one behind so many bytes.
+const SHORTEST: u64 = u64::MAX << 40;
 
-const ALL_CLASSES: [Class; CLASS_COUNT] = [
-    Class::Lower,
-    Class::Upper,
-    Class::Accented,
-    Class::Digit,
-    Class::Space,
-    Class::Newline,
-    Class::Alphabet,
-    Class::Syllable,
-    Class::Mark,
-    Class::Kana,
-    Class::Ideograph,
-    Class::Hangul,
-    Class::FullWidth,
-    Class::Picture,
-    Class::Sign,
-    Class::Within,
-];
+/// Letters of a word beyond which they cost more, and beyond which each is nearly a token.
+const LONG_WORD: u32 = 4;
+const VERY_LONG_WORD: u32 = 12;
 
-#[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Sign; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        classes[byte] = match byte as u8 {
-            b' ' | b'\t' => Class::Space,
-            b'\n' | b'\r' => Class::Newline,
-            b'a'..=b'z' => Class::Lower,
-            b'A'..=b'Z' => Class::Upper,
-            b'0'..=b'9' => Class::Digit,
-            0x80..=0xBF => Class::Within,
-            0xC3..=0xCA => Class::Accented,
-            0xCB..=0xDF => Class::Alphabet,
-            0xE0 | 0xE1 => Class::Syllable,
-            0xE2 => Class::Mark,
-            0xE3 => Class::Kana,
-            0xE4..=0xE9 => Class::Ideograph,
-            0xEA..=0xED => Class::Hangul,
-            0xEE | 0xEF => Class::FullWidth,
-            0xF0..=0xFF => Class::Picture,
-            _ => Class::Sign,
-        };
-        byte += 1;
-    }
-    classes
-};
-
-/// The class of an escaped character, and the bytes behind the backslash.
-fn escape(after: &[u8]) -> (Class, usize) {
-    let first = after.first().copied().unwrap_or(b'\\');
-    let class = match first {
-        b'n' | b'r' => Class::Newline,
-        b't' | b'b' | b'f' => Class::Space,
-        b'u' => {
-            let digits = after.get(1..5).and_then(|digits| std::str::from_utf8(digits).ok());
-            let class = match digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) {
-                Some(..0x80) | None => Class::Sign,
-                Some(..0xC0) => Class::Sign,
-                Some(..0x2C0) => Class::Accented,
-                Some(..0x800) => Class::Alphabet,
-                Some(..0x2000) => Class::Syllable,
-                Some(..0x3000) => Class::Mark,
-                Some(..0x4000) => Class::Kana,
-                Some(..0xA000) => Class::Ideograph,
-                Some(..0xD800) => Class::Hangul,
-                // One half of a pair counts, the other is part of it.
-                Some(..0xDC00) => Class::Picture,
-                Some(..0xE000) => Class::Within,
-                Some(_) => Class::FullWidth,
-            };
-            return (class, 5);
-        }
-        _ => Class::Sign,
-    };
-    (class, 1)
-}
-
-/// What the cost of the next character depends on: what the one before was, and how long its word, number or
-/// run has been.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// A word of so many letters, [`LONG_WORD`] at most, and whether the last of them is a capital.
-    Word(usize, bool),
-    /// The digits so far, modulo three.
-    Number(usize),
-    /// Whether it is the only one.
-    Sign(bool),
-    /// So many spaces, [`SPACES`] at most; none at the beginning of a text.
-    Space(usize),
-    Newline,
-    Alphabet,
-    /// What costs the same wherever it stands.
-    Other,
-}
-
-/// Letters beyond which each costs the same.
-const LONG_WORD: usize = 12;
-const SPACES: usize = 3;
-const WORDS: usize = 0;
-const NUMBERS: usize = WORDS + 2 * LONG_WORD;
-const SIGNS: usize = NUMBERS + 3;
-const SPACE: usize = SIGNS + 2;
-const NEWLINE: usize = SPACE + SPACES + 1;
-const STATE_COUNT: usize = NEWLINE + 3;
-
-impl State {
-    const fn number(self) -> usize {
-        match self {
-            State::Word(letters, is_upper) => WORDS + (letters - 1) * 2 + is_upper as usize,
-            State::Number(digits) => NUMBERS + digits,
-            State::Sign(is_single) => SIGNS + is_single as usize,
-            State::Space(spaces) => SPACE + spaces,
-            State::Newline => NEWLINE,
-            State::Alphabet => NEWLINE + 1,
-            State::Other => NEWLINE + 2,
-        }
-    }
-
-    const fn numbered(number: usize) -> Self {
-        match number {
-            ..NUMBERS => State::Word((number - WORDS) / 2 + 1, (number - WORDS) % 2 == 1),
-            NUMBERS..SIGNS => State::Number(number - NUMBERS),
-            SIGNS..SPACE => State::Sign(number > SIGNS),
-            SPACE..NEWLINE => State::Space(number - SPACE),
-            NEWLINE => State::Newline,
-            number => {
-                if number == NEWLINE + 1 {
-                    State::Alphabet
-                } else {
-                    State::Other
-                }
-            }
-        }
-    }
-}
-
-/// What a character costs after what was before it, in 1/64 tokens, and what it leaves. The weights were
-/// fitted to o200k over code, prose and data in many languages: a word with the space before it is about a
-/// token, and so are three digits, a run of signs or an ideograph.
-const fn step(before: State, class: Class) -> (u8, State) {
-    match class {
-        Class::Within => (0, before),
-        Class::Lower | Class::Upper | Class::Accented => {
-            let is_upper = matches!(class, Class::Upper);
-            let accent = if matches!(class, Class::Accented) { 78 } else { 0 };
-            match before {
-                State::Word(_, false) if is_upper => (80, State::Word(1, true)),
-                State::Word(letters, _) => {
-                    let cost = match letters {
-                        ..4 => 5,
-                        4..LONG_WORD => 13,
-                        _ => 82,
-                    };
-                    let longer = if letters < LONG_WORD { letters + 1 } else { letters };
-                    (cost + accent + if is_upper { 7 } else { 0 }, State::Word(longer, is_upper))
-                }
-                // One sign before a word belongs to it.
-                State::Sign(true) => (accent, State::Word(1, is_upper)),
-                _ => (39 + accent, State::Word(1, is_upper)),
-            }
-        }
-        Class::Digit => match before {
-            State::Number(digits) => (if digits == 0 { 75 } else { 0 }, State::Number((digits + 1) % 3)),
-            State::Word(..) => (75 + 30, State::Number(1)),
-            _ => (75, State::Number(1)),
-        },
-        // The same one again costs more, which `parts` adds.
-        Class::Sign => match before {
-            State::Sign(_) => (3, State::Sign(false)),
-            _ => (62, State::Sign(true)),
-        },
-        Class::Space => match before {
-            State::Space(spaces) => {
-                let more = if spaces < SPACES { spaces + 1 } else { spaces };
-                (if more == 2 { 26 } else { 0 }, State::Space(more))
-            }
-            _ => (0, State::Space(1)),
-        },
-        Class::Newline => (if matches!(before, State::Newline) { 0 } else { 48 }, State::Newline),
-        Class::Alphabet => (if matches!(before, State::Alphabet) { 3 } else { 105 }, State::Alphabet),
-        Class::Syllable => (20, State::Other),
-        Class::Mark => (40, State::Other),
-        Class::Kana => (45, State::Other),
-        Class::Ideograph => (55, State::Other),
-        Class::Hangul => (50, State::Other),
-        Class::FullWidth => (64, State::Other),
-        Class::Picture => (96, State::Other),
-    }
-}
-
-/// What a sign costs beyond [`step`] that is the same as the one before it.
-const REPEATED_SIGN: u64 = 10;
-
-/// [`step`] as a table, a row of the classes for each state, up to a power of two: every byte of what is
-/// looked at is one look-up, a tenth of the instructions that the branches would take.
-#[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
-static STEPS: [(u8, u8); ROWS * CLASS_COUNT] = {
-    let mut steps = [(0, 0); ROWS * CLASS_COUNT];
-    let mut state = 0;
-    while state < STATE_COUNT {
-        let mut class = 0;
-        while class < CLASS_COUNT {
-            let (cost, next) = step(State::numbered(state), ALL_CLASSES[class]);
-            steps[state * CLASS_COUNT + class] = (cost, next.number() as u8);
-            class += 1;
-        }
-        state += 1;
-    }
-    steps
-};
-
-const ROWS: usize = STATE_COUNT.next_power_of_two();
-
-/// What a text costs, in 1/64 tokens.
-fn parts(text: &[u8]) -> u64 {
+/// What a text costs, in 1/64 tokens, as JSON has it.
+///
+/// The weights were fitted to o200k over code, prose and data in many languages: a word with the space before it
+/// is about a token, and so are three digits, a run of signs or an ideograph.
+fn parts(mut text: &[u8]) -> u64 {
     let mut total = 0;
-    let mut state = State::Space(0).number();
-    // The sign before, and any letter where none was.
-    let mut last = b'a';
-    let mut at = 0;
-    while let Some(&byte) = text.get(at) {
-        at += 1;
-        let mut class = CLASSES.get(usize::from(byte)).copied().unwrap_or(Class::Sign);
-        if class as usize >= Class::Sign as usize {
-            if class == Class::Within {
-                continue;
+    while !text.is_empty() {
+        let (chunk, length) = match text.first_chunk() {
+            Some(bytes) => Chunk::read(bytes, text),
+            None => {
+                let mut padded = [0; CHUNK];
+                padded.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+                Chunk::read(&padded, text)
             }
-            if byte == b'\\' {
-                let escaped;
-                (class, escaped) = escape(text.get(at..).unwrap_or_default());
-                at += escaped;
-            }
-            if class == Class::Sign {
-                total += if byte == last { REPEATED_SIGN } else { 0 };
-                last = byte;
-            } else {
-                last = b'a';
-            }
-        } else {
-            last = b'a';
-        }
-        let place = (state * CLASS_COUNT + class as usize) % STEPS.len();
-        let (cost, next) = STEPS.get(place).copied().unwrap_or_default();
-        total += u64::from(cost);
-        state = usize::from(next);
-        if class == Class::Lower {
-            // Most of most texts: the rest of the word at once.
-            let rest = text.get(at..).unwrap_or_default();
-            let letters = rest.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
-            if letters > 0 {
-                let known = state / 2 + 1;
-                let all = (known + letters).min(LONG_WORD);
-                total += letters_of(known + letters) - letters_of(known);
-                state = State::Word(all, false).number();
-                at += letters;
-            }
-        }
+        };
+        total += u64::from(chunk.cost());
+        text = text.get(length..).unwrap_or_default();
     }
     total
 }
 
-/// What the letters of a word cost that follow its first.
-fn letters_of(word: usize) -> u64 {
-    let (near, far) = (word.clamp(1, 4) - 1, word.clamp(4, LONG_WORD) - 4);
-    (5 * near + 13 * far + 82 * word.saturating_sub(LONG_WORD)) as u64
+/// Which bytes of a part of a text are of a class: a bit for each, the lowest for the first. An escaped character
+/// is of its class with its backslash, a letter with an accent with all of its bytes.
+#[derive(Clone, Copy, Default)]
+struct Chunk {
+    letters: u64,
+    capitals: u64,
+    digits: u64,
+    spaces: u64,
+    newlines: u64,
+    /// Whatever else there is in ASCII.
+    signs: u64,
+    /// Backslashes before signs.
+    escapes: u64,
+    /// Greek, Cyrillic, Hebrew, Arabic and the others of two bytes.
+    alphabet: u64,
+    /// What characters cost by themselves that are not ASCII, or escaped as code points.
+    others: u32,
+}
+
+impl Chunk {
+    /// The first of a text, which begins with these bytes, and its length.
+    #[inline(always)]
+    fn read(bytes: &[u8; CHUNK], text: &[u8]) -> (Self, usize) {
+        let mut chunk = Chunk::default();
+        let (mut backslashes, mut beyond) = (0, 0);
+        let end = text.len().min(CHUNK);
+        for (index, block) in bytes.as_chunks().0.iter().enumerate().take(end.div_ceil(LANES)) {
+            let (block, at) = (Block::load(block), index * LANES);
+            chunk.letters |= u64::from(block.within(b'a', b'z')) << at;
+            chunk.capitals |= u64::from(block.within(b'A', b'Z')) << at;
+            chunk.digits |= u64::from(block.within(b'0', b'9')) << at;
+            chunk.spaces |= u64::from(block.are(b' ')) << at;
+            backslashes |= u64::from(block.are(b'\\')) << at;
+            beyond |= u64::from(block.beyond_ascii()) << at;
+        }
+        let mut length = end;
+        if text.len() > CHUNK && chunk.spaces & SHORTEST != 0 {
+            length = CHUNK - chunk.spaces.leading_zeros() as usize;
+        } else if backslashes >> (end - 1) & 1 == 1 && text.len() > CHUNK {
+            // No escape is cut, if not one of six bytes.
+            length -= 1;
+        }
+        let all = u64::MAX >> (CHUNK - length);
+        chunk.letters = (chunk.letters | chunk.capitals) & all;
+        chunk.capitals &= all;
+        chunk.digits &= all;
+        chunk.spaces &= all;
+        chunk.signs = all & !(chunk.letters | chunk.digits | chunk.spaces | beyond);
+        if backslashes & all != 0 {
+            chunk.unescape(text, backslashes & all);
+        }
+        if beyond & all != 0 {
+            chunk.decode(text, beyond & all);
+        }
+        (chunk, length)
+    }
+
+    /// Puts what is escaped into its class.
+    fn unescape(&mut self, text: &[u8], backslashes: u64) {
+        self.escapes = lanes::escapes(backslashes);
+        // The others are signs.
+        let mut letters = self.escapes << 1 & self.letters;
+        while letters != 0 {
+            let at = letters.trailing_zeros() as usize;
+            let kind = text.get(at).copied().unwrap_or_default();
+            let bits = if kind == b'u' { 0x3f } else { 3 } << (at - 1);
+            letters &= letters - 1;
+            self.escapes &= !bits;
+            self.letters &= !bits;
+            self.signs &= !bits;
+            match kind {
+                b'n' | b'r' => self.newlines |= bits,
+                b'u' => self.code_unit(text, at, bits),
+                // The backslash is of no class, so that two of them are not many spaces.
+                _ => self.spaces |= 1 << at,
+            }
+        }
+    }
+
+    /// The same of a code unit, whose `u` is at a place.
+    #[cold]
+    fn code_unit(&mut self, text: &[u8], at: usize, bits: u64) {
+        self.capitals &= !bits;
+        self.digits &= !bits;
+        let unit = text.get(at + 1..).and_then(<[u8]>::first_chunk).and_then(json::hexadecimal).unwrap_or_default();
+        self.others += match unit {
+            ..0xc0 => 62,
+            // It parts its word in two.
+            0xc0..0x2c0 => 44,
+            0x2c0..0x800 => {
+                self.alphabet |= bits;
+                character(0xd0)
+            }
+            // One half of a pair counts, the other is part of it.
+            0xd800..0xdc00 => character(0xf0),
+            0xdc00..0xe000 => 0,
+            _ => character(0xe0 | (unit >> 12) as u8),
+        };
+    }
+
+    /// Tells apart what is no ASCII.
+    fn decode(&mut self, text: &[u8], mut beyond: u64) {
+        while beyond != 0 {
+            let at = beyond.trailing_zeros();
+            let lead = text.get(at as usize).copied().unwrap_or_default();
+            self.others += character(lead);
+            let bits = match lead {
+                ..0xc0 => 1,
+                0xc0..0xe0 => 3,
+                0xe0..0xf0 => 7,
+                _ => 15,
+            } << at;
+            match lead {
+                0xc3..=0xca => self.letters |= bits,
+                0xcb..=0xdf => self.alphabet |= bits,
+                _ => {}
+            }
+            beyond &= !bits;
+        }
+    }
+
+    #[inline(always)]
+    fn cost(&self) -> u32 {
+        let Chunk { letters, capitals, digits, spaces, newlines, signs, escapes, alphabet, .. } = *self;
+        let begins = |run: u64| run & !(run << 1);
+        // A capital behind a small letter begins a word of its own.
+        let humps = begins(capitals) & letters << 1;
+        let within = letters & letters << 1 & !humps;
+        let long = behind(within, LONG_WORD);
+        let first_signs = begins(signs);
+        let more_signs = signs & !first_signs & !(escapes << 1);
+        // One sign before a word belongs to it.
+        let sign_of_word = first_signs & !escapes | (first_signs & escapes) << 1;
+        let words = begins(letters) & !(sign_of_word << 1);
+        let mut cost = self.others + 39 * words.count_ones() + 5 * (within | more_signs).count_ones();
+        cost += 8 * long.count_ones() + 62 * first_signs.count_ones();
+        // What is rare in most texts.
+        if capitals != 0 {
+            cost += 80 * humps.count_ones() + 7 * (within & capitals).count_ones();
+        }
+        if digits != 0 {
+            let behind_word = begins(digits) & letters << 1;
+            cost += 75 * thirds(digits).count_ones() + 30 * behind_word.count_ones();
+        }
+        if newlines != 0 {
+            cost += 48 * begins(newlines).count_ones();
+        }
+        let indented = begins(spaces & spaces << 1);
+        if indented != 0 {
+            cost += 26 * indented.count_ones();
+        }
+        let very_long = behind(long, VERY_LONG_WORD - LONG_WORD + 1);
+        if very_long != 0 {
+            cost += 69 * very_long.count_ones();
+        }
+        if alphabet != 0 {
+            cost += 102 * begins(alphabet).count_ones();
+        }
+        cost
+    }
+}
+
+/// The bits of a run behind so many of it, themselves counted; of nine at most.
+fn behind(run: u64, length: u32) -> u64 {
+    let two = run & run << 1;
+    let four = two & two << 2;
+    if length == LONG_WORD { four } else { four & four << 4 & run << 8 }
+}
+
+/// The first of every three of each run.
+fn thirds(run: u64) -> u64 {
+    let goes_on = run & run << 1 & run << 2 & run << 3;
+    let mut thirds = run & !(run << 1);
+    loop {
+        let more = thirds | thirds << 3 & goes_on;
+        if more == thirds {
+            return thirds;
+        }
+        thirds = more;
+    }
+}
+
+/// What a character costs by its first byte; words and alphabets cost where they begin, too.
+fn character(lead: u8) -> u32 {
+    const FIRST: u8 = 0xc0;
+    #[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
+    const COSTS: [u8; 64] = {
+        let mut costs = [0; 64];
+        let mut at = 0;
+        while at < 64 {
+            costs[at] = match FIRST + at as u8 {
+                // Letters with accents: most of Europe.
+                ..0xcb => 73,
+                // Alphabets of their own.
+                0xcb..0xe0 => 3,
+                // South and south-east Asia.
+                0xe0..0xe2 => 20,
+                // Dashes, quotes, arrows, frames.
+                0xe2 => 40,
+                // Kana, ideographs, Hangul, full width.
+                0xe3 => 45,
+                0xe4..0xea => 55,
+                0xea..0xee => 50,
+                0xee..0xf0 => 64,
+                // Pictures.
+                _ => 96,
+            };
+            at += 1;
+        }
+        costs
+    };
+    // Bytes within a character cost nothing.
+    lead.checked_sub(FIRST).and_then(|at| COSTS.get(usize::from(at))).map_or(0, |cost| u32::from(*cost))
 }
 
 #[cfg(test)]
@@ -529,6 +504,103 @@ mod tests {
         near("1234567890", 3, 5);
         near("\u{1f600}", 1, 3);
         near(r"\ud83d\ude00", 1, 3);
+    }
+
+    /// The same byte by byte. Of what is read: `a` and `A` are letters, `0` digits, `_` spaces, `n` newlines, `.`
+    /// signs, `\` a backslash before one, `d` an alphabet's letters, and `?` whatever else.
+    fn naive(read: &str, others: u32) -> u32 {
+        let mut cost = others;
+        let (mut run, mut before, mut signs) = (0, b'?', 0);
+        for byte in read.bytes() {
+            let class = |byte: u8| if byte == b'\\' { b'.' } else { byte.to_ascii_lowercase() };
+            let is_hump = byte == b'A' && before == b'a';
+            run = if class(byte) == class(before) && !is_hump { run + 1 } else { 1 };
+            cost += match (byte, run) {
+                (b'a' | b'A', 1) if is_hump => 80,
+                (b'a' | b'A', 1) => {
+                    if signs == 1 {
+                        0
+                    } else {
+                        39
+                    }
+                }
+                (b'a' | b'A', _) => {
+                    let long = if run > 12 {
+                        8 + 69
+                    } else if run > 4 {
+                        8
+                    } else {
+                        0
+                    };
+                    5 + long + if byte == b'A' { 7 } else { 0 }
+                }
+                (b'0', _) if run % 3 != 1 => 0,
+                (b'0', _) => 75 + if run == 1 && before.eq_ignore_ascii_case(&b'a') { 30 } else { 0 },
+                (b'_', 2) => 26,
+                (b'n', 1) => 48,
+                (b'.' | b'\\', 1) => 62,
+                (b'.' | b'\\', _) => {
+                    if before == b'\\' {
+                        0
+                    } else {
+                        5
+                    }
+                }
+                (b'd', 1) => 102,
+                _ => 0,
+            };
+            signs = match byte {
+                b'.' => signs + 1,
+                b'\\' => signs,
+                _ => 0,
+            };
+            before = byte;
+        }
+        cost
+    }
+
+    #[test]
+    fn what_is_counted_at_once_is_what_is_counted_byte_by_byte() {
+        let pieces: &[(&str, &str, u32)] = &[
+            ("word", "aaaa", 0),
+            ("internationally", "aaaaaaaaaaaaaaa", 0),
+            ("A", "A", 0),
+            ("HTTP", "AAAA", 0),
+            ("7", "0", 0),
+            ("20261121", "00000000", 0),
+            (" ", "_", 0),
+            ("   ", "___", 0),
+            (".", ".", 0),
+            ("=>", "..", 0),
+            (r"\n", "nn", 0),
+            (r"\t", "?_", 0),
+            (r#"\""#, r"\.", 0),
+            (r"\\", r"\.", 0),
+            ("é", "aa", 73),
+            ("д", "dd", 3),
+            ("“", "???", 40),
+            ("你", "???", 55),
+            ("\u{1f600}", "????", 96),
+            (r"\u00e9", "??????", 44),
+            (r"\u0434", "dddddd", 3),
+            (r"\u4f60", "??????", 55),
+            (r"\ud83d\ude00", "????????????", 96),
+        ];
+        let mut seed = 1_u64;
+        for _ in 0..20_000 {
+            let (mut text, mut read, mut others) = (String::new(), String::new(), 0);
+            loop {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let (piece, classes, cost) = pieces[(seed >> 33) as usize % pieces.len()];
+                if text.len() + piece.len() > CHUNK {
+                    break;
+                }
+                text += piece;
+                read += classes;
+                others += cost;
+            }
+            assert_eq!(parts(text.as_bytes()), u64::from(naive(&read, others)), "{text}");
+        }
     }
 
     #[test]

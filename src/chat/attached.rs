@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::{Failure, RawValue, Reader};
+use crate::json::{Failure, Reader};
 
 /// A part of a message that is no text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,47 +21,19 @@ pub enum Kind {
     File,
 }
 
-/// Every attachment of the messages, found in one pass that steps over texts and data.
-pub fn of(messages: &RawValue) -> Vec<Attachment> {
-    let mut found = Vec::new();
-    // They are valid, so that nothing is missed by an error.
-    let _ = read(&mut Reader::of(messages), &mut found);
-    found
-}
-
-fn read(json: &mut Reader<'_>, found: &mut Vec<Attachment>) -> Result<(), Failure> {
-    if !json.open(b'[') {
-        return Ok(());
-    }
+/// Takes the parts of a message, up to the end of their list, and adds what is attached. `start`: where the
+/// list of messages begins.
+pub fn find(json: &mut Reader<'_>, start: usize, found: &mut Vec<Attachment>) -> Result<(), Failure> {
     let mut is_first = true;
     while json.has_next(&mut is_first, b']')? {
-        if json.open(b'{') {
-            message(json, found)?;
-        } else {
-            json.value()?;
-        }
-    }
-    Ok(())
-}
-
-fn message(json: &mut Reader<'_>, found: &mut Vec<Attachment>) -> Result<(), Failure> {
-    let mut is_first = true;
-    while let Some(key) = json.next_key(&mut is_first)? {
-        if !key.is("content") || !json.open(b'[') {
+        json.peek();
+        let place = json.place();
+        if !json.open(b'{') {
             json.value()?;
             continue;
         }
-        let mut is_first = true;
-        while json.has_next(&mut is_first, b']')? {
-            json.peek();
-            let start = json.place();
-            if !json.open(b'{') {
-                json.value()?;
-                continue;
-            }
-            if let Some(kind) = part(json)? {
-                found.push(Attachment { kind, place: start..json.place() });
-            }
+        if let Some(kind) = part(json)? {
+            found.push(Attachment { kind, place: place - start..json.place() - start });
         }
     }
     Ok(())

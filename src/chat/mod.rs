@@ -6,6 +6,7 @@
 //! relayed rather than written anew.
 
 pub mod attached;
+mod listed;
 pub mod request;
 pub mod state;
 

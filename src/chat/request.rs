@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 
-use super::attached::{self, Attachment};
+use super::listed::{Listed, Raw};
 use crate::error::Rejection;
-use crate::json::{self, Object, RawValue, Str, Type};
+use crate::json::{self, Object, RawValue, Reader, Str, Type};
 
 pub struct ChatRequest<'a> {
     /// The whole body, as the client sent it. All that is read from it borrows from it.
@@ -19,7 +19,7 @@ pub struct ChatRequest<'a> {
     pub stream: bool,
     /// Whether the client asked for the usage chunk of a stream.
     pub include_usage: bool,
-    pub attachments: Vec<Attachment>,
+    pub listed: Listed<'a>,
     fields: Object<'a>,
     /// Once they were read: several targets may be written to.
     messages: OnceCell<Vec<Message<'a>>>,
@@ -62,7 +62,9 @@ const READ: &[&str] = &[
 
 impl<'a> ChatRequest<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Rejection> {
-        let fields = Object::parse(body).map_err(|error| not_an_object(body, &error))?;
+        let mut listed = Listed::default();
+        let fields = Object::parse_looking(body, &mut |key, json| Ok(key == "messages" && listed.read(json)?));
+        let fields = fields.map_err(|error| not_an_object(body, &error))?;
         if let Some(key) = fields.repeated(|key| READ.contains(&key)) {
             return Err(Rejection::invalid(key, format!("'{key}' is given more than once.")));
         }
@@ -88,10 +90,7 @@ impl<'a> ChatRequest<'a> {
             }
             None => false,
         };
-        // A list of messages with plain texts is no deeper.
-        let has_parts = fields.depth("messages").is_none_or(|depth| depth > 2);
-        let attachments = if has_parts { attached::of(messages) } else { Vec::new() };
-        Ok(ChatRequest { body, model, stream, include_usage, attachments, fields, messages: OnceCell::new() })
+        Ok(ChatRequest { body, model, stream, include_usage, listed, fields, messages: OnceCell::new() })
     }
 
     /// A field of the top level; `null` is absent.
@@ -149,11 +148,9 @@ impl<'a> ChatRequest<'a> {
             return Ok(messages);
         }
         let at = At::top("messages");
-        let list = self.field("messages").ok_or_else(|| at.missing())?;
-        let list = json::elements(list).ok_or_else(|| wrong_type(at, "an array", list))?;
-        let mut messages = Vec::with_capacity(list.len());
-        for (index, value) in list.into_iter().enumerate() {
-            messages.push(Message::read(value, index, at.item(index))?);
+        let mut messages = Vec::with_capacity(self.listed.len());
+        for (index, raw) in self.listed.iter().enumerate() {
+            messages.push(Message::read(raw, index, at.item(index))?);
         }
         Ok(self.messages.get_or_init(|| messages))
     }
@@ -288,12 +285,26 @@ pub enum ResponseFormat<'a> {
 }
 
 impl<'a> Message<'a> {
-    fn read(value: &'a RawValue, index: usize, at: At<'_>) -> Result<Self, Rejection> {
-        let fields = object_at(value, at)?;
+    fn read(raw: Raw<'_, 'a>, index: usize, at: At<'_>) -> Result<Self, Rejection> {
+        let fields = raw.object().ok_or_else(|| wrong_type(at, "an object", raw.value))?;
         if let Some(key) = fields.repeated(|_| true) {
             return Err(at.field(key).repeated());
         }
-        let role = match required_string(&fields, at, "role")?.decode().as_ref() {
+        let [mut role, mut content, mut name, mut refusal, mut tool_calls, mut tool_call_id] = [None; 6];
+        for (key, value) in fields.iter().filter(|(_, value)| json::type_of(value) != Type::Null) {
+            let place = match key {
+                "role" => &mut role,
+                "content" => &mut content,
+                "name" => &mut name,
+                "refusal" => &mut refusal,
+                "tool_calls" => &mut tool_calls,
+                "tool_call_id" => &mut tool_call_id,
+                _ => continue,
+            };
+            *place = Some(value);
+        }
+        let role = string_at(role.ok_or_else(|| at.field("role").missing())?, at.field("role"))?;
+        let role = match role.decode().as_ref() {
             "system" => Role::System,
             "developer" => Role::Developer,
             "user" => Role::User,
@@ -306,14 +317,14 @@ impl<'a> Message<'a> {
                 return Err(Rejection::invalid(at.field("role").to_string(), message));
             }
         };
-        let text = |name| some(&fields, name).map(|value| string_at(value, at.field(name))).transpose();
+        let text = |value: Option<_>, name| value.map(|value| string_at(value, at.field(name))).transpose();
         let calls_at = at.field("tool_calls");
-        let mut tool_calls = Vec::new();
-        match some(&fields, "tool_calls") {
+        let mut calls = Vec::new();
+        match tool_calls {
             Some(list) if role == Role::Assistant => {
                 let list = json::elements(list).ok_or_else(|| wrong_type(calls_at, "an array", list))?;
                 for (index, call) in list.into_iter().enumerate() {
-                    tool_calls.push(ToolCall::read(call, calls_at.item(index))?);
+                    calls.push(ToolCall::read(call, calls_at.item(index))?);
                 }
             }
             Some(_) => {
@@ -322,17 +333,17 @@ impl<'a> Message<'a> {
             }
             None => {}
         }
-        let tool_call_id = text("tool_call_id")?;
+        let tool_call_id = text(tool_call_id, "tool_call_id")?;
         if role == Role::Tool && tool_call_id.is_none() {
             return Err(at.field("tool_call_id").missing());
         }
         Ok(Message {
             index,
             role,
-            content: Content::read(some(&fields, "content"), at.field("content"))?,
-            name: text("name")?,
-            refusal: text("refusal")?,
-            tool_calls,
+            content: Content::read(content, at.field("content"))?,
+            name: text(name, "name")?,
+            refusal: text(refusal, "refusal")?,
+            tool_calls: calls,
             tool_call_id,
             fields,
         })
@@ -350,15 +361,40 @@ impl<'a> Content<'a> {
         if let Some(text) = Str::new(value) {
             return Ok(Content::Text(text));
         }
-        let parts = json::elements(value).ok_or_else(|| wrong_type(at, "a string or an array of parts", value))?;
-        let parts = parts.into_iter().enumerate();
-        parts.map(|(index, part)| Part::read(part, at.item(index))).collect::<Result<_, _>>().map(Self::Parts)
+        let mut list = Reader::of(value);
+        if !list.open(b'[') {
+            return Err(wrong_type(at, "a string or an array of parts", value));
+        }
+        let (mut parts, mut is_first) = (Vec::new(), true);
+        while list.has_next(&mut is_first, b']').is_ok_and(|is_there| is_there) {
+            parts.push(Part::take(&mut list, at.item(parts.len()))?);
+        }
+        Ok(Self::Parts(parts))
     }
 }
 
 impl<'a> Part<'a> {
-    fn read(value: &'a RawValue, at: At<'_>) -> Result<Self, Rejection> {
-        let fields = object_at(value, at)?;
+    /// Takes the next part. A picture is not looked through again for the address that it is in.
+    fn take(list: &mut Reader<'a>, at: At<'_>) -> Result<Self, Rejection> {
+        let first = list.peek();
+        let place = list.place();
+        let mut image = None;
+        let mut look = |key: &str, reader: &mut Reader<'a>| {
+            let is_image = key == "image_url" && reader.peek() == Some(b'{');
+            if is_image {
+                image = Object::take(reader, &mut |_, _| Ok(false));
+            }
+            Ok(is_image)
+        };
+        let fields = match first {
+            Some(b'{') => Object::take(list, &mut look),
+            _ => {
+                let value = list.value().ok();
+                return Err(value.map_or_else(|| at.missing(), |value| wrong_type(at, "an object", value)));
+            }
+        };
+        let fields = fields.ok_or_else(|| at.missing())?;
+        let value = list.taken(place);
         if let Some(key) = fields.repeated(|_| true) {
             return Err(at.field(key).repeated());
         }
@@ -369,8 +405,9 @@ impl<'a> Part<'a> {
             "refusal" => Part::Refusal(text("refusal")?),
             "image_url" => {
                 let at = at.field("image_url");
-                let image = some(&fields, "image_url").ok_or_else(|| at.missing())?;
-                Part::Image { url: required_string(&object_at(image, at)?, at, "url")? }
+                let given = some(&fields, "image_url").ok_or_else(|| at.missing())?;
+                let image = image.ok_or_else(|| wrong_type(at, "an object", given))?;
+                Part::Image { url: required_string(&image, at, "url")? }
             }
             _ => Part::Other { kind, at: at.to_string(), value },
         })

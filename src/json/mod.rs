@@ -5,6 +5,7 @@
 //! and unknown fields survive byte for byte. Nothing here knows what the JSON means.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 
@@ -17,7 +18,7 @@ mod scan;
 mod write;
 
 pub use edit::{Edits, pair_span, span};
-pub use scan::{escape_into, plain_end};
+pub use scan::{escape_into, hexadecimal, plain_end, quote_end};
 pub use write::{Digits, Writer, decimal, escape};
 
 /// A value as it was written: valid JSON, without space around it.
@@ -153,13 +154,6 @@ impl<'a> Reader<'a> {
         self.take(end).ok().map(RawValue::new)
     }
 
-    /// The same, and how deep it is nested: 1 for an object or a list of plain values.
-    fn value_and_depth(&mut self) -> Result<(&'a RawValue, usize), Failure> {
-        self.peek();
-        let (end, depth) = scan::value_end(self.text.as_bytes(), self.at).ok_or(Failure::Syntax)?;
-        Ok((RawValue::new(self.take(end)?), depth))
-    }
-
     /// Takes what lies before this place.
     #[inline(always)]
     fn take(&mut self, end: usize) -> Result<&'a str, Failure> {
@@ -171,6 +165,11 @@ impl<'a> Reader<'a> {
     /// Takes the next value, behind which another reader of the text is.
     pub fn value_before(&mut self, other: &Reader<'a>) -> Result<&'a RawValue, Failure> {
         self.take(other.at).map(RawValue::new)
+    }
+
+    /// The value that was taken bit by bit since this place.
+    pub fn taken(&self, place: usize) -> &'a RawValue {
+        RawValue::new(self.text.get(place..self.at).unwrap_or("null"))
     }
 
     /// Where in the text it is.
@@ -341,35 +340,54 @@ pub struct Object<'a> {
     pairs: Vec<Pair<'a>>,
 }
 
+/// Takes the value of a key, or leaves it.
+pub type Look<'l, 'a> = dyn FnMut(&str, &mut Reader<'a>) -> Result<bool, Failure> + 'l;
+
 #[derive(Debug)]
 struct Pair<'a> {
     key: Cow<'a, str>,
     value: &'a RawValue,
-    /// How deep the value is nested, which is known once it has been read.
-    depth: usize,
 }
 
 impl<'a> Object<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
-        read_whole(utf8(text)?, Object::read)
+        read_whole(utf8(text)?, |reader| Object::read(reader, &mut |_, _| Ok(false)))
     }
 
-    fn read(reader: &mut Reader<'a>) -> Result<Self, Failure> {
+    /// The same of a text in which `look` is asked to take each value, whose key it is given, and tells whether
+    /// it has: who wants to know what is in it need not read it again.
+    pub fn parse_looking(text: &'a [u8], look: &mut Look<'_, 'a>) -> Result<Self, Error> {
+        read_whole(utf8(text)?, |reader| Object::read(reader, look))
+    }
+
+    fn read(reader: &mut Reader<'a>, look: &mut Look<'_, 'a>) -> Result<Self, Failure> {
         if !reader.open(b'{') {
             return Err(Failure::NotAnObject);
         }
         let mut pairs = Vec::with_capacity(16);
         let mut is_first = true;
         while let Some(key) = reader.next_key(&mut is_first)? {
-            let (value, depth) = reader.value_and_depth()?;
-            pairs.push(Pair { key: key.decode(), value, depth });
+            let key = key.decode();
+            reader.peek();
+            let place = reader.at;
+            let value = if look(&key, reader)? { reader.taken(place) } else { reader.value()? };
+            pairs.push(Pair { key, value });
         }
         Ok(Object { pairs })
     }
 
+    pub fn of_pairs(pairs: &[(Str<'a>, &'a RawValue)]) -> Self {
+        Object { pairs: pairs.iter().map(|(key, value)| Pair { key: key.decode(), value }).collect() }
+    }
+
+    /// Takes an object, which is there, of which `look` is asked to take each value.
+    pub fn take(reader: &mut Reader<'a>, look: &mut Look<'_, 'a>) -> Option<Self> {
+        Object::read(reader, look).ok()
+    }
+
     /// The value, if it is an object.
     pub fn of(value: &'a RawValue) -> Option<Self> {
-        Object::read(&mut Reader::of(value)).ok()
+        Object::read(&mut Reader::of(value), &mut |_, _| Ok(false)).ok()
     }
 
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
@@ -378,11 +396,6 @@ impl<'a> Object<'a> {
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.pairs.iter().map(|pair| (pair.key.as_ref(), pair.value))
-    }
-
-    /// How deep the value under a key is nested, 1 for an object or array of plain values.
-    pub fn depth(&self, key: &str) -> Option<usize> {
-        self.pairs.iter().find(|pair| pair.key == key).map(|pair| pair.depth)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -409,8 +422,15 @@ impl<'a> Object<'a> {
     /// The first key for which `read` holds that stands here twice. Readers differ in which of the
     /// two they believe, so a gateway must believe neither.
     pub fn repeated(&self, read: impl Fn(&str) -> bool) -> Option<&str> {
+        /// Up to so many looking through them again is less than a map.
+        const FEW: usize = 12;
+        let mut keys = self.pairs.iter().map(|pair| pair.key.as_ref());
+        if self.pairs.len() <= FEW {
+            let stands_before = |at: usize, key: &str| self.pairs.iter().take(at).any(|pair| pair.key == key);
+            return keys.enumerate().find(|(at, key)| stands_before(*at, key) && read(key)).map(|(_, key)| key);
+        }
         let mut seen = Places::default();
-        self.pairs.iter().map(|pair| pair.key.as_ref()).find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
+        keys.find(|key| read(key) && !seen.set(Cow::Borrowed(*key), 0))
     }
 }
 
@@ -486,14 +506,23 @@ impl<'a> Str<'a> {
 
     /// Whether it stands for this text.
     pub fn is(self, text: &str) -> bool {
-        let escaped = self.escaped();
-        // Escapes only make it longer.
-        escaped == text || (escaped.len() > text.len() && !self.is_plain() && self.decode() == text)
+        // Escapes only make it longer, the quotes by two.
+        match self.0.len().checked_sub(2).map(|length| length.cmp(&text.len())) {
+            Some(Ordering::Equal) => self.escaped() == text,
+            Some(Ordering::Greater) => self.decodes_to(text),
+            _ => false,
+        }
+    }
+
+    // Apart, so that the question above takes no room on the stack: it is asked of every key.
+    #[inline(never)]
+    fn decodes_to(self, text: &str) -> bool {
+        !self.is_plain() && self.decode() == text
     }
 
     /// Whether it has no escapes.
     pub fn is_plain(self) -> bool {
-        !self.0.contains('\\')
+        memchr::memchr(b'\\', self.0.as_bytes()).is_none()
     }
 
     /// The text it stands for. Lone surrogates, which Rust cannot hold, become U+FFFD.

@@ -1,26 +1,23 @@
 //! JSON byte by byte: where a value ends, what a string stands for, and which bytes of a text need an escape.
 //! Strings are looked at by sixteen bytes at once. Nothing is built, and no depth is too deep.
 
-/// Where the value ends that begins at `at`, space before it allowed, and how deep it is nested: 1 for an
-/// object or an array of plain or empty values. `None` if no value (RFC 8259) is there.
-pub fn value_end(json: &[u8], at: usize) -> Option<(usize, usize)> {
-    let at = skip_space(json, at);
-    match *json.get(at)? {
-        b'{' | b'[' => nested_end(json, at),
-        _ => Some((end(json, at)?, 0)),
-    }
+use crate::lanes::{self, Block, LANES, Line};
+
+/// Where the value ends that begins at `at`, space before it allowed. `None` if no value (RFC 8259) is there.
+pub fn value_end(json: &[u8], at: usize) -> Option<usize> {
+    end(json, skip_space(json, at))
 }
 
-/// The same of a value that begins right at `at`, however deep it is nested.
+/// The same of a value that begins right at `at`.
 pub fn end(json: &[u8], at: usize) -> Option<usize> {
     match *json.get(at)? {
         b'"' => short_string_end(json, at).or_else(|| string_end(json, at)),
-        b'{' | b'[' => nested_end(json, at).map(|(end, _)| end),
+        b'{' | b'[' => nested_end(json, at),
         _ => scalar_end(json, at),
     }
 }
 
-fn nested_end(json: &[u8], mut at: usize) -> Option<(usize, usize)> {
+fn nested_end(json: &[u8], mut at: usize) -> Option<usize> {
     let mut open = Open::default();
     loop {
         at = skip_space(json, at);
@@ -44,7 +41,7 @@ fn nested_end(json: &[u8], mut at: usize) -> Option<(usize, usize)> {
         }
         // A value has ended: so may those around it.
         loop {
-            let Some(is_object) = open.last() else { return Some((at, open.deepest)) };
+            let Some(is_object) = open.last() else { return Some(at) };
             at = skip_space(json, at);
             match (*json.get(at)?, is_object) {
                 (b',', true) => {
@@ -75,7 +72,6 @@ fn key_end(json: &[u8], at: usize) -> Option<usize> {
 #[derive(Default)]
 struct Open {
     depth: usize,
-    deepest: usize,
     last: u64,
     /// What has no room in `last`, by 64.
     before: Vec<u64>,
@@ -88,7 +84,6 @@ impl Open {
         }
         self.last = self.last << 1 | u64::from(is_object);
         self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
     }
 
     fn pop(&mut self) {
@@ -146,40 +141,98 @@ pub fn string_end(json: &[u8], at: usize) -> Option<usize> {
     if *json.get(at)? != b'"' {
         return None;
     }
-    let mut at = at + 1;
-    loop {
-        at = plain_end(json, at);
-        match *json.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => {
-                at += match *json.get(at + 1)? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-                    b'u' => {
-                        code_unit(json, at)?;
-                        6
-                    }
-                    _ => return None,
-                }
-            }
-            _ => return None,
+    // Most strings are names, and end within a block or right behind it.
+    let first = json.get(at + 1..).and_then(<[u8]>::first_chunk).map(|bytes| Block::load(bytes).special());
+    let end = at + 1 + first.map_or(0, u16::trailing_zeros) as usize;
+    if first.is_some() && json.get(end) == Some(&b'"') { Some(end + 1) } else { quote_end(json, at + 1) }
+}
+
+/// Behind the quote that ends the string within which `at` is.
+pub fn quote_end(json: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(bytes) = json.get(at..).and_then(<[u8]>::first_chunk) {
+        let line = Line::load(bytes);
+        if line.has_control() {
+            break;
         }
+        let (quotes, backslashes) = (line.are(b'"'), line.are(b'\\'));
+        let escaped = if backslashes == 0 { 0 } else { lanes::escapes(backslashes) << 1 };
+        let end = quotes & !escaped;
+        // Before the end; all if there is none.
+        let mut letters = escaped & !(quotes | backslashes) & end.wrapping_sub(1) & !end;
+        while letters != 0 {
+            escape_end(json, at + letters.trailing_zeros() as usize - 1)?;
+            letters &= letters - 1;
+        }
+        if end != 0 {
+            return Some(at + end.trailing_zeros() as usize + 1);
+        }
+        // An escape that is cut is looked at once more.
+        at += Line::LENGTH - (backslashes & !escaped).leading_ones() as usize;
+    }
+    while at < json.len() {
+        let mut special = special_at(json, at);
+        let mut next = at + LANES;
+        while special != 0 {
+            let place = at + special.trailing_zeros() as usize;
+            let byte = *json.get(place)?;
+            if byte != b'\\' {
+                return (byte == b'"').then_some(place + 1);
+            }
+            let end = escape_end(json, place)?;
+            next = next.max(end);
+            special &= u32::MAX << (end - at);
+        }
+        at = next;
+    }
+    None
+}
+
+/// Behind the escape at `at`.
+fn escape_end(json: &[u8], at: usize) -> Option<usize> {
+    let kind = *json.get(at + 1)?;
+    match ESCAPES.get(usize::from(kind)) {
+        Some(true) => Some(at + 2),
+        _ if kind == b'u' => code_unit(json, at).map(|_| at + 6),
+        _ => None,
     }
 }
+
+/// What may stand behind a backslash, but for `u`: looked up, as some texts are full of it.
+#[expect(clippy::indexing_slicing, reason = "at compile time, where a panic is an error")]
+static ESCAPES: [bool; 256] = {
+    let mut escapes = [false; 256];
+    let mut rest: &[u8] = b"\"\\/bfnrt";
+    while let [first, others @ ..] = rest {
+        escapes[*first as usize] = true;
+        rest = others;
+    }
+    escapes
+};
 
 /// Where the first byte lies, from `at` on, that stands for itself in no string: a quote, a backslash or a
 /// control character. The end of the text if there is none.
 pub fn plain_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let special = Block::load(bytes).special();
+    while at < text.len() {
+        let special = special_at(text, at);
         if special != 0 {
             return at + special.trailing_zeros() as usize;
         }
         at += LANES;
     }
+    text.len()
+}
+
+/// Which of the next bytes these are, as far as there are so many: a bit for each, the lowest for the first.
+#[inline(always)]
+fn special_at(text: &[u8], at: usize) -> u32 {
     let rest = text.get(at..).unwrap_or_default();
-    let mut bytes = [b' '; LANES];
-    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-    at + rest.len().min(Block::load(&bytes).special().trailing_zeros() as usize)
+    match (rest.first_chunk(), text.last_chunk()) {
+        (Some(bytes), _) => Block::load(bytes).special().into(),
+        (None, Some(bytes)) => u32::from(Block::load(bytes).special()) >> (LANES - rest.len()),
+        (None, None) => {
+            rest.iter().rev().fold(0, |mask, byte| mask << 1 | u32::from(matches!(byte, b'"' | b'\\' | ..b' ')))
+        }
+    }
 }
 
 /// Of a number or a word.
@@ -219,9 +272,13 @@ fn digits_end(json: &[u8], first: usize) -> Option<usize> {
     (at > first).then_some(at)
 }
 
-/// The four hexadecimal digits of the escape `\uXXXX` at `at`.
+/// The escape `\uXXXX` at `at`.
 fn code_unit(json: &[u8], at: usize) -> Option<u32> {
-    let digits = json.get(at..)?.strip_prefix(b"\\u")?.first_chunk::<4>()?;
+    hexadecimal(json.get(at..)?.strip_prefix(b"\\u")?.first_chunk()?)
+}
+
+/// What four digits stand for.
+pub fn hexadecimal(digits: &[u8; 4]) -> Option<u32> {
     digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))
 }
 
@@ -284,125 +341,31 @@ pub fn escape_into(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-const LANES: usize = 16;
-
-/// Sixteen bytes that are compared at once. Of a mask a bit stands for each, the lowest for the first.
-#[derive(Clone, Copy)]
-struct Block(lanes::Lanes);
-
-impl Block {
-    fn load(bytes: &[u8; LANES]) -> Self {
-        Block(lanes::load(bytes))
-    }
-
-    /// Quotes, backslashes, and the control characters that no string may have.
-    fn special(self) -> u16 {
-        lanes::mask(lanes::or(self.mark_lanes(), lanes::below_space(self.0)))
-    }
-
-    fn mark_lanes(self) -> lanes::Lanes {
-        lanes::or(lanes::equal(self.0, b'"'), lanes::equal(self.0, b'\\'))
-    }
-}
-
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod lanes {
-    use std::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_lt, v128, v128_load};
-    pub use std::arch::wasm32::{u8x16_splat as splat, v128_or as or};
-
-    pub type Lanes = v128;
-
-    pub fn load(bytes: &[u8; 16]) -> Lanes {
-        // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
-        unsafe { v128_load(bytes.as_ptr().cast()) }
-    }
-
-    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        u8x16_eq(lanes, splat(byte))
-    }
-
-    pub fn below_space(lanes: Lanes) -> Lanes {
-        u8x16_lt(lanes, splat(b' '))
-    }
-
-    pub fn mask(lanes: Lanes) -> u16 {
-        u8x16_bitmask(lanes)
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod lanes {
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-    };
-
-    pub type Lanes = __m128i;
-
-    pub fn load(bytes: &[u8; 16]) -> Lanes {
-        // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
-        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-    }
-
-    pub fn splat(byte: u8) -> Lanes {
-        // SAFETY: every x86-64 has SSE2.
-        unsafe { _mm_set1_epi8(byte.cast_signed()) }
-    }
-
-    pub fn or(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_or_si128(a, b) }
-    }
-
-    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_cmpeq_epi8(lanes, splat(byte)) }
-    }
-
-    pub fn below_space(lanes: Lanes) -> Lanes {
-        const LAST: u8 = b' ' - 1;
-        // SAFETY: as above.
-        equal(unsafe { _mm_max_epu8(lanes, splat(LAST)) }, LAST)
-    }
-
-    pub fn mask(lanes: Lanes) -> u16 {
-        // SAFETY: as above.
-        unsafe { _mm_movemask_epi8(lanes) as u16 }
-    }
-}
-
-#[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
-mod lanes {
-    pub type Lanes = [u8; 16];
-
-    pub fn load(bytes: &[u8; 16]) -> Lanes {
-        *bytes
-    }
-
-    pub fn splat(byte: u8) -> Lanes {
-        [byte; 16]
-    }
-
-    pub fn or(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
-        a
-    }
-
-    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        lanes.map(|lane| if lane == byte { u8::MAX } else { 0 })
-    }
-
-    pub fn below_space(lanes: Lanes) -> Lanes {
-        lanes.map(|lane| if lane < b' ' { u8::MAX } else { 0 })
-    }
-
-    pub fn mask(lanes: Lanes) -> u16 {
-        lanes.iter().rev().fold(0, |mask, lane| mask << 1 | u16::from(lane >> 7))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn judge(text: &[u8]) {
+        let expected = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+        let found = value_end(text, 0).is_some_and(|end| skip_space(text, end) == text.len());
+        assert_eq!(found, expected, "{}", String::from_utf8_lossy(text));
+    }
+
+    #[test]
+    fn a_string_is_judged_alike_wherever_in_a_line_it_has_what_is_special() {
+        let rests =
+            [r#"\\\"\n\\""#, r#"\u00e9\/\""#, r#"\\\\\\\""#, "\"\n", r#"\q""#, r#"\u12g4""#, "\t\"", r#"\""#, "\\"];
+        for before in (0..70).chain([120, 190]) {
+            for behind in [0, 80] {
+                for rest in rests {
+                    let (x, y) = ("x".repeat(before), "y".repeat(behind));
+                    judge(format!("[\"{x}{rest}{}]", " ".repeat(behind)).as_bytes());
+                    judge(format!("[\"{x}{rest}\",\"{y}\"]").as_bytes());
+                    judge(format!("[\"{x}{rest}{y}\"]").as_bytes());
+                }
+            }
+        }
+    }
 
     /// Whole texts and their beginnings, and each with a byte changed: as `serde_json` judges them.
     #[test]
@@ -420,11 +383,6 @@ mod tests {
             "nul",
             "\"\t\"",
         ];
-        let judge = |text: &[u8]| {
-            let expected = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
-            let found = value_end(text, 0).is_some_and(|(end, _)| skip_space(text, end) == text.len());
-            assert_eq!(found, expected, "{}", String::from_utf8_lossy(text));
-        };
         for text in texts.map(str::as_bytes) {
             for end in 0..=text.len() {
                 judge(&text[..end]);

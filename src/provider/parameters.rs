@@ -15,6 +15,12 @@ pub type Dropped = Vec<Cow<'static, str>>;
 pub const ANSWER_IN_JSON: &str =
     "Answer with a single valid JSON object and nothing else: no other text and no code fences around it.";
 
+/// How many bytes a request will hardly be more than in another format: what stands around a text is a little
+/// longer in most.
+pub fn room(chat: &ChatRequest<'_>) -> usize {
+    chat.body.len() + 1024 + 64 * chat.listed.len()
+}
+
 /// Refuses a request for several choices.
 pub fn one_choice(chat: &ChatRequest<'_>) -> Result<(), Rejection> {
     choices(chat, 1).map(|_| ())

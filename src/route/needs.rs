@@ -32,7 +32,7 @@ pub fn of(chat: &ChatRequest<'_>) -> Capabilities {
     need(Capability::Reasoning, effort.is_some_and(|effort| effort.escaped() != "none"));
     let modalities = chat.field("modalities").map_or("", RawValue::get);
     need(Capability::Audio, modalities.contains("\"audio\""));
-    for attachment in &chat.attachments {
+    for attachment in &chat.listed.attachments {
         need(
             match attachment.kind {
                 Kind::ImageData => Capability::Images,

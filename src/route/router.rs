@@ -14,8 +14,6 @@ use crate::config::registry::{Capabilities, Date, Rank, RouteTarget, Sticky, Var
 use crate::config::{BESIDE_BODY, Commit, Config, Model, Scheme};
 use crate::endpoint::models;
 use crate::error::{ErrorReply, Rejection};
-use crate::json::RawValue;
-use crate::needle::Needle;
 use crate::provider::{Body, Target};
 use crate::quality::Expected;
 use crate::tokens;
@@ -34,9 +32,6 @@ pub struct Router {
     tasks: Vec<Arc<str>>,
     /// Of streams and of whole answers, in milliseconds.
     longest_tries: (u64, u64),
-    /// Whether a model has a day after which it is not asked: only then conversations that run are told from
-    /// others, which takes a look at the whole body.
-    some_end: bool,
 }
 
 /// What a decision depends on beside the request.
@@ -88,7 +83,6 @@ impl Router {
         Router {
             targets: targets.collect(),
             names,
-            some_end: config.models.iter().any(|model| model.facts.retires.is_some()),
             longest_tries: (milliseconds(config.longest_first_token()), milliseconds(config.longest_answer())),
             places,
             singles: config.models.iter().enumerate().map(single).collect(),
@@ -134,7 +128,7 @@ impl Router {
         let conversation = conversation(chat);
         let key = |sticky: &Sticky| key(sticky, chat, wishes, conversation);
         let variant = chosen(variants, key).ok_or_else(|| models::unknown(&name))?;
-        let running = self.some_end && is_running(chat);
+        let running = is_running(chat);
         let task = self.task(wishes.task.as_deref().or(variant.task.as_deref()));
         let (indices, known) = self.known(variant, task.map(|task| &**task), running, moment);
         let has_capabilities = known.iter().any(|known| known.facts.capabilities.is_some());
@@ -442,9 +436,9 @@ fn key(sticky: &Sticky, chat: &ChatRequest<'_>, wishes: &Wishes, conversation: u
 /// A hash of how the messages begin, up to the user's first, so that it is the same in every turn.
 pub fn conversation(chat: &ChatRequest<'_>) -> u64 {
     let mut hash = 2;
-    for message in chat.field("messages").into_iter().flat_map(RawValue::elements) {
-        hash = sampled(hash, message.get().as_bytes());
-        if message.field("role").is_some_and(|role| role.get() == "\"user\"") {
+    for message in chat.listed.iter() {
+        hash = sampled(hash, message.value.get().as_bytes());
+        if message.is_of("\"user\"") {
             break;
         }
     }
@@ -470,8 +464,7 @@ fn sampled(hash: u64, message: &[u8]) -> u64 {
 
 /// Whether a model has spoken before.
 fn is_running(chat: &ChatRequest<'_>) -> bool {
-    static ROLE: Needle = Needle::new("\"assistant\"");
-    chat.field("messages").is_some_and(|messages| ROLE.is_in(messages.get().as_bytes()))
+    chat.listed.iter().any(|message| message.is_of("\"assistant\""))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

@@ -54,8 +54,7 @@ impl Marks {
         dropped: &mut Vec<Cow<'static, str>>,
     ) -> Result<Self, Rejection> {
         let mut marks = Marks::default();
-        static NAMES: [Needle; 2] = [Needle::new(OWN), Needle::new(OPENAI)];
-        if !NAMES.iter().any(|name| name.is_in(chat.body)) {
+        if !may_have_any(chat, messages) {
             return Ok(marks);
         }
         for (index, tool) in tools.iter().enumerate() {
@@ -148,6 +147,20 @@ impl Marks {
     fn find(&self, place: At) -> Result<usize, usize> {
         self.places.binary_search_by(|(known, _)| known.cmp(&place))
     }
+}
+
+/// Whether to look for marks at all: texts are not looked into.
+fn may_have_any(chat: &ChatRequest<'_>, messages: &[Message<'_>]) -> bool {
+    static NEEDLES: [Needle; 2] = [Needle::new(OWN), Needle::new(OPENAI)];
+    let names_any = |value: &RawValue| NEEDLES.iter().any(|name| name.is_in(value.get().as_bytes()));
+    let is_marked = |message: &Message<'_>| {
+        message.fields.iter().any(|(name, value)| match name {
+            OWN | OPENAI => true,
+            "content" => json::type_of(value) == Type::Array && names_any(value),
+            _ => false,
+        })
+    };
+    chat.field("tools").is_some_and(names_any) || messages.iter().any(is_marked)
 }
 
 /// How long a mark is to live, and whether that is just what was asked for.

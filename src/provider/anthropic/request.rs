@@ -42,7 +42,7 @@ pub fn translate(surface: Surface, chat: &ChatRequest<'_>, target: &Target) -> R
     let thinking = Thinking::asked(chat, target, &turns, forces_a_call, max_tokens, &mut dropped)?;
     let marks = Marks::read(chat, list, &tools, &mut dropped)?;
 
-    let mut w = Writer::with_capacity(chat.body.len() + 1024);
+    let mut w = Writer::with_capacity(parameters::room(chat));
     w.begin_object();
     surface.write_model(&mut w, target, &betas);
     w.key("max_tokens").number(max_tokens);

@@ -41,7 +41,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     let reasoned = reasoning::read(chat, target, maker, &around, &mut additional, &mut dropped)?;
 
     let mut cache = CachePoints::new(maker, list, &tools.tools);
-    let mut w = Writer::with_capacity(chat.body.len() + 1024);
+    let mut w = Writer::with_capacity(parameters::room(chat));
     w.begin_object();
     // Tools come first in what is cached, then the system's words, then the conversation.
     tools.write(&mut w, maker, &mut cache, &mut additional, &mut dropped)?;

@@ -24,7 +24,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     }
     let names = offer.names(NAMES, &[], list);
 
-    let mut w = Writer::with_capacity(chat.body.len() + 1024);
+    let mut w = Writer::with_capacity(parameters::room(chat));
     w.begin_object();
     w.key("stream").bool(chat.stream);
     w.key("model").string(&target.id);

@@ -28,7 +28,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, multimodal: bool) -> R
     let names = offer.names(NAMES, &["search"], list);
     let in_blocks = multimodal || messages::has_media(list);
 
-    let mut w = Writer::with_capacity(chat.body.len() + 1024);
+    let mut w = Writer::with_capacity(parameters::room(chat));
     w.begin_object().key("model").string(&target.id).key("input").begin_object();
     let how = messages::How { names: &names, thinks: target.reasoning.is_some(), in_blocks };
     messages::write(&mut w, list, &how, &mut dropped)?;

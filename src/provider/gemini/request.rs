@@ -37,7 +37,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> R
     };
     let (system, conversation) = list.split_at(turns::leading_system(list));
 
-    let mut w = Writer::with_capacity(chat.body.len() + 1024);
+    let mut w = Writer::with_capacity(parameters::room(chat));
     w.begin_object();
     messages::write_system(&mut w, system, &setting)?;
     messages::write(&mut w, conversation, &setting)?;

@@ -17,7 +17,7 @@ pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<Str
     let chat = request.chat;
     let rules = &request.dialect.messages;
     let is_edited = rules.are_edited() || instruction.is_some();
-    if !is_edited && !state::is_in(chat.body) {
+    if !is_edited && !chat.listed.carry_state() {
         return Ok(());
     }
     let messages = match chat.messages() {
@@ -27,7 +27,7 @@ pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<Str
         Err(rejection) => return Err(rejection),
     };
     let Some(list) = chat.field("messages") else { return Ok(()) };
-    let (Some(span), Some(raws)) = (json::span(chat.body, list.get()), json::elements(list)) else { return Ok(()) };
+    let Some(span) = json::span(chat.body, list.get()) else { return Ok(()) };
     if rules.ordered {
         check_order(messages)?;
     }
@@ -38,8 +38,8 @@ pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<Str
     let ids = Ids::new(rules.short_ids, messages);
     let last = messages.len().saturating_sub(1);
     let mut items = Vec::with_capacity(if rules.ordered { messages.len() } else { 0 });
-    for (message, raw) in messages.iter().zip(raws) {
-        let Some(span) = json::span(chat.body, raw.get()) else { continue };
+    for (message, raw) in messages.iter().zip(chat.listed.iter()) {
+        let Some(span) = json::span(chat.body, raw.value.get()) else { continue };
         // Nothing was said; Mistral refuses it.
         let is_cut = rules.ordered && message.index != last && says_nothing(message);
         if !is_cut {
