@@ -463,7 +463,8 @@ impl Answer {
 
 /// The headers by which a client and an operator can tell who has answered.
 fn labels(plan: &Plan, candidate: &Candidate, attempts: usize) -> Headers {
-    let mut headers = Headers::default();
+    // Held until the answer begins.
+    let mut headers = Headers::with_capacity(6, 256);
     if !plan.request_id.is_empty() {
         headers.push("x-request-id", &plan.request_id);
     }

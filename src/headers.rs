@@ -25,6 +25,11 @@ impl Headers {
         Headers { text, pairs }
     }
 
+    /// With room for so many headers of so many bytes together.
+    pub fn with_capacity(pairs: usize, text: usize) -> Self {
+        Headers { text: Vec::with_capacity(text), pairs: Vec::with_capacity(pairs) }
+    }
+
     /// The first value of a header, if it is text.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.bytes(name).and_then(|value| std::str::from_utf8(value).ok())

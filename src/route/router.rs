@@ -256,7 +256,9 @@ impl Router {
     ) -> Written {
         let attempts = self.config.limits.attempts as usize;
         let streams = chat.stream && !hold;
-        let mut written = Written { candidates: Vec::new(), try_limit: Duration::ZERO, refused: Vec::new() };
+        // Held for as long as the answer is.
+        let candidates = Vec::with_capacity(decision.order.len().min(attempts));
+        let mut written = Written { candidates, try_limit: Duration::ZERO, refused: Vec::new() };
         let mut largest_window = None;
         for place in &decision.order {
             let Some((index, considered)) = indices.get(*place).zip(decision.considered.get_mut(*place)) else {
