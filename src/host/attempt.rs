@@ -119,14 +119,15 @@ impl Stage {
         self.live.as_ref().is_some_and(|live| live.answer.borrow().as_ref().is_some_and(Answer::wants_whole))
     }
 
-    /// The answer goes to the client from here on.
-    fn begun(&mut self, end: bool) {
+    /// The answer goes to the client from here on, under these headers.
+    fn begin(&mut self, headers: &Headers, end: bool) {
         self.settled = true;
         let now = abi::now();
         if let Some(live) = &self.live {
             live.committed.set(Some(now));
         }
         self.learn(now, true, end);
+        abi::set_headers(Map::ResponseHeaders, headers);
     }
 
     /// No plan, or one that does not fit: this cluster was reached without the route stage.
@@ -146,14 +147,10 @@ impl Stage {
     fn put_head(&mut self, output: Output, end: bool) -> Action {
         match output {
             Output::Begin { headers, body } => {
-                self.begun(end);
-                abi::set_headers(Map::ResponseHeaders, &headers);
+                self.begin(&headers, end);
                 self.pending = body;
             }
-            Output::Relay { headers } => {
-                self.begun(end);
-                abi::set_headers(Map::ResponseHeaders, &headers);
-            }
+            Output::Relay { headers } => self.begin(&headers, end),
             Output::Fail(error) => self.fail(error),
             Output::Hold | Output::Continue(_) => return Action::Pause,
         }
@@ -171,13 +168,11 @@ impl Stage {
                 (body, Action::Continue)
             }
             Output::Relay { headers } => {
-                self.begun(end);
-                abi::set_headers(Map::ResponseHeaders, &headers);
+                self.begin(&headers, end);
                 return Action::Continue;
             }
             Output::Begin { headers, body } => {
-                self.begun(end);
-                abi::set_headers(Map::ResponseHeaders, &headers);
+                self.begin(&headers, end);
                 (body, Action::Continue)
             }
             Output::Fail(error) => {

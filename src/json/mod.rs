@@ -351,7 +351,7 @@ struct Pair<'a> {
 
 impl<'a> Object<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, Error> {
-        read_whole(utf8(text)?, |reader| Object::read(reader, &mut |_, _| Ok(false)))
+        Object::parse_looking(text, &mut |_, _| Ok(false))
     }
 
     /// The same of a text in which `look` is asked to take each value, whose key it is given, and tells whether

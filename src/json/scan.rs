@@ -272,7 +272,7 @@ fn digits_end(json: &[u8], first: usize) -> Option<usize> {
     (at > first).then_some(at)
 }
 
-/// The escape `\uXXXX` at `at`.
+/// What the escape of a code unit stands for that is at `at`.
 fn code_unit(json: &[u8], at: usize) -> Option<u32> {
     hexadecimal(json.get(at..)?.strip_prefix(b"\\u")?.first_chunk()?)
 }
