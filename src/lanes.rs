@@ -53,6 +53,15 @@ impl Line {
         mask(self.0) | mask(self.1) << 16 | mask(self.2) << 32 | mask(self.3) << 48
     }
 
+    /// Which of them are no ASCII.
+    pub fn beyond_ascii(&self) -> u64 {
+        if arch::mask(arch::or(arch::or(self.0.0, self.1.0), arch::or(self.2.0, self.3.0))) == 0 {
+            return 0;
+        }
+        let mask = |block: Block| u64::from(block.beyond_ascii());
+        mask(self.0) | mask(self.1) << 16 | mask(self.2) << 32 | mask(self.3) << 48
+    }
+
     /// Whether any of them is a control character.
     pub fn has_control(&self) -> bool {
         let control = |block: Block| arch::up_to(block.0, b' ' - 1);
@@ -203,6 +212,8 @@ mod tests {
             let expected = bytes.iter().position(|byte| *byte == b'A').map_or(0, |at| 1 << at);
             assert_eq!(line.are(b'A'), expected);
             assert_eq!(line.has_control(), bytes.iter().any(|byte| *byte < b' '));
+            let beyond = bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from(!byte.is_ascii()));
+            assert_eq!(line.beyond_ascii(), beyond);
         }
     }
 

@@ -25,8 +25,11 @@
 /// Whether requests are counted, logged and learnt from: only the benchmark of that has a module without.
 pub(crate) const COUNTS: bool = !cfg!(feature = "uncounted");
 
+#[cfg(any(all(feature = "host", target_arch = "wasm32"), test))]
+mod allocator;
 pub mod attempt;
 pub mod chat;
+mod clock;
 pub mod config;
 pub mod endpoint;
 pub mod error;

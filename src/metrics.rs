@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::chat::FinishReason;
+use crate::clock::{microseconds, milliseconds};
 use crate::config::registry::Date;
 use crate::error::Class;
 use crate::provider::Target;
@@ -428,9 +429,8 @@ pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Target, P
     if let (Some(first_token), Some(committed)) = (first_token, times.committed) {
         count(owner, Point::FirstToken, milliseconds(first_token));
         if outcome == Outcome::Answered && usage.output > 1 {
-            let writing = times.ended.saturating_sub(committed);
-            let each = writing.as_micros() / u128::from(usage.output - 1);
-            count(owner, Point::OutputTime, u64::try_from(each).unwrap_or(u64::MAX));
+            let writing = microseconds(times.ended.saturating_sub(committed));
+            count(owner, Point::OutputTime, writing / (usage.output - 1));
         }
     }
     if let Some(finish) = settled.finish.filter(|_| outcome == Outcome::Answered) {
@@ -459,10 +459,6 @@ pub fn of_health(health: &Health, now: Duration) -> [(Point, u64); 5] {
         (Point::LearntFirst, learnt.first_token(1_000).unwrap_or(0.0).round() as u64),
         (Point::LearntRate, learnt.rate().unwrap_or(0.0).round() as u64),
     ]
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Every value of a label that is not the configuration's, for the documentation.

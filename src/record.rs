@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::attempt::Answer;
 use crate::chat::FinishReason;
+use crate::clock::milliseconds;
 use crate::config::Model;
 use crate::error::Class;
 use crate::json::Writer;
@@ -169,64 +170,65 @@ impl<'a> Settled<'a> {
     }
 
     /// The line for the access log, with its end.
+    ///
+    /// One is written for every request: what is the same in all of them is copied in pieces as long as can be.
     pub fn line(&self) -> Vec<u8> {
         let Settled { plan, times, .. } = self;
         let mut w = Writer::with_capacity(1024);
-        w.begin_object();
-        write_time(w.key("time"), times.began);
-        w.key("request_id").string(&plan.request_id);
-        w.key("outcome").string(self.outcome.name()).key("status").number(self.status.into());
-        w.key("route").string(&plan.route).key("version").string(&plan.version);
-        w.key("conversation").escaped(&[hex(plan.conversation, &mut [0; 16])]);
-        w.key("stream").bool(plan.stream);
-        w.key("duration_ms").number(milliseconds(times.ended.saturating_sub(times.began)));
+        write_time(w.fixed(r#"{"time":"#), times.began);
+        w.fixed(r#","request_id":"#).string(&plan.request_id);
+        w.fixed(r#","outcome":""#).fixed(self.outcome.name()).fixed(r#"","status":"#).number(self.status.into());
+        w.fixed(r#","route":"#).string(&plan.route).fixed(r#","version":"#).string(&plan.version);
+        w.fixed(r#","conversation":"#).escaped(&[hex(plan.conversation, &mut [0; 16])]);
+        w.fixed(if plan.stream { r#","stream":true"# } else { r#","stream":false"# });
+        w.fixed(r#","duration_ms":"#).number(milliseconds(times.ended.saturating_sub(times.began)));
         if let Some(committed) = self.committed(Some(times.began)) {
-            w.key("first_token_ms").number(milliseconds(committed));
+            w.fixed(r#","first_token_ms":"#).number(milliseconds(committed));
         }
-        w.key("gen_ai.operation.name").string("chat");
+        w.fixed(r#","gen_ai.operation.name":"chat""#);
         if let Some(target) = self.target.filter(|_| self.outcome != Outcome::Failed) {
-            w.key("model").string(&target.model).key("gen_ai.provider.name").string(&target.kind);
-            w.key("gen_ai.request.model").string(&target.id);
+            w.fixed(r#","model":"#).string(&target.model).fixed(r#","gen_ai.provider.name":"#).string(&target.kind);
+            w.fixed(r#","gen_ai.request.model":"#).string(&target.id);
         }
         if let Some(reason) = self.finish {
-            w.key("gen_ai.response.finish_reasons").begin_array().string(reason.as_str()).end_array();
+            w.fixed(r#","gen_ai.response.finish_reasons":[""#).fixed(reason.as_str()).fixed(r#""]"#);
         }
         if let Some(Spent { usage, estimated }) = &self.spent {
-            w.key("gen_ai.usage.input_tokens").number(usage.input);
-            w.key("gen_ai.usage.output_tokens").number(usage.output);
-            for (name, count) in [
-                ("gen_ai.usage.cache_read.input_tokens", usage.cached_input),
-                ("gen_ai.usage.cache_creation.input_tokens", usage.cache_write),
-                ("reasoning_tokens", usage.reasoning),
-                ("cost_micro_usd", self.cost),
+            w.fixed(r#","gen_ai.usage.input_tokens":"#).number(usage.input);
+            w.fixed(r#","gen_ai.usage.output_tokens":"#).number(usage.output);
+            for (key, count) in [
+                (r#","gen_ai.usage.cache_read.input_tokens":"#, usage.cached_input),
+                (r#","gen_ai.usage.cache_creation.input_tokens":"#, usage.cache_write),
+                (r#","reasoning_tokens":"#, usage.reasoning),
+                (r#","cost_micro_usd":"#, self.cost),
             ] {
                 if let Some(count) = count {
-                    w.key(name).number(count);
+                    w.fixed(key).number(count);
                 }
             }
-            w.key("estimated").bool(*estimated);
+            w.fixed(if *estimated { r#","estimated":true"# } else { r#","estimated":false"# });
         }
         if self.skipped > 0 {
-            w.key("skipped_events").number(self.skipped);
+            w.fixed(r#","skipped_events":"#).number(self.skipped);
         }
-        w.key("input_estimate").number(plan.input_estimate);
+        w.fixed(r#","input_estimate":"#).number(plan.input_estimate);
         if let Some(quality) = self.quality.filter(|quality| *quality != Quality::default()) {
-            w.key("quality").begin_object();
+            w.fixed(r#","quality":"#).begin_object();
             for (fact, count) in quality.facts() {
                 w.key(fact.name()).number(count);
             }
             w.end_object();
         }
-        w.key("attempts").begin_array();
+        let mut separator = r#","attempts":[{"model":"#;
         for (target, ended, status) in self.attempts() {
-            w.begin_object().key("model").string(&target.model).key("class").string(ended.name());
+            w.fixed(separator).string(&target.model).fixed(r#","class":""#).fixed(ended.name()).fixed("\"");
             if let Some(status) = status {
-                w.key("status").number(status.into());
+                w.fixed(r#","status":"#).number(status.into());
             }
-            w.end_object();
+            separator = r#"},{"model":"#;
         }
-        w.end_array().end_object();
-        ended(w)
+        w.fixed(if separator.starts_with('}') { "}]}\n" } else { concat!(r#","attempts":[]}"#, "\n") });
+        w.into_bytes()
     }
 }
 
@@ -255,19 +257,9 @@ impl Unplanned<'_> {
         w.key("request_id").string(self.request_id).key("outcome").string(outcome);
         w.key("status").number(self.status.into()).key("details").string(&String::from_utf8_lossy(self.details));
         w.key("method").string(self.method);
-        w.key("duration_ms").number(milliseconds(self.ended.saturating_sub(self.began))).end_object();
-        ended(w)
+        w.key("duration_ms").number(milliseconds(self.ended.saturating_sub(self.began))).fixed("}\n");
+        w.into_bytes()
     }
-}
-
-fn ended(w: Writer) -> Vec<u8> {
-    let mut line = w.into_bytes();
-    line.push(b'\n');
-    line
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A time since the Unix epoch by RFC 3339, to the millisecond. Of all times within a second only the first is

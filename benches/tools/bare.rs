@@ -36,12 +36,11 @@ fn set_map(map: MapType, pairs: &[u8]) {
     unsafe { sys::proxy_set_header_map_pairs(map as u32, pairs.as_ptr(), pairs.len()) };
 }
 
-const ATTEMPT: &str = "bare.attempt";
+const REQUEST: &str = "dragoman.request";
 /// As long as the line of a relayed request.
 const RECORD: &[u8] = &[b'a'; 650];
 
 thread_local! {
-    static COUNTER: Cell<u32> = const { Cell::new(0) };
     static HISTOGRAM: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -55,9 +54,7 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         self.is_route = self.get_property(vec!["plugin_root_id"]).as_deref() == Some(b"route");
-        let define = |kind, name| hostcalls::define_metric(kind, name).unwrap_or(0);
-        COUNTER.set(define(MetricType::Counter, "bare.counter"));
-        HISTOGRAM.set(define(MetricType::Histogram, "bare.histogram"));
+        HISTOGRAM.set(hostcalls::define_metric(MetricType::Histogram, "bare.histogram").unwrap_or(0));
         true
     }
 
@@ -85,19 +82,16 @@ impl HttpContext for Route {
             return Action::Pause;
         }
         drop(self.get_http_request_body(0, size));
-        self.set_property(vec![ATTEMPT], Some(b"openai#17:whole"));
+        self.set_property(vec![REQUEST], Some(b"openai#17:whole"));
         let _ = hostcalls::call_foreign_function("clear_route_cache", None);
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        for _ in 0..7 {
-            let _ = hostcalls::increment_metric(COUNTER.get(), 1);
-        }
         for _ in 0..3 {
             let _ = hostcalls::record_metric(HISTOGRAM.get(), 54);
         }
-        self.set_property(vec!["dragoman.record"], Some(RECORD));
+        self.set_property(vec![REQUEST], Some(RECORD));
     }
 }
 
@@ -119,7 +113,7 @@ impl HttpContext for Attempt {
         if !end {
             return Action::Pause;
         }
-        drop(self.get_property(vec![ATTEMPT]));
+        drop(self.get_property(vec![REQUEST]));
         // Where the model is named.
         if let Some(head) = self.get_http_request_body(0, 23) {
             self.set_http_request_body(0, head.len(), &head);

@@ -11,6 +11,8 @@ use super::{RETRY_HEADER, abi, shared, state};
 use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
 use crate::headers::Headers;
+use crate::route::health::Health;
+use crate::route::limits::Limits;
 use crate::route::retry::Next;
 use abi::{Buffer, Map};
 
@@ -82,17 +84,18 @@ impl Stage {
         let answer = live.answer.borrow();
         let progress = live.progress.borrow();
         let Some((answer, candidate)) = answer.as_ref().zip(live.plan.candidates.get(progress.next)) else { return };
+        let limits = answer.limits();
+        let model = &candidate.target.model;
+        let is_urgent = begins && is_urgent(&shared::health(model, now), &limits, live.plan.input_estimate, now);
+        let tells = is_urgent || !shared::has_just_told(model, now);
+        if !tells && live.plan.task.is_none() {
+            return;
+        }
         let first_token = live.committed.get().unwrap_or(now).saturating_sub(self.began);
         let whole = now.saturating_sub(self.began);
         let measured = answer.measured(live.plan.input_estimate, first_token, whole).filter(|_| ended);
-        let limits = answer.limits();
-        let model = &candidate.target.model;
-        let known = shared::health(model, now);
-        let mut heard = known;
-        heard.limits(limits.requests, limits.tokens);
-        let is_urgent = begins && (!known.is_untroubled() || heard.is_scarce(live.plan.input_estimate, now));
-        let is_news = (begins && !limits.is_empty()) || measured.is_some();
-        if is_urgent || (is_news && !shared::has_just_told(model, now)) {
+        let is_news = is_urgent || (begins && !limits.is_empty()) || measured.is_some();
+        if tells && is_news {
             shared::update(model, now, &mut |health| {
                 if begins {
                     health.succeeded();
@@ -239,6 +242,16 @@ impl Context for Stage {
         }
         true
     }
+}
+
+/// Whether the other workers must not wait for what an answer's beginning says of its target.
+fn is_urgent(known: &Health, limits: &Limits, input: u64, now: Duration) -> bool {
+    let is_scarce = || {
+        let mut heard = *known;
+        heard.limits(limits.requests, limits.tokens);
+        heard.is_scarce(input, now)
+    };
+    !known.is_untroubled() || (!limits.is_empty() && is_scarce())
 }
 
 fn silent(limit: u64) -> UpstreamError {

@@ -4,6 +4,9 @@
 //! Envoy keeps a metric for as long as there is a VM that has defined it. Another VM that takes this one's place, as
 //! one of another module does, goes on with what it defines in time: so all names are shared, and every VM
 //! defines all of them, at its start and when others have found new ones.
+//!
+//! What requests add to is summed up here, and the host is told of [`MOST_WAITING`] requests at once, or at the next
+//! tick: of a busy worker a request's counting is then a dozen additions, and no word to the host.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +20,48 @@ use crate::record::Settled;
 use crate::route::Plan;
 use crate::route::policy;
 
-/// The ids of the metrics of one scope; `None` for one that the host does not want.
-#[derive(Default)]
+/// The host is told of so many requests at once.
+const MOST_WAITING: usize = 64;
+
+/// The metrics of one scope.
 struct Series {
     /// The values of the scope's labels.
     names: Vec<String>,
-    /// A dozen at most are counted of a target that is well.
-    ids: Vec<(Point, Option<u32>)>,
+    /// A dozen at most are counted of a target that is well, by most requests the same in the same order: `next` is
+    /// the one behind the last that was counted.
+    metrics: Vec<Metric>,
+    next: usize,
+    /// Whether there is something of which the host has not been told.
+    waits: bool,
+}
+
+struct Metric {
+    point: Point,
+    kind: Kind,
+    /// `None` for one that the host does not want.
+    id: Option<u32>,
+    /// What the host has not been told: the sum of a counter, all values of a histogram.
+    sum: u64,
+    values: Vec<u64>,
+}
+
+impl Metric {
+    fn add(&mut self, amount: u64) {
+        match self.kind {
+            Kind::Counter => self.sum = self.sum.saturating_add(amount),
+            Kind::Histogram => self.values.push(amount),
+            Kind::Gauge => self.id.into_iter().for_each(|id| abi::record_metric(id, amount)),
+        }
+    }
+
+    fn tell(&mut self) {
+        let (sum, values) = (std::mem::take(&mut self.sum), self.values.drain(..));
+        let Some(id) = self.id else { return };
+        if sum > 0 {
+            abi::increment_metric(id, i64::try_from(sum).unwrap_or(i64::MAX));
+        }
+        values.for_each(|value| abi::record_metric(id, value));
+    }
 }
 
 /// The names that any VM has defined, a line each. It only grows.
@@ -79,6 +117,9 @@ struct All {
     series: Vec<Series>,
     /// Their places, by a hash of the scope.
     places: BTreeMap<u64, Vec<usize>>,
+    /// The places of those of which the host has to be told something, and of how many requests.
+    waiting: Vec<usize>,
+    requests: usize,
 }
 
 thread_local! {
@@ -97,31 +138,49 @@ impl All {
         let place = self.series.len();
         places.push(place);
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.series.push(Series { names, ids: Vec::new() });
+        self.series.push(Series { names, metrics: Vec::new(), next: 0, waits: false });
         place
     }
 
     fn count(&mut self, place: usize, point: Point, amount: u64) {
-        let Some(Series { names, ids }) = self.series.get_mut(place) else { return };
-        let kind = point.family().kind;
-        let known = ids.iter().find(|(known, _)| *known == point).map(|(_, id)| *id);
-        let id = known.unwrap_or_else(|| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let name = point.name(&names);
-            // Gauges are set every second, by whoever is there.
-            if kind != Kind::Gauge {
-                self.names.tell(kind, &name);
-            }
-            let id = abi::define_metric(kind, &name);
-            ids.push((point, id));
-            id
-        });
-        let Some(id) = id else { return };
-        match kind {
-            Kind::Counter => abi::increment_metric(id, i64::try_from(amount).unwrap_or(i64::MAX)),
-            Kind::Gauge | Kind::Histogram => abi::record_metric(id, amount),
+        let Some(Series { names, metrics, next, waits }) = self.series.get_mut(place) else { return };
+        if metrics.get(*next).is_none_or(|metric| metric.point != point) {
+            *next = metrics.iter().position(|metric| metric.point == point).unwrap_or(metrics.len());
+        }
+        if *next == metrics.len() {
+            metrics.push(define(point, names, &mut self.names));
+        }
+        metrics.get_mut(*next).into_iter().for_each(|metric| metric.add(amount));
+        *next = (*next + 1) % metrics.len();
+        if !std::mem::replace(waits, true) {
+            self.waiting.push(place);
         }
     }
+
+    /// Tells the host all that it has not been told. Of requests last: whoever sees one finds all else that it was.
+    fn tell(&mut self) {
+        self.requests = 0;
+        for is_last in [false, true] {
+            for place in &self.waiting {
+                let Some(series) = self.series.get_mut(*place) else { continue };
+                series.waits = false;
+                let turn = |metric: &&mut Metric| matches!(metric.point, Point::Requests(_)) == is_last;
+                series.metrics.iter_mut().filter(turn).for_each(Metric::tell);
+            }
+        }
+        self.waiting.clear();
+    }
+}
+
+fn define(point: Point, scope: &[String], names: &mut Names) -> Metric {
+    let kind = point.family().kind;
+    let scope: Vec<&str> = scope.iter().map(String::as_str).collect();
+    let name = point.name(&scope);
+    // Gauges are set every second, by whoever is there.
+    if kind != Kind::Gauge {
+        names.tell(kind, &name);
+    }
+    Metric { point, kind, id: abi::define_metric(kind, &name), sum: 0, values: Vec::new() }
 }
 
 /// Counts a request that was planned, once it has ended.
@@ -138,6 +197,10 @@ pub fn request(settled: &Settled<'_>) {
             last = Some((target, place));
             all.count(place, point, amount);
         });
+        all.requests += 1;
+        if all.requests >= MOST_WAITING {
+            all.tell();
+        }
     });
 }
 
@@ -146,7 +209,13 @@ pub fn refused(status: u16) {
     ALL.with_borrow_mut(|all| {
         let place = all.place(&[]);
         all.count(place, Point::Refused(status), 1);
+        all.tell();
     });
+}
+
+/// Tells the host of all that was counted: at every tick, and before this VM is given up.
+pub fn tell() {
+    ALL.with_borrow_mut(All::tell);
 }
 
 /// Takes up what other VMs have counted, so that it outlives them.

@@ -185,7 +185,7 @@ impl Stage {
             status,
             details: &response_details(),
         };
-        abi::set_property(state::RECORD, &unplanned.line());
+        state::ended(&unplanned.line());
     }
 
     fn reply(&mut self, mut reply: Reply) -> Action {
@@ -307,7 +307,7 @@ impl HttpContext for Stage {
             if !crate::COUNTS {
                 return;
             }
-            abi::set_property(state::RECORD, &self.settle(&live));
+            state::ended(&self.settle(&live));
         } else if !matches!(self.phase, Phase::Logged) {
             self.settle_unplanned();
         }

@@ -5,8 +5,9 @@
 //! opens is known here that much later.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::Duration;
+
+use fnv::FnvHashMap;
 
 use super::abi;
 use crate::COUNTS;
@@ -36,7 +37,8 @@ struct Cached {
 }
 
 thread_local! {
-    static CACHE: RefCell<BTreeMap<String, Cached>> = const { RefCell::new(BTreeMap::new()) };
+    /// By the names of models, which a request looks up several times.
+    static CACHE: RefCell<FnvHashMap<String, Cached>> = RefCell::default();
 }
 
 fn key(model: &str) -> String {

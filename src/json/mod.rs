@@ -15,6 +15,7 @@ use crate::places::Places;
 
 mod edit;
 mod scan;
+mod utf8;
 mod write;
 
 pub use edit::{Edits, pair_span, span};
@@ -89,7 +90,7 @@ pub fn parse_str(text: &str) -> Result<&RawValue, Error> {
 
 /// The text that these bytes are.
 pub fn utf8(text: &[u8]) -> Result<&str, Error> {
-    simdutf8::basic::from_utf8(text).or_else(|_| std::str::from_utf8(text)).map_err(Error::NotUtf8)
+    utf8::text(text).map_or_else(|| std::str::from_utf8(text).map_err(Error::NotUtf8), Ok)
 }
 
 /// What `read` finds in a text that has nothing behind it.

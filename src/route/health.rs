@@ -9,6 +9,7 @@ mod learnt;
 
 use std::time::Duration;
 
+use crate::clock::milliseconds;
 use crate::error::Class;
 pub use learnt::{Learnt, Lengths, Measured};
 
@@ -310,10 +311,6 @@ impl Health {
         self.learnt.task = task;
         self
     }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// From 80 to 120 percent of it.

@@ -10,6 +10,7 @@ use super::health::Health;
 use super::policy::{self, Considered, Decision, Known, LeftOut, Place};
 use super::{Candidate, Explain, Plan, Wishes, needs};
 use crate::chat::ChatRequest;
+use crate::clock::milliseconds;
 use crate::config::registry::{Capabilities, Date, Rank, RouteTarget, Sticky, Variant};
 use crate::config::{BESIDE_BODY, Commit, Config, Model, Scheme};
 use crate::endpoint::models;
@@ -467,8 +468,4 @@ fn sampled(hash: u64, message: &[u8]) -> u64 {
 /// Whether a model has spoken before.
 fn is_running(chat: &ChatRequest<'_>) -> bool {
     chat.listed.iter().any(|message| message.is_of("\"assistant\""))
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

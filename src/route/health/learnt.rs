@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{LAYOUT, milliseconds};
+use super::LAYOUT;
+use crate::clock::milliseconds;
 
 /// What is learnt halves in weight in so long, so that yesterday's speed does not outvote today's.
 const HALF_LIFE: f32 = 600_000.0;
@@ -14,6 +15,9 @@ const KEEP: f32 = 0.95;
 
 /// Milliseconds; nobody waits longer for a first token.
 const LONGEST_FIRST_TOKEN: f32 = 3_600_000.0;
+
+/// What is written in less time tells nothing of how fast.
+const SHORTEST_WRITING: Duration = Duration::from_millis(10);
 
 /// No estimate is trusted further than this factor either way.
 const MOST_FACTOR: f32 = 4.0;
@@ -107,7 +111,7 @@ impl Learnt {
         let input = measured.input.map_or(estimate, |input| input as f32);
         // `clamp` would panic of bounds that are no numbers, with all their digits: fifteen kilobytes.
         let x = input.max(estimate / MOST_FACTOR).min(estimate * MOST_FACTOR) / 1_000.0;
-        let y = (measured.first_token.as_millis() as f32).min(LONGEST_FIRST_TOKEN);
+        let y = (milliseconds(measured.first_token) as f32).min(LONGEST_FIRST_TOKEN);
         // Of a whole answer nobody knows when its first token was written.
         if measured.streamed {
             for (sum, value) in [
@@ -130,7 +134,7 @@ impl Learnt {
         let writing = measured.whole.saturating_sub(waited);
         if measured.output > 0 {
             mix(&mut self.output, measured.output as f32);
-            if writing.as_millis() >= 10 {
+            if writing >= SHORTEST_WRITING {
                 mix(&mut self.rate, measured.output as f32 / writing.as_secs_f32());
             }
         }

@@ -11,7 +11,7 @@ use crate::yaml::{Map, Yaml};
 use super::{Generator, STOP, extension, log, replies, seconds, socket_address};
 
 /// What the stages say of the next attempt: `openai#17:stream`.
-const ATTEMPT: &str = "wasm.dragoman.attempt";
+const REQUEST: &str = "wasm.dragoman.request";
 const API_KEY_AUTH: &str = "envoy.filters.http.api_key_auth";
 
 impl Generator<'_> {
@@ -156,7 +156,7 @@ impl Generator<'_> {
 
     fn decided(&self, mode: &str, retry_policy: Map, idle: Duration) -> Map {
         let is_mode = Map::new().with("suffix", format!(":{mode}"));
-        let decided = Map::new().with("key", ATTEMPT).with("string_match", is_mode);
+        let decided = Map::new().with("key", REQUEST).with("string_match", is_mode);
         let route = Map::new()
             .note("The cluster that the stages have chosen for this attempt.")
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
@@ -190,7 +190,7 @@ impl Generator<'_> {
         let input = extension(
             "cluster",
             "envoy.extensions.matching.common_inputs.network.v3.FilterStateInput",
-            Map::new().with("key", ATTEMPT),
+            Map::new().with("key", REQUEST),
         );
         let tree = Map::new().with("input", input).with("prefix_match_map", Map::new().with("map", clusters));
         let specifier = extension(
