@@ -37,9 +37,26 @@ impl Block {
 /// Four blocks, and what is told of them in one mask.
 pub struct Line(Block, Block, Block, Block);
 
+/// What lines are searched for. Engines put a constant together anew wherever it stands; what they cannot see through
+/// they keep in registers, and compare with fewer instructions.
+pub struct Marks {
+    quote: arch::Lanes,
+    backslash: arch::Lanes,
+    last_control: arch::Lanes,
+}
+
+impl Marks {
+    #[inline(always)]
+    pub fn new() -> Self {
+        let [quote, backslash, last_control] = std::hint::black_box([b'"', b'\\', b' ' - 1]).map(arch::splat);
+        Marks { quote, backslash, last_control }
+    }
+}
+
 impl Line {
     pub const LENGTH: usize = 4 * LANES;
 
+    #[inline(always)]
     pub fn load(bytes: &[u8; Self::LENGTH]) -> Self {
         let [first, second, third, fourth] = bytes.as_chunks().0 else {
             let none = Block::load(&[0; LANES]);
@@ -48,26 +65,90 @@ impl Line {
         Line(Block::load(first), Block::load(second), Block::load(third), Block::load(fourth))
     }
 
-    pub fn are(&self, byte: u8) -> u64 {
-        let mask = |block: Block| u64::from(block.are(byte));
-        mask(self.0) | mask(self.1) << 16 | mask(self.2) << 32 | mask(self.3) << 48
+    pub fn quotes(&self, marks: &Marks) -> u64 {
+        self.mask(|lanes| arch::same(lanes, marks.quote))
+    }
+
+    pub fn backslashes(&self, marks: &Marks) -> u64 {
+        self.mask(|lanes| arch::same(lanes, marks.backslash))
     }
 
     /// Which of them are no ASCII.
     pub fn beyond_ascii(&self) -> u64 {
-        if arch::mask(arch::or(arch::or(self.0.0, self.1.0), arch::or(self.2.0, self.3.0))) == 0 {
-            return 0;
-        }
-        let mask = |block: Block| u64::from(block.beyond_ascii());
-        mask(self.0) | mask(self.1) << 16 | mask(self.2) << 32 | mask(self.3) << 48
+        self.mask(|lanes| lanes)
+    }
+
+    /// Whether all of them are ASCII.
+    #[inline(always)]
+    pub fn is_ascii(&self) -> bool {
+        arch::mask(self.join(arch::or, |lanes| lanes)) == 0
     }
 
     /// Whether any of them is a control character.
-    pub fn has_control(&self) -> bool {
-        let control = |block: Block| arch::up_to(block.0, b' ' - 1);
-        let (half, other) = (arch::or(control(self.0), control(self.1)), arch::or(control(self.2), control(self.3)));
-        arch::mask(arch::or(half, other)) != 0
+    pub fn has_control(&self, marks: &Marks) -> bool {
+        arch::has_zero(self.beyond_control(marks))
     }
+
+    /// Whether any of them is one that no JSON string has as it is: see [`Block::special`]. What is looked for becomes
+    /// zero, and the least of all says whether there is one: of comparisons that are joined the compiler makes truths,
+    /// and lanes of them again.
+    #[inline(always)]
+    pub fn has_special(&self, marks: &Marks) -> bool {
+        let apart = |lanes| arch::least(arch::xor(lanes, marks.quote), arch::xor(lanes, marks.backslash));
+        arch::has_zero(arch::least(self.join(arch::least, apart), self.beyond_control(marks)))
+    }
+
+    /// Zero in each lane that is a control character in any of the blocks.
+    #[inline(always)]
+    fn beyond_control(&self, marks: &Marks) -> arch::Lanes {
+        arch::less_or_zero(self.join(arch::least, |lanes| lanes), marks.last_control)
+    }
+
+    #[inline(always)]
+    fn join(
+        &self,
+        with: fn(arch::Lanes, arch::Lanes) -> arch::Lanes,
+        of: impl Fn(arch::Lanes) -> arch::Lanes,
+    ) -> arch::Lanes {
+        with(with(of(self.0.0), of(self.1.0)), with(of(self.2.0), of(self.3.0)))
+    }
+
+    #[inline(always)]
+    fn mask(&self, of: impl Fn(arch::Lanes) -> arch::Lanes) -> u64 {
+        let mask = |block: &Block| u64::from(arch::mask(of(block.0)));
+        mask(&self.0) | mask(&self.1) << 16 | mask(&self.2) << 32 | mask(&self.3) << 48
+    }
+}
+
+/// How many bytes from the first on are ASCII, as far as whole pages (256) of them are.
+pub fn ascii_pages(bytes: &[u8]) -> usize {
+    pages(bytes, |a, b, c, d| {
+        let all = |line: Line| line.join(arch::or, |lanes| lanes);
+        arch::mask(arch::or(arch::or(all(a), all(b)), arch::or(all(c), all(d)))) == 0
+    })
+}
+
+/// How many bytes from the first on are letters, digits or signs, as base64 is: none of them a space, a control
+/// character, a quote or a backslash. As far as whole pages (256) of them are: less is looked at than for
+/// [`Line::has_special`].
+pub fn solid_pages(bytes: &[u8], marks: &Marks) -> usize {
+    pages(bytes, |a, b, c, d| {
+        let least = |line: &Line| line.join(arch::least, |lanes| lanes);
+        let beyond = arch::least(arch::least(least(&a), least(&b)), arch::least(least(&c), least(&d)));
+        let apart = |line: Line| line.join(arch::least, |lanes| arch::xor(lanes, marks.backslash));
+        let apart = arch::least(arch::least(apart(a), apart(b)), arch::least(apart(c), apart(d)));
+        !arch::has_zero(arch::least(arch::less_or_zero(beyond, marks.quote), apart))
+    })
+}
+
+#[inline(always)]
+fn pages(bytes: &[u8], are: impl Fn(Line, Line, Line, Line) -> bool) -> usize {
+    const PAGE: usize = 4 * Line::LENGTH;
+    let is_one = |page: &&[u8; PAGE]| {
+        let [a, b, c, d] = page.as_chunks().0 else { return false };
+        are(Line::load(a), Line::load(b), Line::load(c), Line::load(d))
+    };
+    bytes.as_chunks().0.iter().take_while(is_one).count() * PAGE
 }
 
 /// Of these backslashes those that begin an escape.
@@ -86,8 +167,10 @@ pub fn escapes(mut backslashes: u64) -> u64 {
 
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod arch {
-    use std::arch::wasm32::{u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_sub, v128, v128_load};
-    pub use std::arch::wasm32::{u8x16_splat as splat, v128_or as or};
+    use std::arch::wasm32::{
+        u8x16_all_true, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_min, u8x16_splat, u8x16_sub, u8x16_sub_sat, v128,
+        v128_load, v128_or, v128_xor,
+    };
 
     pub type Lanes = v128;
 
@@ -96,8 +179,36 @@ mod arch {
         unsafe { v128_load(bytes.as_ptr().cast()) }
     }
 
+    pub fn splat(byte: u8) -> Lanes {
+        u8x16_splat(byte)
+    }
+
+    pub fn or(a: Lanes, b: Lanes) -> Lanes {
+        v128_or(a, b)
+    }
+
+    pub fn same(a: Lanes, b: Lanes) -> Lanes {
+        u8x16_eq(a, b)
+    }
+
+    pub fn least(a: Lanes, b: Lanes) -> Lanes {
+        u8x16_min(a, b)
+    }
+
+    pub fn xor(a: Lanes, b: Lanes) -> Lanes {
+        v128_xor(a, b)
+    }
+
+    pub fn less_or_zero(a: Lanes, b: Lanes) -> Lanes {
+        u8x16_sub_sat(a, b)
+    }
+
+    pub fn has_zero(lanes: Lanes) -> bool {
+        !u8x16_all_true(lanes)
+    }
+
     pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        u8x16_eq(lanes, splat(byte))
+        same(lanes, splat(byte))
     }
 
     pub fn less(lanes: Lanes, by: u8) -> Lanes {
@@ -117,7 +228,7 @@ mod arch {
 mod arch {
     use std::arch::x86_64::{
         __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-        _mm_sub_epi8,
+        _mm_sub_epi8, _mm_subs_epu8, _mm_xor_si128,
     };
 
     pub type Lanes = __m128i;
@@ -156,6 +267,30 @@ mod arch {
         // SAFETY: as above.
         unsafe { _mm_movemask_epi8(lanes) as u16 }
     }
+
+    pub fn same(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { _mm_cmpeq_epi8(a, b) }
+    }
+
+    pub fn least(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { _mm_min_epu8(a, b) }
+    }
+
+    pub fn xor(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { _mm_xor_si128(a, b) }
+    }
+
+    pub fn less_or_zero(a: Lanes, b: Lanes) -> Lanes {
+        // SAFETY: as above.
+        unsafe { _mm_subs_epu8(a, b) }
+    }
+
+    pub fn has_zero(lanes: Lanes) -> bool {
+        mask(equal(lanes, 0)) != 0
+    }
 }
 
 #[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
@@ -186,6 +321,34 @@ mod arch {
     pub fn mask(lanes: Lanes) -> u16 {
         lanes.iter().rev().fold(0, |mask, lane| mask << 1 | u16::from(lane >> 7))
     }
+
+    pub fn splat(byte: u8) -> Lanes {
+        [byte; 16]
+    }
+
+    pub fn same(mut a: Lanes, b: Lanes) -> Lanes {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = if *a == b { u8::MAX } else { 0 });
+        a
+    }
+
+    pub fn least(mut a: Lanes, b: Lanes) -> Lanes {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
+        a
+    }
+
+    pub fn xor(mut a: Lanes, b: Lanes) -> Lanes {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
+        a
+    }
+
+    pub fn less_or_zero(mut a: Lanes, b: Lanes) -> Lanes {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.saturating_sub(b));
+        a
+    }
+
+    pub fn has_zero(lanes: Lanes) -> bool {
+        lanes.contains(&0)
+    }
 }
 
 #[cfg(test)]
@@ -207,13 +370,52 @@ mod tests {
             told(block.beyond_ascii(), &|byte| !byte.is_ascii());
             told(block.special(), &|byte| matches!(byte, b'"' | b'\\' | ..b' '));
         }
+        let marks = Marks::new();
         for bytes in all.as_chunks().0 {
             let line = Line::load(bytes);
-            let expected = bytes.iter().position(|byte| *byte == b'A').map_or(0, |at| 1 << at);
-            assert_eq!(line.are(b'A'), expected);
-            assert_eq!(line.has_control(), bytes.iter().any(|byte| *byte < b' '));
-            let beyond = bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from(!byte.is_ascii()));
-            assert_eq!(line.beyond_ascii(), beyond);
+            let told = |mask: u64, is: &dyn Fn(u8) -> bool| {
+                let expected = bytes.iter().rev().fold(0, |mask, byte| mask << 1 | u64::from(is(*byte)));
+                assert_eq!(mask, expected, "{bytes:?}");
+            };
+            told(line.quotes(&marks), &|byte| byte == b'"');
+            told(line.backslashes(&marks), &|byte| byte == b'\\');
+            told(line.beyond_ascii(), &|byte| !byte.is_ascii());
+            assert_eq!(line.is_ascii(), bytes.is_ascii());
+            assert_eq!(line.has_control(&marks), bytes.iter().any(|byte| *byte < b' '));
+            assert_eq!(line.has_special(&marks), bytes.iter().any(|byte| matches!(byte, b'"' | b'\\' | ..b' ')));
+        }
+    }
+
+    #[test]
+    fn one_lane_is_enough() {
+        let marks = Marks::new();
+        for place in 0..Line::LENGTH {
+            for byte in [b'"', b'\\', 0, b'\n', 0x1f, b' ', 0x7f, 0x80, 0xff] {
+                let mut bytes = [b'a'; Line::LENGTH];
+                bytes[place] = byte;
+                let line = Line::load(&bytes);
+                assert_eq!(line.has_special(&marks), matches!(byte, b'"' | b'\\' | ..b' '), "{byte} at {place}");
+                assert_eq!(line.has_control(&marks), byte < b' ', "{byte} at {place}");
+                assert_eq!((line.is_ascii(), line.beyond_ascii()), (byte.is_ascii(), u64::from(byte >> 7) << place));
+            }
+        }
+    }
+
+    #[test]
+    fn pages_end_where_something_else_stands() {
+        let marks = Marks::new();
+        for length in [0, 1, 255, 256, 257, 600, 1024] {
+            assert_eq!(ascii_pages(&vec![b'a'; length]), length / 256 * 256);
+            assert_eq!(solid_pages(&vec![b'a'; length], &marks), length / 256 * 256);
+        }
+        for place in 0..600 {
+            for byte in 0..=255 {
+                let mut bytes = [b'#'; 600];
+                bytes[place] = byte;
+                let found = |is_odd: bool| if is_odd { place / 256 * 256 } else { 512 };
+                assert_eq!(ascii_pages(&bytes), found(place < 512 && !byte.is_ascii()));
+                assert_eq!(solid_pages(&bytes, &marks), found(place < 512 && (byte <= b'"' || byte == b'\\')));
+            }
         }
     }
 

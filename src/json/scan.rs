@@ -1,7 +1,7 @@
 //! JSON byte by byte: where a value ends, what a string stands for, and which bytes of a text need an escape.
 //! Strings are looked at by sixteen bytes at once. Nothing is built, and no depth is too deep.
 
-use crate::lanes::{self, Block, LANES, Line};
+use crate::lanes::{self, Block, LANES, Line, Marks};
 
 /// Where the value ends that begins at `at`, space before it allowed. `None` if no value (RFC 8259) is there.
 pub fn value_end(json: &[u8], at: usize) -> Option<usize> {
@@ -147,14 +147,29 @@ pub fn string_end(json: &[u8], at: usize) -> Option<usize> {
     if first.is_some() && json.get(end) == Some(&b'"') { Some(end + 1) } else { quote_end(json, at + 1) }
 }
 
+/// After so many lines in which there was nothing to see, more are looked at together.
+const SOME: usize = 4;
+
 /// Behind the quote that ends the string within which `at` is.
 pub fn quote_end(json: &[u8], mut at: usize) -> Option<usize> {
+    let marks = Marks::new();
+    let mut plain = 0_usize;
     while let Some(bytes) = json.get(at..).and_then(<[u8]>::first_chunk) {
         let line = Line::load(bytes);
-        if line.has_control() {
+        if !line.has_special(&marks) {
+            at += Line::LENGTH;
+            plain += 1;
+            // The largest bodies are base64 for the most part, which is looked at faster. Prose does not look like it.
+            if plain.is_multiple_of(SOME) {
+                at += lanes::solid_pages(json.get(at..).unwrap_or_default(), &marks);
+            }
+            continue;
+        }
+        plain = 0;
+        if line.has_control(&marks) {
             break;
         }
-        let (quotes, backslashes) = (line.are(b'"'), line.are(b'\\'));
+        let (quotes, backslashes) = (line.quotes(&marks), line.backslashes(&marks));
         let escaped = if backslashes == 0 { 0 } else { lanes::escapes(backslashes) << 1 };
         let end = quotes & !escaped;
         // Before the end; all if there is none.

@@ -4,10 +4,12 @@
 //! for most of them: those lines are looked at character by character, and only what is dense with them (Cyrillic,
 //! Chinese …) is left to the library. A large body in prose takes a quarter of the time that way.
 
-use crate::lanes::Line;
+use crate::lanes::{self, Line};
 
 /// So many bytes of a line are too many to look at one by one.
 const DENSE: u32 = 24;
+/// After so many lines of ASCII, more are looked at together.
+const SOME: usize = 4;
 /// What the library is given at once.
 const PIECE: usize = 1024;
 
@@ -18,9 +20,19 @@ pub fn text(bytes: &[u8]) -> Option<&str> {
 }
 
 fn is_text(bytes: &[u8]) -> bool {
-    let mut at = 0;
+    let (mut at, mut plain) = (0, 0_usize);
     while let Some(line) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let mut others = Line::load(line).beyond_ascii();
+        let line = Line::load(line);
+        if line.is_ascii() {
+            at += Line::LENGTH;
+            plain += 1;
+            if plain.is_multiple_of(SOME) {
+                at += lanes::ascii_pages(bytes.get(at..).unwrap_or_default());
+            }
+            continue;
+        }
+        plain = 0;
+        let mut others = line.beyond_ascii();
         if others.count_ones() > DENSE {
             let piece = piece(bytes.get(at..).unwrap_or_default());
             if simdutf8::basic::from_utf8(piece).is_err() {
