@@ -78,7 +78,7 @@ impl<'a> Attempt<'a> {
         headers.push(":scheme", target.scheme.as_str());
         headers.push(":authority", target.authority.as_str());
         headers.push("content-type", "application/json");
-        headers.push("content-length", Digits::of(content_length as u64));
+        headers.push("content-length", Digits::default().of(content_length as u64));
         if !self.candidate.headers.iter().any(|(name, _)| *name == "accept") {
             headers.push("accept", if self.plan.stream { "text/event-stream" } else { "application/json" });
         }
@@ -439,7 +439,7 @@ impl Answer {
     fn json_headers(&mut self, length: usize) -> Headers {
         let mut headers = self.labelled();
         headers.push("content-type", "application/json");
-        headers.push("content-length", Digits::of(length as u64));
+        headers.push("content-length", Digits::default().of(length as u64));
         headers
     }
 
@@ -470,7 +470,7 @@ fn labels(plan: &Plan, candidate: &Candidate, attempts: usize) -> Headers {
     }
     headers.push(MODEL_HEADER, &candidate.target.model);
     headers.push("x-dragoman-route", plan.route.as_bytes());
-    headers.push("x-dragoman-attempts", Digits::of(attempts as u64));
+    headers.push("x-dragoman-attempts", Digits::default().of(attempts as u64));
     headers.push(VERSION_HEADER, plan.version.as_bytes());
     if !candidate.dropped.is_empty() {
         headers.push("x-dragoman-dropped", candidate.dropped.join(","));
@@ -491,7 +491,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
     });
     let body = endpoint::named(plan.endpoint).error(&last.reply, &told.collect::<Vec<_>>());
     let mut headers = Headers::default();
-    headers.push(":status", Digits::of(last.reply.status.into()));
+    headers.push(":status", Digits::default().of(last.reply.status.into()));
     for (name, value) in &last.headers {
         headers.push(name, value.as_str());
     }
@@ -499,7 +499,7 @@ pub fn exhausted(plan: &Plan, progress: &Progress) -> Option<(Headers, Vec<u8>)>
         headers.extend(&labels(plan, candidate, progress.failures.len()));
     }
     headers.push("content-type", "application/json");
-    headers.push("content-length", Digits::of(body.len() as u64));
+    headers.push("content-length", Digits::default().of(body.len() as u64));
     Some((headers, body))
 }
 

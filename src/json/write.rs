@@ -98,7 +98,7 @@ impl Writer {
 
     pub fn number(&mut self, number: u64) -> &mut Self {
         self.separate();
-        self.out.extend_from_slice(Digits::of(number).as_ref());
+        self.out.extend_from_slice(Digits::default().of(number));
         self
     }
 
@@ -132,19 +132,22 @@ impl Writer {
     }
 }
 
-/// The digits of a number.
+/// Room for the digits of a number.
+#[derive(Default)]
 pub struct Digits {
-    /// With room for eight of which some are none.
+    /// By eight, of which some may be none.
     text: [u8; 24],
     length: usize,
 }
 
 impl Digits {
+    /// Those of this number. They stay where they are written: whoever reads several bytes at once that were written
+    /// one by one, or fewer at once, waits for them, as who moves them does.
     #[inline(always)]
-    pub fn of(number: u64) -> Self {
-        let mut digits = Digits { text: [0; 24], length: 0 };
-        digits.put(number);
-        digits
+    pub fn of(&mut self, number: u64) -> &[u8] {
+        self.length = 0;
+        self.put(number);
+        self.text.get(..self.length).unwrap_or_default()
     }
 
     fn put(&mut self, number: u64) {
@@ -156,8 +159,7 @@ impl Digits {
         self.put_eight((number % EIGHT) as u32, 8);
     }
 
-    /// So many at least. They are put together in a register, and written as one: whoever copies bytes at once that
-    /// were written one by one waits for them.
+    /// So many at least, put together in a register and written as one.
     fn put_eight(&mut self, mut number: u32, least: usize) {
         let (mut packed, mut count) = (0_u64, 0);
         while number > 0 || count < least {
@@ -169,12 +171,6 @@ impl Digits {
             *place = packed.to_le_bytes();
         }
         self.length += count;
-    }
-}
-
-impl AsRef<[u8]> for Digits {
-    fn as_ref(&self) -> &[u8] {
-        self.text.get(..self.length).unwrap_or_default()
     }
 }
 
@@ -219,7 +215,7 @@ mod tests {
     #[test]
     fn numbers_are_written_as_the_standard_library_does() {
         for number in [0, 7, 10, 99, 1_767_225_600, u32::MAX.into(), 5_000_000_000, 10_u64.pow(18), u64::MAX] {
-            assert_eq!(Digits::of(number).as_ref(), number.to_string().as_bytes());
+            assert_eq!(Digits::default().of(number), number.to_string().as_bytes());
         }
     }
 }
