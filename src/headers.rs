@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::lanes::append;
+
 /// Pseudo-headers (`:status`, `:path` …) are among them.
 ///
 /// All names and values lie in one text, each with a NUL behind it, as the host gives and takes them: a request has
@@ -72,7 +74,7 @@ impl Headers {
     pub fn push_joined(&mut self, name: &str, parts: &[&str]) {
         self.put(name.as_bytes(), b"");
         self.text.pop();
-        parts.iter().for_each(|part| self.text.extend_from_slice(part.as_bytes()));
+        parts.iter().for_each(|part| append(&mut self.text, part.as_bytes()));
         if let Some(last) = self.pairs.last_mut() {
             last.value.end = self.text.len();
         }
@@ -87,10 +89,10 @@ impl Headers {
         }
         self.text.reserve(name.len() + value.len() + 2);
         let start = self.text.len();
-        self.text.extend_from_slice(name);
+        append(&mut self.text, name);
         self.text.push(0);
         let middle = self.text.len();
-        self.text.extend_from_slice(value);
+        append(&mut self.text, value);
         self.pairs.push(Pair { name: start..middle - 1, value: middle..self.text.len() });
         self.text.push(0);
     }

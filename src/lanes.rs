@@ -120,6 +120,56 @@ impl Line {
     }
 }
 
+/// Appends a piece. Engines copy memory by a call of a hundred instructions, however little it is: what is short is
+/// copied by a few loads and stores, of which the last two may overlap.
+pub fn append(out: &mut Vec<u8>, piece: &[u8]) {
+    let length = piece.len();
+    if length > 4 * LANES {
+        return out.extend_from_slice(piece);
+    }
+    out.reserve(length);
+    let (from, to) = (piece.as_ptr(), out.spare_capacity_mut().as_mut_ptr().cast::<u8>());
+    // SAFETY: all that is read lies within the piece, and what is written as far into the room that is reserved; after
+    // it so many bytes are there.
+    unsafe {
+        match length {
+            16.. => {
+                for at in (0..length - 15).step_by(16) {
+                    copy::<16>(from, to, at);
+                }
+                copy::<16>(from, to, length - 16);
+            }
+            8.. => {
+                copy::<8>(from, to, 0);
+                copy::<8>(from, to, length - 8);
+            }
+            4.. => {
+                copy::<4>(from, to, 0);
+                copy::<4>(from, to, length - 4);
+            }
+            1.. => {
+                copy::<1>(from, to, 0);
+                copy::<1>(from, to, length / 2);
+                copy::<1>(from, to, length - 1);
+            }
+            0 => {}
+        }
+        out.set_len(out.len() + length);
+    }
+}
+
+/// # Safety
+///
+/// So many bytes have to be readable and writable at this place.
+#[inline(always)]
+unsafe fn copy<const BYTES: usize>(from: *const u8, to: *mut u8, at: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let bytes = from.add(at).cast::<[u8; BYTES]>().read_unaligned();
+        to.add(at).cast::<[u8; BYTES]>().write_unaligned(bytes);
+    }
+}
+
 /// How many bytes from the first on are ASCII, as far as whole pages (256) of them are.
 pub fn ascii_pages(bytes: &[u8]) -> usize {
     pages(bytes, |a, b, c, d| {
@@ -398,6 +448,17 @@ mod tests {
                 assert_eq!(line.has_control(&marks), byte < b' ', "{byte} at {place}");
                 assert_eq!((line.is_ascii(), line.beyond_ascii()), (byte.is_ascii(), u64::from(byte >> 7) << place));
             }
+        }
+    }
+
+    #[test]
+    fn whatever_is_appended_is_there() {
+        let all: Vec<u8> = (0..=255).collect();
+        for length in 0..200 {
+            let mut out = b"before".to_vec();
+            append(&mut out, &all[1..=length]);
+            append(&mut out, &all[..length]);
+            assert_eq!(out, [b"before", &all[1..=length], &all[..length]].concat());
         }
     }
 

@@ -8,6 +8,7 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 use crate::headers::{Headers, Pair};
+use crate::lanes::append;
 use crate::metrics::Kind;
 
 #[derive(Clone, Copy)]
@@ -264,12 +265,12 @@ fn encode_pairs(headers: &Headers) -> Vec<u8> {
     let number = |number: usize| (number as u32).to_le_bytes();
     let size: usize = headers.pieces().map(|(piece, ..)| piece.len() + 8).sum();
     let mut out = Vec::with_capacity(size + 4);
-    out.extend_from_slice(&number(headers.len()));
+    append(&mut out, &number(headers.len()));
     for (_, name, value) in headers.pieces() {
-        out.extend_from_slice(&number(name));
-        out.extend_from_slice(&number(value));
+        append(&mut out, &number(name));
+        append(&mut out, &number(value));
     }
-    headers.pieces().for_each(|(piece, ..)| out.extend_from_slice(piece));
+    headers.pieces().for_each(|(piece, ..)| append(&mut out, piece));
     out
 }
 

@@ -1,7 +1,7 @@
 //! JSON byte by byte: where a value ends, what a string stands for, and which bytes of a text need an escape.
 //! Strings are looked at by sixteen bytes at once. Nothing is built, and no depth is too deep.
 
-use crate::lanes::{self, Block, LANES, Line, Marks};
+use crate::lanes::{self, Block, LANES, Line, Marks, append};
 
 /// Where the value ends that begins at `at`, space before it allowed. `None` if no value (RFC 8259) is there.
 pub fn value_end(json: &[u8], at: usize) -> Option<usize> {
@@ -335,7 +335,7 @@ pub fn escape_into(out: &mut Vec<u8>, text: &str) {
     let mut at = 0;
     loop {
         let end = plain_end(bytes, at);
-        out.extend_from_slice(bytes.get(at..end).unwrap_or_default());
+        append(out, bytes.get(at..end).unwrap_or_default());
         let Some(byte) = bytes.get(end) else { break };
         let short = match byte {
             b'"' | b'\\' => *byte,

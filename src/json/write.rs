@@ -2,6 +2,7 @@
 
 use super::Str;
 use super::scan::{escape_into, plain_end};
+use crate::lanes::append;
 
 /// Writes JSON without a tree. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ impl Writer {
 
     /// JSON that is the same whatever is written, up to the value that follows: commas, brackets, keys and values.
     pub fn fixed(&mut self, json: &'static str) -> &mut Self {
-        self.out.extend_from_slice(json.as_bytes());
+        append(&mut self.out, json.as_bytes());
         self.needs_comma = false;
         self
     }
@@ -53,7 +54,7 @@ impl Writer {
         self.out.reserve(key.len() + 4);
         self.separate();
         self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
+        append(&mut self.out, key.as_bytes());
         self.out.push(b'"');
         self.out.push(b':');
         self.needs_comma = false;
@@ -79,7 +80,7 @@ impl Writer {
         self.separate();
         self.out.push(b'"');
         for part in escaped {
-            self.out.extend_from_slice(part.as_bytes());
+            append(&mut self.out, part.as_bytes());
         }
         self.out.push(b'"');
         self
@@ -92,13 +93,13 @@ impl Writer {
     /// A value that is JSON already.
     pub fn raw(&mut self, json: &str) -> &mut Self {
         self.separate();
-        self.out.extend_from_slice(json.as_bytes());
+        append(&mut self.out, json.as_bytes());
         self
     }
 
     pub fn number(&mut self, number: u64) -> &mut Self {
         self.separate();
-        self.out.extend_from_slice(Digits::default().of(number));
+        append(&mut self.out, Digits::default().of(number));
         self
     }
 

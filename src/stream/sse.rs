@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::Frame;
 use crate::json;
+use crate::lanes::append;
 
 /// The longest event that is taken, in bytes. Images that models generate come as one event of
 /// base64, several megabytes each; nobody sends text like that. What is held per stream is bounded by it.
@@ -275,15 +276,15 @@ impl Parser {
 /// Writes one event. A line end in JSON is only ever white space, and some clients read one `data`
 /// line per event, so it becomes a space.
 pub fn write(out: &mut Vec<u8>, data: &[u8]) {
-    out.extend_from_slice(b"data: ");
+    append(out, b"data: ");
     let start = out.len();
-    out.extend_from_slice(data);
+    append(out, data);
     if memchr::memchr2(b'\n', b'\r', data).is_some() {
         for byte in out.iter_mut().skip(start).filter(|byte| matches!(**byte, b'\n' | b'\r')) {
             *byte = b' ';
         }
     }
-    out.extend_from_slice(b"\n\n");
+    append(out, b"\n\n");
 }
 
 #[cfg(test)]

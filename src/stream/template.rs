@@ -22,6 +22,7 @@ use memchr::memmem;
 
 use crate::chat::{Arguments, ChatChunk, Said, SaidAs};
 use crate::json::{self, RawValue, Str};
+use crate::lanes::append;
 
 /// Longer events are not learnt from, and no longer text is waited for in vain: events of one text are some
 /// hundred bytes. What a stream holds for its template is bounded by it.
@@ -166,11 +167,11 @@ impl Template {
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
         let mut from = 0;
         for (to, blank) in &self.output.blanks {
-            out.extend_from_slice(self.output.fixed.get(from..*to).unwrap_or_default());
-            out.extend_from_slice(if *blank == Blank::Text { event.text.escaped() } else { event.padding }.as_bytes());
+            append(out, self.output.fixed.get(from..*to).unwrap_or_default());
+            append(out, if *blank == Blank::Text { event.text.escaped() } else { event.padding }.as_bytes());
             from = *to;
         }
-        out.extend_from_slice(self.output.fixed.get(from..).unwrap_or_default());
+        append(out, self.output.fixed.get(from..).unwrap_or_default());
     }
 }
 
