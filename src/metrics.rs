@@ -6,6 +6,7 @@
 //! `stats_tags` take them out again. OpenTelemetry's names are used where it has one.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chat::FinishReason;
@@ -391,7 +392,7 @@ fn push_label(name: &mut String, label: &str, value: &str) {
 }
 
 /// What a request adds to, each exactly once: `count` is told the target, the metric and the amount.
-pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Target, Point, u64)) {
+pub fn of_request<'a>(settled: &Settled<'a>, count: &mut dyn FnMut(&'a Arc<Target>, Point, u64)) {
     for (target, ended, _) in settled.attempts() {
         count(target, Point::Attempts(ended), 1);
     }

@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{abi, shared};
@@ -110,6 +111,14 @@ fn read(line: &str) -> Option<(Kind, &str)> {
     Some((*Kind::ALL.iter().find(|known| known.name() == kind)?, name))
 }
 
+/// Of whom something was counted last: nearly always it is the same again.
+struct Last {
+    route: Arc<str>,
+    version: Arc<str>,
+    target: Arc<Target>,
+    place: usize,
+}
+
 #[derive(Default)]
 struct All {
     names: Names,
@@ -117,6 +126,7 @@ struct All {
     series: Vec<Series>,
     /// Their places, by a hash of the scope.
     places: BTreeMap<u64, Vec<usize>>,
+    last: Option<Last>,
     /// The places of those of which the host has to be told something, and of how many requests.
     waiting: Vec<usize>,
     requests: usize,
@@ -127,6 +137,23 @@ thread_local! {
 }
 
 impl All {
+    /// The place of what is counted of a target.
+    fn place_of(&mut self, plan: &Plan, target: &Arc<Target>) -> usize {
+        let Plan { route, version, .. } = plan;
+        if let Some(last) = &self.last {
+            let is_same = Arc::ptr_eq(&last.target, target)
+                && Arc::ptr_eq(&last.route, route)
+                && Arc::ptr_eq(&last.version, version);
+            if is_same {
+                return last.place;
+            }
+        }
+        let place = self.place(&[route, version, &target.model, &target.provider]);
+        let (route, version, target) = (Arc::clone(route), Arc::clone(version), Arc::clone(target));
+        self.last = Some(Last { route, version, target, place });
+        place
+    }
+
     /// The place of a scope's series.
     fn place(&mut self, names: &[&str]) -> usize {
         let hash = names.iter().fold(0, |hash, name| policy::hash(hash, name.as_bytes()));
@@ -185,16 +212,9 @@ fn define(point: Point, scope: &[String], names: &mut Names) -> Metric {
 
 /// Counts a request that was planned, once it has ended.
 pub fn request(settled: &Settled<'_>) {
-    let Plan { route, version, .. } = settled.plan;
     ALL.with_borrow_mut(|all| {
-        // Nearly all that is counted of a request is counted of one target.
-        let mut last: Option<(&Target, usize)> = None;
         metrics::of_request(settled, &mut |target, point, amount| {
-            let place = match last {
-                Some((known, place)) if std::ptr::eq(known, target) => place,
-                _ => all.place(&[route, version, &target.model, &target.provider]),
-            };
-            last = Some((target, place));
+            let place = all.place_of(settled.plan, target);
             all.count(place, point, amount);
         });
         all.requests += 1;
