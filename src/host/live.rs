@@ -57,3 +57,8 @@ pub fn find(context: u32) -> Option<Rc<Live>> {
 pub fn remove(context: u32) {
     ALL.with_borrow_mut(|all| all.remove(&context));
 }
+
+/// Whether any request is under way.
+pub fn any() -> bool {
+    ALL.with_borrow(|all| !all.is_empty())
+}

@@ -5,15 +5,16 @@
 //! one of another module does, goes on with what it defines in time: so all names are shared, and every VM
 //! defines all of them, at its start and when others have found new ones.
 //!
-//! What requests add to is summed up here, and the host is told of [`MOST_WAITING`] requests at once, or at the next
-//! tick: of a busy worker a request's counting is then a dozen additions, and no word to the host.
+//! What requests add to is summed up here while others are under way: the host is told of [`MOST_WAITING`] at once, or
+//! at the next tick. Of a busy worker a request's counting is a dozen additions, and no word to the host; of one that
+//! is not, all is told that there is. A VM that crashes takes with it what it has not told.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{abi, shared};
+use super::{abi, live, shared};
 use crate::config::Config;
 use crate::metrics::{self, Kind, Point};
 use crate::provider::Target;
@@ -218,7 +219,7 @@ pub fn request(settled: &Settled<'_>) {
             all.count(place, point, amount);
         });
         all.requests += 1;
-        if all.requests >= MOST_WAITING {
+        if all.requests >= MOST_WAITING || !live::any() {
             all.tell();
         }
     });
