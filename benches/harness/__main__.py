@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from . import micro, parts, profile, report, rivals, system
+from . import counters, micro, parts, profile, report, rivals, system
 from .world import World
 
 PARTS = {
@@ -38,9 +38,14 @@ def main():
     for program in ("dragoman", "module", "uncounted", "idle", "bare", "envoy", "upstream", "load", "micro"):
         arguments.add_argument(f"--{program}", type=lambda path: pathlib.Path(path).resolve())
     arguments.add_argument("--only", default="", help="of micro, the names with this in them; nothing is kept")
+    arguments.add_argument("--compare", type=lambda path: pathlib.Path(path).resolve(), action="append", default=[],
+                           help="a module; nothing is kept")
     arguments.add_argument("parts", nargs="*", choices=[*PARTS, MICRO])
     given = arguments.parse_args()
     programs = {name: value for name, value in vars(given).items() if isinstance(value, pathlib.Path)}
+    if given.compare:
+        with World(programs, given.directory, given.quick) as world:
+            return counters.compare(world, given.compare)
     given.results.parent.mkdir(parents=True, exist_ok=True)
     for name in given.parts or [*PARTS, MICRO]:
         print(f"{name}:", flush=True)

@@ -7,6 +7,7 @@ for each path of the provider, as cheap as routes get.
 
 import copy
 import json
+import pathlib
 
 import yaml
 
@@ -66,11 +67,14 @@ class Bootstraps:
     def write(self, name):
         """A bootstrap's file, and the address at which it listens."""
         own = {"dragoman": self.dragoman, "uncounted": self.without_counting, "floor": self.floor, "native": self.with_native}
-        bootstrap = own[name]() if name in own else self.with_filter(name)
+        if is_module(name):
+            bootstrap = self.with_module(name)
+        else:
+            bootstrap = own[name]() if name in own else self.with_filter(name)
         port = system.free_port()
         listener = bootstrap["static_resources"]["listeners"][0]
         listener["address"]["socket_address"]["port_value"] = port
-        file = self.directory / f"{name}-{port}.json"
+        file = self.directory / f"{pathlib.Path(name).stem}-{port}.json"
         file.write_text(json.dumps(bootstrap, indent=1))
         return file, f"127.0.0.1:{port}"
 
@@ -79,12 +83,16 @@ class Bootstraps:
 
     def without_counting(self):
         """Nothing is counted, logged or learnt; all else is the same."""
-        bootstrap = self.dragoman()
+        bootstrap = self.with_module(self.uncounted)
         del manager(bootstrap)["access_log"]
+        return bootstrap
+
+    def with_module(self, module):
+        bootstrap = self.dragoman()
         for filters in all_filters(bootstrap):
             for one in filters:
                 if one["name"].startswith("dragoman."):
-                    one["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] = str(self.uncounted)
+                    one["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] = str(module)
         return bootstrap
 
     def floor(self):
@@ -126,6 +134,11 @@ class Bootstraps:
         """Our filter in each chain, in the order of the chains; there are chains without."""
         chains = all_filters(self.printed)
         return [next((one for one in chain if one["name"].startswith("dragoman.")), None) for chain in chains]
+
+
+def is_module(name):
+    """Whether a side is Dragoman as another file has it."""
+    return name.endswith(".wasm")
 
 
 def manager(bootstrap):

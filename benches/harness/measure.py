@@ -76,7 +76,7 @@ class Load:
         return process
 
     def command(self, side, connections, mode):
-        file = self.directory / f"body-{side.name}"
+        file = self.directory / f"body-{pathlib.Path(side.name).name}"
         if not file.exists() or file.read_bytes() != side.body:
             file.write_bytes(side.body)
         return [str(word) for word in [self.program, side.address, side.path, file, connections, *mode]]

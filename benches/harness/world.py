@@ -66,7 +66,7 @@ class World:
 
     def side(self, name, process, address, case, model=None):
         """How an Envoy is asked for a case: ours by the name of a model, the others by the provider's path."""
-        if name in ("dragoman", "uncounted"):
+        if name in ("dragoman", "uncounted") or bootstraps.is_module(name):
             return measure.Side(name, process, address, "/v1/chat/completions", case.body(model or case.target))
         side = self.provider_side(case, name, process, address)
         # The only one of them that translates.

@@ -1,0 +1,66 @@
+"""Modules side by side, by the counters of the processor.
+
+Between two turns of a second the time that a request takes differs by several hundredths, its cycles by one, and its
+instructions by next to nothing: what a change of a thousandth does can be seen here.
+"""
+
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+
+from . import measure, work
+
+# Of Envoy's own code and the module's; of the kernel's only the cycles.
+EVENTS = {
+    "cycles": "cycles:u", "kernel": "cycles:k", "instructions": "instructions:u",
+    "L1i misses": "L1-icache-load-misses:u", "iTLB misses": "iTLB-load-misses:u",
+}
+REQUESTS = 6000
+
+
+def compare(world, modules):
+    if not shutil.which("perf"):
+        raise SystemExit("perf is not installed")
+    names = [str(module) for module in modules]
+    with world.envoys(*names) as started:
+        for case in world.known([work.RELAY[0], work.RELAY[2], *work.TRANSLATE[:1], *work.STREAMS[:2]]):
+            sides = [world.side(name, *started[name], case) for name in names]
+            requests = REQUESTS // (10 if case.stream or case.size > 1 << 16 else 1)
+            for side in sides:
+                measure.warm(world.load, side, case.connections, 2.0)
+            runs = {name: [] for name in names}
+            for turn in range(world.rounds):
+                for side in sides if turn % 2 == 0 else reversed(sides):
+                    runs[side.name].append(counted(world, side, case, requests))
+            show(case, runs)
+
+
+def counted(world, side, case, requests):
+    """What a request takes of each."""
+    perf = subprocess.Popen(["perf", "stat", "--field-separator", ",", "--event", ",".join(EVENTS.values()), "--pid",
+                             str(side.process.pid)], stderr=subprocess.PIPE, text=True)
+    time.sleep(0.05)
+    us = world.load.run(side, case.connections, requests)["us"]
+    perf.send_signal(signal.SIGINT)
+    lines = [line.split(",") for line in perf.communicate()[1].splitlines()]
+    found = {line[2]: line[0] for line in lines if len(line) > 2}
+    # What a processor does not count is said in words.
+    number = {name: float(found[event]) / requests if found.get(event, "").isdigit() else float("nan")
+              for name, event in EVENTS.items()}
+    return {**number, "us": us}
+
+
+def show(case, runs):
+    names = list(runs)
+    print(f"  {case.name}: a request's, and how it differs from the first module's", flush=True)
+    columns = [*EVENTS, "us"]
+    print("  " + "".ljust(24) + "".join(column.rjust(24) for column in columns))
+    for name in names:
+        told = ""
+        for column in columns:
+            values = [run[column] for run in runs[name]]
+            over = [a - run[column] for a, run in zip(values, runs[names[0]])]
+            told += f"{statistics.median(values):.1f} ({statistics.median(over):+.1f})".rjust(24)
+        print("  " + name[-24:].ljust(24) + told, flush=True)
