@@ -40,8 +40,11 @@ def main():
     arguments.add_argument("--only", default="", help="of micro, the names with this in them; nothing is kept")
     arguments.add_argument("--compare", type=lambda path: pathlib.Path(path).resolve(), action="append", default=[],
                            help="a module; nothing is kept")
-    arguments.add_argument("parts", nargs="*", choices=[*PARTS, MICRO])
+    arguments.add_argument("parts", nargs="*", metavar="PART", help=", ".join([*PARTS, MICRO]))
     given = arguments.parse_args()
+    # No part is all of them, which `choices` would refuse.
+    for name in set(given.parts).difference(PARTS, [MICRO]):
+        arguments.error(f"there is no part {name}")
     programs = {name: value for name, value in vars(given).items() if isinstance(value, pathlib.Path)}
     if given.compare:
         with World(programs, given.directory, given.quick) as world:

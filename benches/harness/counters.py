@@ -44,12 +44,10 @@ def counted(world, side, case, requests):
     time.sleep(0.05)
     us = world.load.run(side, case.connections, requests)["us"]
     perf.send_signal(signal.SIGINT)
-    lines = [line.split(",") for line in perf.communicate()[1].splitlines()]
-    found = {line[2]: line[0] for line in lines if len(line) > 2}
-    # What a processor does not count is said in words.
-    number = {name: float(found[event]) / requests if found.get(event, "").isdigit() else float("nan")
-              for name, event in EVENTS.items()}
-    return {**number, "us": us}
+    # A line an event, in their order; what a processor does not count is said in words.
+    values = [line.split(",")[0] for line in perf.communicate()[1].splitlines() if "," in line]
+    each = [float(value) / requests if value.isdigit() else float("nan") for value in values]
+    return {**dict(zip(EVENTS, each, strict=True)), "us": us}
 
 
 def show(case, runs):
