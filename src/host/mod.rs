@@ -32,8 +32,7 @@ mod state {
     use super::abi;
     use super::live::{self, Live};
 
-    /// One property for all that Envoy is told of a request: what is written anew takes it a microsecond or two less
-    /// than another one.
+    /// One property for all that Envoy is told of a request: to write one anew takes it less than to make another.
     ///
     /// Before each attempt, `openai#17:stream`: its cluster; by which it finds what the route stage knows (see
     /// [`super::live`]); and `stream` or `whole`, which of the routes it is, with their different time-outs. Once the
