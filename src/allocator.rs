@@ -113,6 +113,7 @@ unsafe impl GlobalAlloc for Allocator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     /// A block, and the byte that it is full of.
     struct Held {
@@ -137,11 +138,8 @@ mod tests {
     fn blocks_are_aligned_and_nobody_elses_and_keep_what_is_in_them() {
         let allocator = Allocator::new();
         let mut held: Vec<Held> = Vec::new();
-        let mut chance = 1_u64;
-        let mut below = |most: usize| {
-            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (chance >> 33) as usize % most
-        };
+        let mut random = Random(1);
+        let mut below = |end: usize| random.below(end);
         for step in 0..20_000 {
             let size = match below(4) {
                 0 => 1 + below(3 * LARGEST),

@@ -14,7 +14,7 @@ impl Block {
 
     /// Which of them are this one.
     pub fn are(self, byte: u8) -> u16 {
-        arch::mask(arch::equal(self.0, byte))
+        arch::mask(equal(self.0, byte))
     }
 
     /// Which of them are these or lie between them.
@@ -29,9 +29,13 @@ impl Block {
 
     /// Which of them no JSON string has as they are: quotes, backslashes, and control characters.
     pub fn special(self) -> u16 {
-        let marks = arch::or(arch::equal(self.0, b'"'), arch::equal(self.0, b'\\'));
+        let marks = arch::or(equal(self.0, b'"'), equal(self.0, b'\\'));
         arch::mask(arch::or(marks, arch::up_to(self.0, b' ' - 1)))
     }
+}
+
+fn equal(lanes: arch::Lanes, byte: u8) -> arch::Lanes {
+    arch::same(lanes, arch::splat(byte))
 }
 
 /// Four blocks, and what is told of them in one mask.
@@ -170,6 +174,9 @@ unsafe fn copy<const BYTES: usize>(from: *const u8, to: *mut u8, at: usize) {
     }
 }
 
+/// After so many lines in a row in which there was nothing to see, it is worth to try whole pages.
+pub const BEFORE_PAGES: usize = 4;
+
 /// How many bytes from the first on are ASCII, as far as whole pages (256) of them are.
 pub fn ascii_pages(bytes: &[u8]) -> usize {
     pages(bytes, |a, b, c, d| {
@@ -257,10 +264,6 @@ mod arch {
         !u8x16_all_true(lanes)
     }
 
-    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        same(lanes, splat(byte))
-    }
-
     pub fn less(lanes: Lanes, by: u8) -> Lanes {
         u8x16_sub(lanes, splat(by))
     }
@@ -296,11 +299,6 @@ mod arch {
     pub fn or(a: Lanes, b: Lanes) -> Lanes {
         // SAFETY: as above.
         unsafe { _mm_or_si128(a, b) }
-    }
-
-    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_cmpeq_epi8(lanes, splat(byte)) }
     }
 
     pub fn less(lanes: Lanes, by: u8) -> Lanes {
@@ -339,7 +337,7 @@ mod arch {
     }
 
     pub fn has_zero(lanes: Lanes) -> bool {
-        mask(equal(lanes, 0)) != 0
+        mask(same(lanes, splat(0))) != 0
     }
 }
 
@@ -354,10 +352,6 @@ mod arch {
     pub fn or(mut a: Lanes, b: Lanes) -> Lanes {
         a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
         a
-    }
-
-    pub fn equal(lanes: Lanes, byte: u8) -> Lanes {
-        lanes.map(|lane| if lane == byte { u8::MAX } else { 0 })
     }
 
     pub fn less(lanes: Lanes, by: u8) -> Lanes {

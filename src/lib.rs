@@ -44,6 +44,9 @@ mod needle;
 pub mod places;
 pub mod provider;
 pub mod quality;
+#[cfg(test)]
+#[path = "../tests/support/random.rs"]
+mod random;
 pub mod record;
 pub mod route;
 pub mod stream;

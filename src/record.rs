@@ -219,15 +219,16 @@ impl<'a> Settled<'a> {
             }
             w.end_object();
         }
-        let mut separator = r#","attempts":[{"model":"#;
+        w.fixed(r#","attempts":"#).begin_array();
         for (target, ended, status) in self.attempts() {
-            w.fixed(separator).string(&target.model).fixed(r#","class":""#).fixed(ended.name()).fixed("\"");
+            w.begin_object().fixed(r#""model":"#).string(&target.model);
+            w.fixed(r#","class":""#).fixed(ended.name()).fixed("\"");
             if let Some(status) = status {
                 w.fixed(r#","status":"#).number(status.into());
             }
-            separator = r#"},{"model":"#;
+            w.end_object();
         }
-        w.fixed(if separator.starts_with('}') { "}]}\n" } else { concat!(r#","attempts":[]}"#, "\n") });
+        w.end_array().fixed("}\n");
         w.into_bytes()
     }
 }

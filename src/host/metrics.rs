@@ -39,30 +39,43 @@ struct Series {
 
 struct Metric {
     point: Point,
-    kind: Kind,
     /// `None` for one that the host does not want.
     id: Option<u32>,
-    /// What the host has not been told: the sum of a counter, all values of a histogram.
-    sum: u64,
-    values: Vec<u64>,
+    untold: Untold,
+}
+
+/// What the host has not been told of a metric.
+enum Untold {
+    /// Of a counter.
+    Sum(u64),
+    /// Of a histogram.
+    Values(Vec<u64>),
+    /// Of a gauge, which is set at once.
+    Nothing,
 }
 
 impl Metric {
     fn add(&mut self, amount: u64) {
-        match self.kind {
-            Kind::Counter => self.sum = self.sum.saturating_add(amount),
-            Kind::Histogram => self.values.push(amount),
-            Kind::Gauge => self.id.into_iter().for_each(|id| abi::record_metric(id, amount)),
+        match &mut self.untold {
+            Untold::Sum(sum) => *sum = sum.saturating_add(amount),
+            Untold::Values(values) => values.push(amount),
+            Untold::Nothing => self.id.into_iter().for_each(|id| abi::record_metric(id, amount)),
         }
     }
 
     fn tell(&mut self) {
-        let (sum, values) = (std::mem::take(&mut self.sum), self.values.drain(..));
-        let Some(id) = self.id else { return };
-        if sum > 0 {
-            abi::increment_metric(id, i64::try_from(sum).unwrap_or(i64::MAX));
+        match &mut self.untold {
+            Untold::Sum(0) | Untold::Nothing => {}
+            Untold::Sum(sum) => {
+                let sum = i64::try_from(std::mem::take(sum)).unwrap_or(i64::MAX);
+                self.id.into_iter().for_each(|id| abi::increment_metric(id, sum));
+            }
+            Untold::Values(values) => {
+                for value in values.drain(..) {
+                    self.id.into_iter().for_each(|id| abi::record_metric(id, value));
+                }
+            }
         }
-        values.for_each(|value| abi::record_metric(id, value));
     }
 }
 
@@ -208,7 +221,12 @@ fn define(point: Point, scope: &[String], names: &mut Names) -> Metric {
     if kind != Kind::Gauge {
         names.tell(kind, &name);
     }
-    Metric { point, kind, id: abi::define_metric(kind, &name), sum: 0, values: Vec::new() }
+    let untold = match kind {
+        Kind::Counter => Untold::Sum(0),
+        Kind::Histogram => Untold::Values(Vec::new()),
+        Kind::Gauge => Untold::Nothing,
+    };
+    Metric { point, id: abi::define_metric(kind, &name), untold }
 }
 
 /// Counts a request that was planned, once it has ended.

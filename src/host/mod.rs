@@ -81,6 +81,9 @@ struct Root {
     shown: Cell<Duration>,
 }
 
+/// How long the host may not have been told of what was counted.
+const TELL: Duration = Duration::from_millis(200);
+
 /// Prometheus looks no more often.
 const SHOW: Duration = Duration::from_secs(1);
 
@@ -106,7 +109,7 @@ impl RootContext for Root {
             b"route" => match config::from_json(&abi::configuration()) {
                 Ok(config) => {
                     let watch = Watch::new(config.limits.idle);
-                    abi::set_tick_period(watch.period());
+                    abi::set_tick_period(watch.period().min(TELL));
                     metrics::catch_up();
                     Stage::Route(Rc::new(Router::new(config)), Rc::new(watch))
                 }

@@ -12,9 +12,6 @@ use std::time::Duration;
 
 use super::abi;
 
-/// What was counted is told at a tick, and nobody shall wait for it.
-const LONGEST_PERIOD: Duration = Duration::from_millis(200);
-
 /// When an answer that is watched has last moved.
 pub struct Moving(Rc<Cell<Duration>>);
 
@@ -31,9 +28,9 @@ impl Watch {
         Watch { idle, now: Cell::new(abi::now()), answers: RefCell::default() }
     }
 
-    /// An eighth of the limit: often enough to keep it.
+    /// How often it wants to tick: an eighth of the limit is often enough to keep it.
     pub fn period(&self) -> Duration {
-        (self.idle / 8).clamp(Duration::from_millis(20), LONGEST_PERIOD)
+        (self.idle / 8).max(Duration::from_millis(20))
     }
 
     /// Watches an answer from now on, until it has [`Watch::ended`].

@@ -147,9 +147,6 @@ pub fn string_end(json: &[u8], at: usize) -> Option<usize> {
     if first.is_some() && json.get(end) == Some(&b'"') { Some(end + 1) } else { quote_end(json, at + 1) }
 }
 
-/// After so many lines in which there was nothing to see, more are looked at together.
-const SOME: usize = 4;
-
 /// Behind the quote that ends the string within which `at` is.
 pub fn quote_end(json: &[u8], mut at: usize) -> Option<usize> {
     let marks = Marks::new();
@@ -160,7 +157,7 @@ pub fn quote_end(json: &[u8], mut at: usize) -> Option<usize> {
             at += Line::LENGTH;
             plain += 1;
             // The largest bodies are base64 for the most part, which is looked at faster. Prose does not look like it.
-            if plain.is_multiple_of(SOME) {
+            if plain.is_multiple_of(lanes::BEFORE_PAGES) {
                 at += lanes::solid_pages(json.get(at..).unwrap_or_default(), &marks);
             }
             continue;
@@ -346,10 +343,10 @@ pub fn escape_into(out: &mut Vec<u8>, text: &str) {
             b'\t' => b't',
             _ => b'u',
         };
-        out.extend_from_slice(&[b'\\', short]);
+        append(out, &[b'\\', short]);
         if short == b'u' {
             let digit = |shift: u32| HEX.get(usize::from(byte >> shift & 0xf)).copied().unwrap_or(b'0');
-            out.extend_from_slice(&[b'0', b'0', digit(4), digit(0)]);
+            append(out, &[b'0', b'0', digit(4), digit(0)]);
         }
         at = end + 1;
     }

@@ -8,8 +8,6 @@ use crate::lanes::{self, Line};
 
 /// So many bytes of a line are too many to look at one by one.
 const DENSE: u32 = 24;
-/// After so many lines of ASCII, more are looked at together.
-const SOME: usize = 4;
 /// What the library is given at once.
 const PIECE: usize = 1024;
 
@@ -26,7 +24,7 @@ fn is_text(bytes: &[u8]) -> bool {
         if line.is_ascii() {
             at += Line::LENGTH;
             plain += 1;
-            if plain.is_multiple_of(SOME) {
+            if plain.is_multiple_of(lanes::BEFORE_PAGES) {
                 at += lanes::ascii_pages(bytes.get(at..).unwrap_or_default());
             }
             continue;
@@ -87,6 +85,7 @@ fn length(bytes: u32) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::Random;
 
     /// As the standard library has it, wherever in a line it stands, and at the end of all.
     fn check(bytes: &[u8]) {
@@ -173,11 +172,8 @@ mod tests {
     fn chance_finds_no_difference_to_the_standard_library() {
         let characters =
             ["a", "\n", "\u{e9}", "\u{416}", "\u{2013}", "\u{4e2d}", "\u{ffff}", "\u{1f600}", "\u{10ffff}"];
-        let mut chance = 7_u64;
-        let mut below = |most: usize| {
-            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (chance >> 33) as usize % most
-        };
+        let mut random = Random(1);
+        let mut below = |end: usize| random.below(end);
         for _ in 0..20_000 {
             let ascii = 1 + below(40);
             let mut text = String::new();

@@ -8,10 +8,8 @@ use dragoman::endpoint::{self, Page};
 
 use crate::yaml::{Map, Yaml};
 
-use super::{Generator, STOP, extension, log, replies, seconds, socket_address};
+use super::{Generator, REQUEST, STOP, extension, log, replies, seconds, socket_address};
 
-/// What the stages say of the next attempt: `openai#17:stream`.
-const REQUEST: &str = "wasm.dragoman.request";
 const API_KEY_AUTH: &str = "envoy.filters.http.api_key_auth";
 
 impl Generator<'_> {

@@ -6,11 +6,11 @@
 
 use crate::yaml::Map;
 
-use super::{expression, status};
+use super::{REQUEST, expression, status};
 
 pub fn access_log() -> [Map; 2] {
     let own = Map::new()
-        .with("text_format_source", Map::new().with("inline_string", "%FILTER_STATE(wasm.dragoman.request:PLAIN)%"))
+        .with("text_format_source", Map::new().with("inline_string", format!("%FILTER_STATE({REQUEST}:PLAIN)%")))
         .with("omit_empty_values", true);
     let fields = Map::new()
         .with("time", "%START_TIME%")
@@ -30,7 +30,7 @@ pub fn access_log() -> [Map; 2] {
 }
 
 fn not_recorded() -> Map {
-    let filters = [status("GE", 400), expression("!('wasm.dragoman.request' in filter_state)")];
+    let filters = [status("GE", 400), expression(&format!("!('{REQUEST}' in filter_state)"))];
     Map::new().with("and_filter", Map::new().with("filters", filters))
 }
 

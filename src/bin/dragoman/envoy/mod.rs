@@ -19,6 +19,9 @@ use crate::yaml::{self, Map, Yaml};
 
 /// The cluster without endpoints: see its comment in [`cluster`].
 const STOP: &str = "dragoman_stop";
+/// What the stages say of a request: where its next attempt goes (`openai#17:stream`), and in the end its line for the
+/// access log.
+const REQUEST: &str = "wasm.dragoman.request";
 
 /// What the bootstrap depends on beside the configuration.
 pub struct Setting {
