@@ -200,36 +200,55 @@ fn string(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     (text.get(..end - 1).unwrap_or_default(), text.get(end..))
 }
 
-/// A piece of so few bytes is one token.
-const SHORT: usize = 4;
-
 /// Counts a text that comes in pieces, as JSON has it. Models are streamed by tokens, so that a piece is
-/// one at least.
-#[derive(Clone, Copy, Debug, Default)]
+/// one at least. Short ones are looked at together: a chunk takes as long to look at, however little is in it.
+#[derive(Clone, Copy, Debug)]
 pub struct Count {
     /// In 1/64 tokens.
     parts: u64,
+    /// The latest pieces, which have not been looked at: so many bytes of so many.
+    held: [u8; CHUNK],
+    length: usize,
+    pieces: u64,
+}
+
+impl Default for Count {
+    fn default() -> Self {
+        Count { parts: 0, held: [0; CHUNK], length: 0, pieces: 0 }
+    }
 }
 
 impl Count {
     pub fn push(&mut self, text: &str) {
         let text = text.as_bytes();
-        self.parts += if text.is_empty() {
-            0
-        } else if text.len() <= SHORT {
-            64
+        if text.len() > CHUNK - self.length {
+            self.look();
+        }
+        if lanes::put(&mut self.held, self.length, text) {
+            self.length += text.len();
+            self.pieces += u64::from(!text.is_empty());
         } else if text.len() <= MOST {
-            parts(text).max(64)
+            self.parts += parts(text).max(64);
         } else {
             // An answer that comes whole may be long, and is sampled as a prompt is.
             let mut sample = Sample::default();
             sample.add(text);
-            sample.parts
-        };
+            self.parts += sample.parts;
+        }
     }
 
-    pub fn tokens(self) -> u64 {
+    pub fn tokens(mut self) -> u64 {
+        self.look();
         self.parts.div_ceil(64)
+    }
+
+    fn look(&mut self) {
+        let text = self.held.get(..self.length).unwrap_or_default();
+        if !text.is_empty() {
+            let (chunk, _) = Chunk::read(&self.held, text);
+            self.parts += u64::from(chunk.cost()).max(64 * self.pieces);
+        }
+        (self.length, self.pieces) = (0, 0);
     }
 }
 
@@ -284,7 +303,7 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// The first of a text, which begins with these bytes, and its length.
+    /// The first of a text, which begins with these bytes (behind its end they say nothing), and its length.
     #[inline(always)]
     fn read(bytes: &[u8; CHUNK], text: &[u8]) -> (Self, usize) {
         let mut chunk = Chunk::default();
@@ -491,6 +510,34 @@ mod tests {
     fn request(messages: &str, rest: &str) -> u64 {
         let body = format!(r#"{{"model":"smart","messages":{messages}{rest}}}"#);
         estimate(&ChatRequest::parse(body.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn pieces_are_one_token_at_least_and_together_what_their_text_is() {
+        let count = |pieces: &[&str]| {
+            let mut count = Count::default();
+            pieces.iter().for_each(|piece| count.push(piece));
+            count.tokens()
+        };
+        assert_eq!(count(&[]), 0);
+        assert_eq!(count(&["", "a", "", "b"]), 2);
+        assert_eq!(count(&["in", "ter", "pre", "ter"]), 4);
+        assert_eq!(count(&["x "; 200]), 200);
+        let words = ["spoken quietly, ", "in the rooms of traders\\n"].repeat(20);
+        let whole = parts(words.concat().as_bytes()).div_ceil(64);
+        assert!(count(&words).abs_diff(whole) <= whole / 20, "{} {whole}", count(&words));
+        // What longer pieces have left where they are held does not count.
+        let parts_of = |count: &mut Count, pieces: [&str; 2]| {
+            let before = count.parts;
+            pieces.iter().for_each(|piece| count.push(piece));
+            count.look();
+            count.parts - before
+        };
+        let mut used = Count::default();
+        used.push("\\u4e2d and 3.5 “quoted” words: as long as what is looked at.");
+        used.look();
+        let pieces = ["\\u4e2d\\u4e2d", "é"];
+        assert_eq!(parts_of(&mut used, pieces), parts_of(&mut Count::default(), pieces));
     }
 
     #[test]

@@ -77,19 +77,23 @@ fn the_bootstrap_is_yaml_that_says_what_was_meant() {
     let names: Vec<_> = filters.iter().map(|filter| filter["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["envoy.filters.http.api_key_auth", "dragoman.route", "envoy.filters.http.router"]);
 
-    // What the module is configured with is what `resolve` prints.
+    // What the module is configured with is what `resolve` prints, and where the route leads by itself.
     let configuration = filters[1]["typed_config"]["config"]["configuration"]["value"].as_str().unwrap();
     let resolved = stdout(&dragoman(&directory, &["resolve", "gateway.yaml"]));
-    assert_eq!(configuration, resolved.trim_end());
+    let usual = ",\n  \"usual_provider\": \"openai\"\n}";
+    assert_eq!(configuration, [resolved.trim_end().strip_suffix("\n}").unwrap(), usual].concat());
 
     let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_vec().unwrap();
-    let route = |index: usize| &routes[index]["route"];
-    assert_eq!(route(0)["retry_policy"]["num_retries"].as_integer(), Some(2));
-    assert_eq!(route(0)["retry_policy"]["per_try_timeout"].as_str(), Some("90s"));
-    assert_eq!(route(0)["idle_timeout"].as_str(), Some("288s"));
-    assert_eq!(route(1)["retry_policy"]["per_try_timeout"].as_str(), Some("100s"));
-    assert_eq!(route(1)["idle_timeout"].as_str(), Some("318s"));
-    assert_eq!(route(2)["cluster"].as_str(), Some("dragoman_stop"));
+    let names: Vec<_> = routes.iter().map(|route| route["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["healthz", "readyz", "attempts"]);
+    assert_eq!(routes[0]["route"]["cluster"].as_str(), Some("dragoman_stop"));
+    let route = &routes[2]["route"];
+    assert_eq!(route["retry_policy"]["num_retries"].as_integer(), Some(2));
+    assert_eq!(route["retry_policy"]["per_try_timeout"].as_str(), Some("100s"));
+    assert_eq!(route["idle_timeout"].as_str(), Some("318s"));
+    let specifier = &route["inline_cluster_specifier_plugin"]["extension"]["typed_config"]["cluster_matcher"];
+    let otherwise = &specifier["on_no_match"]["action"]["typed_config"]["cluster"];
+    assert_eq!(otherwise.as_str(), Some("openai"));
 
     let clusters = document["static_resources"]["clusters"].as_vec().unwrap();
     let names: Vec<_> = clusters.iter().map(|cluster| cluster["name"].as_str().unwrap()).collect();

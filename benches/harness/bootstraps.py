@@ -100,15 +100,14 @@ class Bootstraps:
         for filters in all_filters(bootstrap):
             filters[:] = [one for one in filters if not one["name"].startswith("dragoman.")]
         host = manager(bootstrap)["route_config"]["virtual_hosts"][0]
-        by_name = {route["name"]: route for route in host["routes"]}
+        attempts = next(route["route"] for route in host["routes"] if route["name"] == "attempts")
         host["routes"] = []
         for cluster in bootstrap["static_resources"]["clusters"]:
             kind, _, pace = cluster["name"].partition("-")
             if kind not in work.KINDS or pace not in work.PACES:
                 continue
             path = work.KINDS[kind][1].split(":")[0]
-            action = dict(by_name["whole" if pace == "json" else "stream"]["route"])
-            action = {key: value for key, value in action.items() if "cluster" not in key}
+            action = {key: value for key, value in attempts.items() if "cluster" not in key}
             retry = {key: value for key, value in action["retry_policy"].items() if "cluster" not in key}
             action = {**action, "cluster": cluster["name"], "retry_policy": retry}
             host["routes"].append({"match": {"prefix": f"/{pace}{path}"}, "route": action})

@@ -33,18 +33,18 @@ pub struct Config {
     pub models: Vec<Model>,
     pub routes: Vec<Route>,
     pub limits: Limits,
+    /// To whose cluster Envoy's route leads a request for which the stages choose none, by its place in `providers`.
+    pub usual_provider: Option<usize>,
 }
 
 impl Config {
-    /// What Envoy's routes allow for a try where the stages say nothing else: of a stream that is passed on from
-    /// its first token, the time until then.
-    pub fn longest_first_token(&self) -> Duration {
-        self.models.iter().map(|model| model.first_token).max().unwrap_or(self.limits.first_token)
+    pub fn usual(&self) -> Option<&Provider> {
+        self.providers.get(self.usual_provider?)
     }
 
-    /// The same of an answer that is only passed on when it is complete.
-    pub fn longest_answer(&self) -> Duration {
-        self.models.iter().map(|model| model.answer).max().unwrap_or(self.limits.answer)
+    /// What Envoy's route allows for a try where the stages say nothing else.
+    pub fn longest_try(&self) -> Duration {
+        self.models.iter().map(|model| model.answer.max(model.first_token)).max().unwrap_or(self.limits.answer)
     }
 }
 

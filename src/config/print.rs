@@ -44,6 +44,9 @@ fn document(config: &Config) -> Node {
     let routes = config.routes.iter().map(|row| (row.name.as_str(), route(config, row)));
     fields.push(("routes", Node::map(routes)));
     fields.push(("limits", limits(&config.limits)));
+    if let Some(provider) = config.usual() {
+        fields.push(("usual_provider", Node::string(&provider.name)));
+    }
     Node::map(fields)
 }
 

@@ -45,6 +45,7 @@ fn config(document: &Cursor<'_>) -> Option<Config> {
     let models_field = fields.required("models", "a map of names to what can answer, one at least");
     let routes_field = fields.optional("routes");
     let limits_field = fields.optional("limits");
+    let usual_field = fields.optional("usual_provider");
     fields.finish();
 
     let limits = limits(limits_field.as_ref());
@@ -66,6 +67,10 @@ fn config(document: &Cursor<'_>) -> Option<Config> {
     }
 
     let providers = section(providers_field.as_ref(), "provider", provider_name, provider);
+    let usual_provider = usual_field.as_ref().and_then(|field| {
+        let names: Vec<&str> = providers.iter().map(|row| row.name).collect();
+        reference(field, "provider", &names)
+    });
     let names = names(models_field.as_ref());
     let models = section(models_field.as_ref(), "model", public_name, |name, cursor| {
         model(name, cursor, &providers, &names, &limits)
@@ -98,6 +103,7 @@ fn config(document: &Cursor<'_>) -> Option<Config> {
         models: values(models)?,
         routes: values(routes)?,
         limits,
+        usual_provider,
     })
 }
 

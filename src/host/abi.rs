@@ -154,6 +154,11 @@ pub fn property(name: &str) -> Option<Vec<u8>> {
     received(|data, size| unsafe { sys::proxy_get_property(name.as_ptr(), name.len(), data, size) })
 }
 
+/// Whether there is a property of this name with nothing in it, which takes no memory to tell.
+pub fn has_empty_property(name: &str) -> bool {
+    property(name).is_some_and(|value| value.is_empty())
+}
+
 /// Writes filter state: Envoy calls it `wasm.` and this name.
 pub fn set_property(name: &str, value: &[u8]) {
     // SAFETY: the slices outlive the call.

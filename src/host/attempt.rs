@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
-use super::live::Live;
+use super::live::{Live, Written};
 use super::{RETRY_HEADER, abi, shared, state};
 use crate::attempt::{Answer, Attempt, Output};
 use crate::error::{Class, UpstreamError};
@@ -49,22 +49,20 @@ impl Stage {
         let Some(live) = state::this_attempt() else { return self.refuse() };
         let progress = live.progress.borrow();
         let Some(attempt) = Attempt::new(&live.plan, progress.next) else { return self.refuse() };
-        let length = match (attempt.edits(), live.written.take()) {
-            (Some(edits), _) => {
-                let head = abi::body(Buffer::RequestBody, edits.end());
-                abi::set_body(Buffer::RequestBody, edits.end(), &edits.apply(&head));
-                size.saturating_add_signed(edits.growth())
-            }
-            (None, Some(body)) if progress.failures.is_empty() => {
-                abi::set_body(Buffer::RequestBody, size, &body);
-                body.len()
-            }
-            (None, _) => {
-                let Ok(body) = attempt.body(&abi::body(Buffer::RequestBody, size)) else { return self.refuse() };
-                abi::set_body(Buffer::RequestBody, size, &body);
-                body.len()
-            }
+        let written = match live.written.take() {
+            Some(written) if progress.failures.is_empty() => written,
+            _ => match attempt.edits() {
+                Some(edits) => Written::edited(edits, &abi::body(Buffer::RequestBody, edits.end())),
+                None => match attempt.body(&abi::body(Buffer::RequestBody, size)) {
+                    Ok(body) => Written { over: size, bytes: body },
+                    Err(_) => return self.refuse(),
+                },
+            },
         };
+        if written.over > 0 || !written.bytes.is_empty() {
+            abi::set_body(Buffer::RequestBody, written.over, &written.bytes);
+        }
+        let length = size.saturating_sub(written.over).saturating_add(written.bytes.len());
         abi::set_headers(Map::RequestHeaders, &attempt.headers(length));
         // For the first target the plan has been made only since it was there.
         if !progress.failures.is_empty() {
@@ -231,16 +229,17 @@ impl Stage {
     }
 }
 
-impl Context for Stage {
+impl Context for Stage {}
+
+impl Drop for Stage {
     /// Runs before Envoy begins the next attempt. A try that ends without an answer (refused, reset,
     /// timed out) has no other callback.
-    fn on_done(&mut self) -> bool {
+    fn drop(&mut self) {
         if let Some(live) = self.live.as_ref().filter(|_| !self.settled) {
             let limit = live.plan.try_limit;
             let elapsed = abi::now().saturating_sub(self.began) + early(limit);
             self.note(if elapsed.as_millis() >= limit.into() { silent(limit) } else { unreachable() });
         }
-        true
     }
 }
 

@@ -10,16 +10,18 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::abi;
 use crate::attempt::Answer;
+use crate::json::Edits;
 use crate::route::Plan;
 use crate::route::retry::Progress;
 
 pub struct Live {
-    /// The route stage's.
-    pub context: u32,
+    /// `18f3a-17`: no other request of this thread has it, of another VM neither.
+    pub name: String,
     pub plan: Plan,
-    /// The body for the first attempt, until that takes it.
-    pub written: RefCell<Option<Vec<u8>>>,
+    /// For the first attempt, until that takes it.
+    pub written: RefCell<Option<Written>>,
     pub progress: RefCell<Progress>,
     /// The latest attempt's.
     pub answer: RefCell<Option<Answer>>,
@@ -29,16 +31,50 @@ pub struct Live {
     pub committed: Cell<Option<Duration>>,
 }
 
-thread_local! {
-    /// By the id of the route stage's context, which no other context of the VM ever has.
-    static ALL: RefCell<BTreeMap<u32, Rc<Live>>> = const { RefCell::new(BTreeMap::new()) };
+/// What takes the place of the client's body, or of its beginning.
+pub struct Written {
+    /// So many of the client's bytes.
+    pub over: usize,
+    pub bytes: Vec<u8>,
 }
 
-/// Makes a request known to its attempts until [`remove`].
-pub fn insert(context: u32, mut plan: Plan) -> Rc<Live> {
-    let written = plan.candidates.first_mut().and_then(|candidate| candidate.written.take());
+impl Written {
+    /// `body` may end where the last of the edits does.
+    pub fn edited(edits: &Edits, body: &[u8]) -> Self {
+        let head = body.get(..edits.end()).unwrap_or(body);
+        Written { over: head.len(), bytes: edits.apply(head) }
+    }
+}
+
+#[derive(Default)]
+struct All {
+    /// By the id of the route stage's context, which no other context of the VM ever has.
+    known: BTreeMap<u32, Rc<Live>>,
+    /// Those of which no attempt has begun yet, the latest last. An attempt begins as soon as there is a plan, unless
+    /// another filter between the two stages takes its time.
+    waiting: Vec<u32>,
+}
+
+thread_local! {
+    static ALL: RefCell<All> = RefCell::default();
+    /// When this VM began, by which its requests are told from those of another: when a module is replaced, two have
+    /// their filters on the way of the same request.
+    static BORN: u64 = abi::now().as_nanos() as u64;
+}
+
+fn name(context: u32) -> String {
+    format!("{:x}-{context}", BORN.with(|born| *born))
+}
+
+/// Makes a request, and its body, known to its attempts until [`remove`].
+pub fn insert(context: u32, mut plan: Plan, body: &[u8]) -> Rc<Live> {
+    let written = plan.candidates.first_mut().and_then(|first| match (first.written.take(), &first.edits) {
+        (Some(bytes), _) => Some(Written { over: body.len(), bytes }),
+        (None, Some(edits)) => Some(Written::edited(edits, body)),
+        (None, None) => None,
+    });
     let live = Rc::new(Live {
-        context,
+        name: name(context),
         plan,
         written: RefCell::new(written),
         progress: RefCell::default(),
@@ -46,19 +82,40 @@ pub fn insert(context: u32, mut plan: Plan) -> Rc<Live> {
         running: Cell::default(),
         committed: Cell::default(),
     });
-    ALL.with_borrow_mut(|all| all.insert(context, Rc::clone(&live)));
+    ALL.with_borrow_mut(|all| {
+        all.known.insert(context, Rc::clone(&live));
+        all.waiting.push(context);
+    });
     live
 }
 
-pub fn find(context: u32) -> Option<Rc<Live>> {
-    ALL.with_borrow(|all| all.get(&context).cloned())
+/// The request of which this is the first attempt, if `is` says so of one.
+pub fn begun(is: impl Fn(&Live) -> bool) -> Option<Rc<Live>> {
+    ALL.with_borrow_mut(|All { known, waiting }| {
+        let found = waiting.iter().enumerate().rev();
+        let found = found.filter_map(|(place, context)| Some((place, known.get(context)?)));
+        let (place, live) = found.into_iter().find(|(_, live)| is(live))?;
+        let live = Rc::clone(live);
+        waiting.remove(place);
+        Some(live)
+    })
+}
+
+/// By its name.
+pub fn find(name: &str) -> Option<Rc<Live>> {
+    let (_, context) = name.split_once('-')?;
+    let context = context.parse().ok()?;
+    ALL.with_borrow(|all| all.known.get(&context).filter(|live| live.name == name).cloned())
 }
 
 pub fn remove(context: u32) {
-    ALL.with_borrow_mut(|all| all.remove(&context));
+    ALL.with_borrow_mut(|all| {
+        all.known.remove(&context);
+        all.waiting.retain(|waiting| *waiting != context);
+    });
 }
 
 /// Whether any request is under way.
 pub fn any() -> bool {
-    ALL.with_borrow(|all| !all.is_empty())
+    ALL.with_borrow(|all| !all.known.is_empty())
 }

@@ -132,7 +132,7 @@ impl Stage {
         match plan {
             Ok(Answered::Explained(explanation)) => self.reply(Reply::ok(explanation.to_json())),
             Ok(Answered::Planned(plan)) => {
-                let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan });
+                let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan }, body);
                 publish(&live, &router);
                 self.live = Some(live);
                 self.phase = Phase::Planned;
@@ -220,14 +220,19 @@ fn may_begin(plan: &Plan, now: Duration) -> bool {
 /// word to the host costs a microsecond or two.
 fn publish(live: &Live, router: &Router) {
     let plan = &live.plan;
-    state::next_attempt(live, plan.candidates.first().map(|candidate| candidate.target.provider.as_str()));
+    state::planned(live);
     if plan.attempts != router.config().limits.attempts {
         abi::set_header(Map::RequestHeaders, "x-envoy-max-retries", &plan.attempts.saturating_sub(1).to_string());
     }
-    if plan.try_limit != router.longest_try(plan.is_passed_on()) {
+    if plan.try_limit != router.longest_try() {
         abi::set_header(Map::RequestHeaders, "x-envoy-upstream-rq-per-try-timeout-ms", &plan.try_limit.to_string());
     }
-    abi::clear_route_cache();
+    // Envoy's route leads to the usual one by itself.
+    let first = plan.candidates.first().map(|candidate| candidate.target.provider.as_str());
+    if first != router.config().usual().map(|provider| provider.name.as_str()) {
+        state::next_attempt(live, first);
+        abi::clear_route_cache();
+    }
 }
 
 impl Context for Stage {}

@@ -31,8 +31,8 @@ pub struct Router {
     singles: Vec<Variant>,
     /// All that the configuration names: a few. What is learnt by task is learnt of these alone.
     tasks: Vec<Arc<str>>,
-    /// Of streams and of whole answers, in milliseconds.
-    longest_tries: (u64, u64),
+    /// What Envoy's route allows a try, in milliseconds.
+    longest_try: u64,
 }
 
 /// What a decision depends on beside the request.
@@ -84,7 +84,7 @@ impl Router {
         Router {
             targets: targets.collect(),
             names,
-            longest_tries: (milliseconds(config.longest_first_token()), milliseconds(config.longest_answer())),
+            longest_try: milliseconds(config.longest_try()),
             places,
             singles: config.models.iter().enumerate().map(single).collect(),
             tasks,
@@ -96,9 +96,9 @@ impl Router {
         &self.config
     }
 
-    /// The limit of a try, in milliseconds, that stands in Envoy's route: for streams, or for whole answers.
-    pub fn longest_try(&self, streams: bool) -> u64 {
-        if streams { self.longest_tries.0 } else { self.longest_tries.1 }
+    /// The limit of a try, in milliseconds, that stands in Envoy's route.
+    pub fn longest_try(&self) -> u64 {
+        self.longest_try
     }
 
     /// The model of a target of a plan of this router.

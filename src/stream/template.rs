@@ -322,19 +322,11 @@ fn spaces(event: &[u8], data: Range<usize>) -> Option<Range<usize>> {
 fn literal(bytes: &[u8], at: usize, literal: &[u8]) -> Result<usize, Stop> {
     let end = at + literal.len();
     match bytes.get(at..end) {
-        Some(there) if is_same(there, literal) => Ok(end),
+        Some(there) if there == literal => Ok(end),
         Some(_) => Err(Stop::Other),
         None if literal.starts_with(bytes.get(at..).unwrap_or_default()) => Err(Stop::Part),
         None => Err(Stop::Other),
     }
-}
-
-/// Sixteen bytes at a time: what WebAssembly has for this compares them one by one.
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    let (a, a_rest) = a.as_chunks::<16>();
-    let (b, b_rest) = b.as_chunks::<16>();
-    let differ = |(a, b): (&[u8; 16], &[u8; 16])| u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b);
-    a.len() == b.len() && a.iter().zip(b).map(differ).fold(0, |all, one| all | one) == 0 && a_rest == b_rest
 }
 
 /// How long the inside of the JSON string is that begins here.

@@ -280,8 +280,15 @@ fn catalog() -> Result<Catalog, Failure> {
     Catalog::load().map_err(|problems| Failure::Other(format!("the built-in catalog: {problems}")))
 }
 
+/// Whom requests for the first route go to first.
+fn first_provider(config: &Config) -> Option<usize> {
+    let route = config.routes.first().and_then(|route| route.variants.first()?.targets.first());
+    config.models.get(route.map_or(0, |target| target.model)).map(|model| model.provider)
+}
+
 fn write_bootstrap(args: &EnvoyArgs) -> Result<(), Failure> {
-    let Loaded { config, .. } = load(&args.file)?;
+    let Loaded { mut config, .. } = load(&args.file)?;
+    config.usual_provider = config.usual_provider.or_else(|| first_provider(&config));
     let base = base(&args.file.file)?;
     let keys = match &config.clients {
         Clients::Keys { file } => keys::load(Path::new(&envoy::absolute(&base, file)))?,

@@ -56,7 +56,7 @@ impl Generator<'_> {
                     .with("initial_stream_window_size", 1_048_576u64)
                     .with("initial_connection_window_size", 4_194_304u64),
             )
-            .note("Until a request is complete: headers at once, no pause of a minute, all of it in five.")
+            .note("Until a request is complete: headers at once, all of it in five minutes.")
             .with("request_headers_timeout", "10s")
             .with("stream_idle_timeout", "60s")
             .with("request_timeout", "300s")
@@ -93,16 +93,10 @@ impl Generator<'_> {
     }
 
     fn routes(&self) -> Map {
-        let stop = Map::new().with("cluster", STOP);
-        let undecided = Map::new()
-            .note("What a request meets before the route stage has decided: it decides or answers, and no more.")
-            .with("name", "undecided")
-            .with("match", Map::new().with("prefix", "/"))
-            .with("route", stop);
-        let host = Map::new().with("name", "dragoman").with("domains", ["*"]).with(
-            "routes",
-            [self.stream(), self.whole()].into_iter().chain(self.open_pages()).chain([undecided]).collect::<Vec<_>>(),
-        );
+        let host = Map::new()
+            .with("name", "dragoman")
+            .with("domains", ["*"])
+            .with("routes", self.open_pages().into_iter().chain([self.attempts()]).collect::<Vec<_>>());
         Map::new().with("name", "dragoman").with("response_headers_to_remove", ["server"]).with("virtual_hosts", [host])
     }
 
@@ -126,21 +120,6 @@ impl Generator<'_> {
         open.map(route).collect()
     }
 
-    /// Streams that are passed on from their first token.
-    fn stream(&self) -> Map {
-        let first_token = self.config.longest_first_token();
-        // Not `per_try_idle_timeout`: Envoy drops it when the limit of the first token has passed, also of
-        // an answer that has begun.
-        let idle = self.config.limits.idle.max(self.backstop(first_token));
-        self.decided("stream", self.retry_policy(first_token), idle)
-    }
-
-    /// Answers of which the client sees nothing until they are complete.
-    fn whole(&self) -> Map {
-        let answer = self.config.longest_answer();
-        self.decided("whole", self.retry_policy(answer), self.backstop(answer))
-    }
-
     /// Between two attempts: `limits.retry_after`, which the attempt stage gives Envoy in whole seconds,
     /// rounded up.
     fn longest_wait(&self) -> Duration {
@@ -152,11 +131,16 @@ impl Generator<'_> {
         silence.saturating_add(self.longest_wait()).saturating_mul(self.config.limits.attempts)
     }
 
-    fn decided(&self, mode: &str, retry_policy: Map, idle: Duration) -> Map {
-        let is_mode = Map::new().with("suffix", format!(":{mode}"));
-        let decided = Map::new().with("key", REQUEST).with("string_match", is_mode);
+    /// What the route stage has a plan for; all else it answers itself.
+    fn attempts(&self) -> Map {
+        // Not `per_try_idle_timeout`: Envoy drops it when the limit of the first token has passed, also of
+        // an answer that has begun.
+        let idle = self.config.limits.idle.max(self.backstop(self.config.longest_try()));
         let route = Map::new()
-            .note("The cluster that the stages have chosen for this attempt.")
+            .note(
+                "The cluster that the stages have chosen for this attempt. Where the route stage chooses the usual one, it\n\
+                 says nothing, so that Envoy has not to choose the route again.",
+            )
             .with("inline_cluster_specifier_plugin", self.cluster_specifier())
             .with("timeout", "0s")
             .note(
@@ -164,11 +148,8 @@ impl Generator<'_> {
                  backstop: every attempt silent for as long as it may be.",
             )
             .with("idle_timeout", seconds(idle))
-            .with("retry_policy", retry_policy);
-        Map::new()
-            .with("name", mode)
-            .with("match", Map::new().with("prefix", "/").with("filter_state", [decided]))
-            .with("route", route)
+            .with("retry_policy", self.retry_policy(self.config.longest_try()));
+        Map::new().with("name", "attempts").with("match", Map::new().with("prefix", "/")).with("route", route)
     }
 
     fn cluster_specifier(&self) -> Map {
@@ -191,10 +172,12 @@ impl Generator<'_> {
             Map::new().with("key", REQUEST),
         );
         let tree = Map::new().with("input", input).with("prefix_match_map", Map::new().with("map", clusters));
+        let usual = self.config.usual().map_or(STOP, |provider| &provider.name);
+        let matcher = Map::new().with("matcher_tree", tree).with("on_no_match", action(usual));
         let specifier = extension(
             "envoy.router.cluster_specifier_plugin.matcher",
             "envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier",
-            Map::new().with("cluster_matcher", Map::new().with("matcher_tree", tree)),
+            Map::new().with("cluster_matcher", matcher),
         );
         Map::new().with("extension", specifier)
     }
@@ -214,7 +197,7 @@ impl Generator<'_> {
                 "rate_limited_retry_back_off",
                 Map::new().with("reset_headers", [retry_after]).with("max_interval", seconds(self.longest_wait())),
             )
-            .note("The longest of all models; the route stage says so where a request's models have less.")
+            .note("The longest of all models; the route stage says so where a request's models, or its stream, have less.")
             .with("per_try_timeout", seconds(per_try_timeout))
     }
 }

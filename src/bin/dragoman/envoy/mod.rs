@@ -19,7 +19,7 @@ use crate::yaml::{self, Map, Yaml};
 
 /// The cluster without endpoints: see its comment in [`cluster`].
 const STOP: &str = "dragoman_stop";
-/// What the stages say of a request: where its next attempt goes (`openai#17:stream`), and in the end its line for the
+/// What the stages say of a request: where its next attempt goes (`openai#18f3a-17`), and in the end its line for the
 /// access log.
 const REQUEST: &str = "wasm.dragoman.request";
 
