@@ -79,7 +79,7 @@ shrink() {
     local built="$1" from optimizer=none
     command -v wasm-opt >/dev/null || (debian binaryen) || say "building without wasm-opt: the module will be larger"
     ! command -v wasm-opt >/dev/null || optimizer=$(wasm-opt --version)
-    from="$(cksum <"$built") $optimizer"
+    from="$(cat "$built" scripts/exports.json | cksum) $optimizer"
     if [ -e "$MODULE" ] && [ "$(cat "$MODULE.from" 2>/dev/null)" = "$from" ]; then
         return
     fi

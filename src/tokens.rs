@@ -12,9 +12,13 @@ use crate::chat::attached::{Attachment, Kind};
 use crate::json::{self, Str};
 use crate::lanes::{self, Block, LANES};
 
-/// How much of a text is looked at, and in what pieces, evenly spread: enough of them to meet every part of
-/// a conversation, and long enough that their cut ends count little.
+/// How much of a text is looked at: all of a short one, of others a sixteenth, but not less than that nor more than a
+/// longest prompt is told well by. To look at more of a short one makes no estimate better (`scripts/tokens`).
+const LEAST: usize = 512;
 const MOST: usize = 4 << 10;
+const SHARE: usize = 16;
+/// In what pieces, evenly spread: enough of them to meet every part of a conversation, and long enough that their cut
+/// ends count little.
 const WINDOW: usize = 96;
 
 /// What an image counts for: about what a picture of a megapixel costs with most providers.
@@ -44,7 +48,7 @@ pub fn estimate(chat: &ChatRequest<'_>) -> u64 {
 }
 
 fn messages(chat: &ChatRequest<'_>, json: &[u8]) -> u64 {
-    if json.len() > MOST || !chat.listed.attachments.is_empty() {
+    if json.len() > LEAST || !chat.listed.attachments.is_empty() {
         return texts(json, &chat.listed.attachments);
     }
     // Where their texts lie is known.
@@ -62,7 +66,8 @@ fn messages(chat: &ChatRequest<'_>, json: &[u8]) -> u64 {
 
 /// The tokens of the texts in a part of a request, and of what is attached to them.
 fn texts(json: &[u8], attachments: &[Attachment]) -> u64 {
-    let mut sample = Sample::default();
+    let attached_bytes: usize = attachments.iter().map(|attachment| attachment.place.len()).sum();
+    let mut sample = Sample::of(json.len().saturating_sub(attached_bytes));
     let mut attached = 0;
     let mut from = 0;
     for Attachment { kind, place } in attachments {
@@ -80,9 +85,9 @@ fn texts(json: &[u8], attachments: &[Attachment]) -> u64 {
 }
 
 /// Texts, of which only a part is looked at.
-#[derive(Default)]
 struct Sample {
-    looked_at: usize,
+    /// How much is still looked at.
+    left: usize,
     /// Of the texts that were looked at: their bytes and, in 1/64, their tokens.
     length: usize,
     parts: u64,
@@ -91,15 +96,19 @@ struct Sample {
 }
 
 impl Sample {
+    /// Of so many bytes together.
+    fn of(length: usize) -> Self {
+        Sample { left: (length / SHARE).clamp(LEAST, MOST), length: 0, parts: 0, rest: 0 }
+    }
+
     fn add(&mut self, text: &[u8]) {
-        let left = MOST.saturating_sub(self.looked_at);
-        if text.len() <= left {
-            self.looked_at += text.len();
+        if text.len() <= self.left {
+            self.left -= text.len();
             self.length += text.len();
             self.parts += strings(text, Value::Text);
             return;
         }
-        let windows = left / WINDOW;
+        let windows = self.left / WINDOW;
         if windows == 0 {
             self.rest += text.len();
             return;
@@ -112,7 +121,7 @@ impl Sample {
             text.get(at + escape % 2..at + WINDOW)
         };
         let parts: u64 = (0..windows).filter_map(window).map(|piece| strings(piece, Value::Text)).sum();
-        self.looked_at += windows * WINDOW;
+        self.left -= windows * WINDOW;
         self.length += text.len();
         self.parts += scaled(parts, text.len(), windows * WINDOW);
     }
@@ -227,11 +236,11 @@ impl Count {
         if lanes::put(&mut self.held, self.length, text) {
             self.length += text.len();
             self.pieces += u64::from(!text.is_empty());
-        } else if text.len() <= MOST {
+        } else if text.len() <= LEAST {
             self.parts += parts(text).max(64);
         } else {
             // An answer that comes whole may be long, and is sampled as a prompt is.
-            let mut sample = Sample::default();
+            let mut sample = Sample::of(text.len());
             sample.add(text);
             self.parts += sample.parts;
         }
