@@ -6,6 +6,7 @@ for each path of the provider, as cheap as routes get.
 """
 
 import copy
+import functools
 import json
 import pathlib
 
@@ -17,8 +18,8 @@ KEY = "BENCH_KEY"
 WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 
 
-def gateway(provider, kinds, listen):
-    """gateway.yaml: a provider and a model for each kind and pace, and the large plans."""
+def gateway(provider, kinds, listen, usual):
+    """gateway.yaml: a provider and a model for each kind and pace, and the large plans. `usual`: whom most are for."""
     providers, models, routes = {}, {}, {}
     for kind in kinds:
         base, _, model = work.KINDS[kind]
@@ -32,7 +33,8 @@ def gateway(provider, kinds, listen):
         for number, name in enumerate(targets):
             kind = kinds[number % len(kinds)]
             models[name] = {**models[f"{kind}-json"], "id": f"{models[f'{kind}-json']['id']}-{number}"}
-    return {"version": "bench", "listen": listen, "providers": providers, "models": models, "routes": routes}
+    return {"version": "bench", "listen": listen, "providers": providers, "models": models, "routes": routes,
+            "usual_provider": usual}
 
 
 def known_kinds(command, directory):
@@ -60,9 +62,15 @@ class Bootstraps:
         self.uncounted = programs["uncounted"]
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        file = directory / "gateway.yaml"
-        file.write_text(json.dumps(gateway(provider, kinds, "127.0.0.1:18080")))
-        self.printed = yaml.safe_load(system.output(programs["dragoman"], "envoy", file, "--module", programs["module"]))
+        self.gateway = functools.partial(gateway, provider, kinds, "127.0.0.1:18080")
+        self.print(work.RELAY[0].target)
+
+    def print(self, usual):
+        """What `dragoman envoy` says of a gateway with this usual provider: of all bootstraps from here on."""
+        file = self.directory / "gateway.yaml"
+        file.write_text(json.dumps(self.gateway(usual)))
+        said = system.output(self.programs["dragoman"], "envoy", file, "--module", self.programs["module"])
+        self.printed = yaml.safe_load(said)
 
     def write(self, name):
         """A bootstrap's file, and the address at which it listens."""

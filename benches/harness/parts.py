@@ -1,6 +1,7 @@
 """The parts of the benchmark. Each gives plain data: what is measured, and of what a document is made."""
 
 import contextlib
+import dataclasses
 import statistics
 import subprocess
 import time
@@ -33,8 +34,8 @@ def cpu_row(case, runs, names, read=lambda run: run["us"], unit="µs"):
 
 def json_rows(world, cases, names=ENVOYS):
     rows = []
-    with world.envoys(*names) as started:
-        for case in world.known(cases):
+    for case in world.known(cases):
+        with world.envoys(*names, usual=case.target) as started:
             sides = [world.side(name, *started[name], case) for name in names]
             runs = measure.compare(world, case, sides)
             rows.append(cpu_row(case, runs, names))
@@ -79,8 +80,12 @@ def peak(world, case):
 
 
 def plan(world):
-    """A route with few targets and one with many."""
+    """A route with few targets and one with many, and what it takes to choose another provider than the usual one."""
     rows = []
+    relay = dataclasses.replace(work.RELAY[0], name="relay-unusual", title="the relay of 1 KB, not to the usual provider")
+    with world.envoys("floor", "dragoman", usual=work.TRANSLATE[0].target) as started:
+        sides = [world.side(name, *started[name], relay) for name in ("floor", "dragoman")]
+        rows.append(cpu_row(relay, measure.compare(world, relay, sides), ("floor", "dragoman")))
     with world.envoys("floor", "dragoman") as started:
         for count in work.LARGE_PLANS:
             case = work.Case(f"plan-{count}", f"a route of {count} targets", "openai", "json")
@@ -93,8 +98,8 @@ def plan(world):
 
 def streams(world):
     rows = []
-    with world.envoys(*ENVOYS) as started:
-        for case in world.known(work.STREAMS):
+    for case in world.known(work.STREAMS):
+        with world.envoys(*ENVOYS, usual=case.target) as started:
             sides = [world.side(name, *started[name], case) for name in ENVOYS]
             # Of streams that wait most of the time, a turn has two from each connection.
             runs = measure.compare(world, case, sides, slice_seconds=2.0 if case.pace == "paced" else 1.0)
@@ -114,7 +119,7 @@ def held(world):
     for case in world.known(work.HELD):
         row = {"case": case.name, "title": case.title, "streams": count, "first": {}, "last": {}, "cpu": {}}
         for name in ENVOYS:
-            with world.envoys(name) as started, contextlib.ExitStack() as stack:
+            with world.envoys(name, usual=case.target) as started, contextlib.ExitStack() as stack:
                 process, address = started[name]
                 # Compilers are done, and the heaps have what short requests need.
                 measure.warm(world.load, world.side(name, process, address, work.RELAY[0]), 32, 2.0)
@@ -142,8 +147,8 @@ def latency(world):
     rows = []
     # Streams whose events come alone, too: there nobody waits for all of another one's events.
     cases = [work.RELAY[0], work.TRANSLATE[0], *work.STREAMS[:2], *work.STREAMS[3:5]]
-    with world.envoys("floor", "dragoman") as started:
-        for case in world.known(cases):
+    for case in world.known(cases):
+        with world.envoys("floor", "dragoman", usual=case.target) as started:
             sides = [world.side(name, *started[name], case) for name in ("floor", "dragoman")]
             rate, connections = half_load(world, case, sides[1])
             runs = measure.compare(world, case, sides, connections, world.long_rounds, 2.0, rate=rate)

@@ -26,7 +26,7 @@ def profile(world):
     for case in world.known([work.RELAY[0], *work.TRANSLATE[:1]]):
         row = {"case": case.name, "title": case.title, "sides": {}}
         for name in WITH_BARE:
-            with world.envoys(name) as started:
+            with world.envoys(name, usual=case.target) as started:
                 side = world.side(name, *started[name], case)
                 rate = measure.warm(world.load, side, case.connections, 2.0)
                 seconds = 2 if world.quick else 8

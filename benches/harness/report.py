@@ -183,7 +183,9 @@ SECTIONS = [
     ("streams", "Streams of 200 events", "", cpu_table),
     ("held", "Many open streams", "Each has an event a second. Growth of resident memory by the first thousand, and by the last of three: what the start\n"
      "of a VM leaves behind is used again first, which hides what the first streams take.", held),
-    ("plan", "Plans of several targets", "All but the first are only there in case it fails.", cpu_table),
+    ("plan", "Plans of several targets, and another provider than the usual one",
+     "All but the first target are only there in case it fails. Elsewhere what is asked for is the gateway's `usual_provider`\n"
+     "(beside other gateways only the relay), to which Envoy's route leads by itself; here is what the choice of another costs.", cpu_table),
     ("latency", "The first byte, at half of what Dragoman can carry", "In µs.", latency),
     ("startup", "Start and workers", "", startup),
     ("others", "Others", "Each with one worker on one processor, telemetry and logs of requests off.", others),

@@ -52,8 +52,9 @@ class World:
         return process, address
 
     @contextlib.contextmanager
-    def envoys(self, *names):
-        """Envoys by name that answer."""
+    def envoys(self, *names, usual=work.RELAY[0].target):
+        """Envoys by name that answer, of gateways with this usual provider."""
+        self.bootstraps.print(usual)
         with contextlib.ExitStack() as stack:
             started = {}
             for name in names:
