@@ -105,7 +105,9 @@ fn broken_documents_are_refused_without_a_panic() {
     assert!(dragoman::config::from_json(&b"[".repeat(100_000)).is_err());
     for value in ["null", "[]", "0", "-1", "1e400", "1.5", "\"\"", "true", "{}", "{\"\":{}}"] {
         assert!(dragoman::config::from_json(value.as_bytes()).is_err());
-        for field in ["version", "listen", "clients", "providers", "models", "routes", "limits", "usual_provider", "other"] {
+        for field in
+            ["version", "listen", "clients", "providers", "models", "routes", "limits", "usual_provider", "other"]
+        {
             let document = format!("{{\"{field}\":{value}}}");
             assert!(dragoman::config::from_json(document.as_bytes()).is_err());
         }

@@ -33,8 +33,9 @@ def gateway(provider, kinds, listen, usual):
         for number, name in enumerate(targets):
             kind = kinds[number % len(kinds)]
             models[name] = {**models[f"{kind}-json"], "id": f"{models[f'{kind}-json']['id']}-{number}"}
-    return {"version": "bench", "listen": listen, "providers": providers, "models": models, "routes": routes,
-            "usual_provider": usual}
+    document = {"version": "bench", "listen": listen, "providers": providers, "models": models, "routes": routes}
+    # The first route's first provider is it if nothing is said, which older commands do not understand.
+    return document if usual == work.RELAY[0].target else {**document, "usual_provider": usual}
 
 
 def known_kinds(command, directory):
@@ -67,10 +68,14 @@ class Bootstraps:
 
     def print(self, usual):
         """What `dragoman envoy` says of a gateway with this usual provider: of all bootstraps from here on."""
+        self.usual = usual
+        self.printed = self.printed_by(self.programs["dragoman"])
+
+    def printed_by(self, command):
         file = self.directory / "gateway.yaml"
-        file.write_text(json.dumps(self.gateway(usual)))
-        said = system.output(self.programs["dragoman"], "envoy", file, "--module", self.programs["module"])
-        self.printed = yaml.safe_load(said)
+        document = self.gateway(self.usual)
+        file.write_text(json.dumps(document))
+        return yaml.safe_load(system.output(command, "envoy", file, "--module", self.programs["module"]))
 
     def write(self, name):
         """A bootstrap's file, and the address at which it listens."""
@@ -96,7 +101,9 @@ class Bootstraps:
         return bootstrap
 
     def with_module(self, module):
-        bootstrap = self.dragoman()
+        """Another module, and what its command prints if that lies beside it (A.dragoman beside A.wasm)."""
+        command = pathlib.Path(module).with_suffix(".dragoman")
+        bootstrap = self.printed_by(command) if command.exists() else self.dragoman()
         for filters in all_filters(bootstrap):
             for one in filters:
                 if one["name"].startswith("dragoman."):

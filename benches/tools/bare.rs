@@ -4,12 +4,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "a tool: it may fail by panicking")]
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::ptr::null_mut;
 
-use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, MapType, MetricType};
+use proxy_wasm::types::{Action, ContextType, MapType};
 
 mod sys {
     #[link(wasm_import_module = "env")]
@@ -37,11 +37,18 @@ fn set_map(map: MapType, pairs: &[u8]) {
 }
 
 const REQUEST: &str = "dragoman.request";
+/// By which an attempt finds its request.
+const MARK: &str = "dragoman.18f3a9c2b7d41e05-17";
 /// As long as the line of a relayed request.
 const RECORD: &[u8] = &[b'a'; 650];
+/// Where the model is named.
+const HEAD: usize = 23;
 
 thread_local! {
-    static HISTOGRAM: Cell<u32> = const { Cell::new(0) };
+    /// The beginning of the body that comes next.
+    static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The headers of requests, by the length of their bodies: Dragoman knows those that it sends.
+    static HEADERS: RefCell<BTreeMap<usize, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[derive(Default)]
@@ -54,7 +61,6 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
         self.is_route = self.get_property(vec!["plugin_root_id"]).as_deref() == Some(b"route");
-        HISTOGRAM.set(hostcalls::define_metric(MetricType::Histogram, "bare.histogram").unwrap_or(0));
         true
     }
 
@@ -81,16 +87,15 @@ impl HttpContext for Route {
         if !end {
             return Action::Pause;
         }
-        drop(self.get_http_request_body(0, size));
-        self.set_property(vec![REQUEST], Some(b"openai#17:whole"));
-        let _ = hostcalls::call_foreign_function("clear_route_cache", None);
+        let mut body = self.get_http_request_body(0, size).unwrap_or_default();
+        body.truncate(HEAD);
+        BODY.replace(body);
+        self.set_property(vec![MARK], Some(b""));
         Action::Continue
     }
 
+    // Metrics are told in batches.
     fn on_log(&mut self) {
-        for _ in 0..3 {
-            let _ = hostcalls::record_metric(HISTOGRAM.get(), 54);
-        }
         self.set_property(vec![REQUEST], Some(RECORD));
     }
 }
@@ -104,21 +109,19 @@ impl Context for Attempt {}
 
 impl HttpContext for Attempt {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
-        // Dragoman knows the headers that it sends.
-        self.head = map(MapType::HttpRequestHeaders);
         if end { Action::Continue } else { Action::Pause }
     }
 
-    fn on_http_request_body(&mut self, _size: usize, end: bool) -> Action {
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
         if !end {
             return Action::Pause;
         }
-        drop(self.get_property(vec![REQUEST]));
-        // Where the model is named.
-        if let Some(head) = self.get_http_request_body(0, 23) {
-            self.set_http_request_body(0, head.len(), &head);
-        }
-        set_map(MapType::HttpRequestHeaders, &self.head);
+        drop(self.get_property(vec![MARK]));
+        BODY.with_borrow(|head| self.set_http_request_body(0, head.len(), head));
+        HEADERS.with_borrow_mut(|all| {
+            let headers = all.entry(size).or_insert_with(|| map(MapType::HttpRequestHeaders));
+            set_map(MapType::HttpRequestHeaders, headers);
+        });
         Action::Continue
     }
 
@@ -131,9 +134,8 @@ impl HttpContext for Attempt {
         if !end {
             return Action::Pause;
         }
-        let body = self.get_http_response_body(0, size).unwrap_or_default();
+        drop(self.get_http_response_body(0, size));
         set_map(MapType::HttpResponseHeaders, &self.head);
-        let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, &body);
         Action::Continue
     }
 }
