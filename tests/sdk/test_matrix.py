@@ -35,9 +35,9 @@ EARLY = 0.25
 # Nothing here takes as long: two silences and the second that Envoy takes to close a connection.
 HANGS = 20
 # Each in flight waits for the others' turns of the processors: so few that on a slow machine it takes less than the slack.
-AT_ONCE = 32
-# Of those that nobody answers, which only wait.
-SILENT_AT_ONCE = 150
+AT_ONCE = 16
+# Of those that nobody answers, which only wait; many that begin together come to the provider late, as they do in each wave.
+SILENT_AT_ONCE = 32
 
 
 class Class(NamedTuple):
