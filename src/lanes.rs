@@ -198,7 +198,7 @@ unsafe fn copy<const BYTES: usize>(from: *const u8, to: *mut u8, at: usize) {
 
 /// Whether the first of two equally long pieces of memory is less (-1) or greater (1) than the second, or the same (0).
 /// By sixteen bytes: what the compiler brings for WebAssembly, where every `==` of slices ends, looks at one at a
-/// time, and took a third of the module's instructions in a stream.
+/// time, and took half of the module's instructions in a stream.
 ///
 /// # Safety
 ///
