@@ -211,53 +211,75 @@ fn string(text: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 /// Counts a text that comes in pieces, as JSON has it. Models are streamed by tokens, so that a piece is
 /// one at least. Short ones are looked at together: a chunk takes as long to look at, however little is in it.
+/// Of a long text a part is looked at, as of a prompt.
 #[derive(Clone, Copy, Debug)]
 pub struct Count {
-    /// In 1/64 tokens.
+    /// All of the text: its bytes, and its pieces.
+    bytes: usize,
+    pieces: usize,
+    /// Of what has been looked at: its bytes and, in 1/64, its tokens.
+    looked_at: usize,
     parts: u64,
     /// The latest pieces, which have not been looked at: so many bytes of so many.
     held: [u8; CHUNK],
     length: usize,
-    pieces: u64,
+    held_pieces: u64,
+    /// So many bytes are to be passed over.
+    passing: usize,
 }
+
+/// Behind the [`LEAST`] that is looked at, so many bytes are passed over after each chunk.
+const PASSED: usize = 7 * CHUNK;
 
 impl Default for Count {
     fn default() -> Self {
-        Count { parts: 0, held: [0; CHUNK], length: 0, pieces: 0 }
+        Count { bytes: 0, pieces: 0, looked_at: 0, parts: 0, held: [0; CHUNK], length: 0, held_pieces: 0, passing: 0 }
     }
 }
 
 impl Count {
     pub fn push(&mut self, text: &str) {
         let text = text.as_bytes();
+        self.bytes += text.len();
+        self.pieces += usize::from(!text.is_empty());
+        if self.passing > 0 {
+            self.passing = self.passing.saturating_sub(text.len());
+            return;
+        }
         if text.len() > CHUNK - self.length {
             self.look();
         }
         if lanes::put(&mut self.held, self.length, text) {
             self.length += text.len();
-            self.pieces += u64::from(!text.is_empty());
+            self.held_pieces += u64::from(!text.is_empty());
         } else if text.len() <= LEAST {
+            self.looked_at += text.len();
             self.parts += parts(text).max(64);
         } else {
             // An answer that comes whole may be long, and is sampled as a prompt is.
             let mut sample = Sample::of(text.len());
             sample.add(text);
+            self.looked_at += text.len();
             self.parts += sample.parts;
         }
     }
 
     pub fn tokens(mut self) -> u64 {
         self.look();
-        self.parts.div_ceil(64)
+        scaled(self.parts, self.bytes, self.looked_at.max(1)).div_ceil(64).max(self.pieces as u64)
     }
 
     fn look(&mut self) {
         let text = self.held.get(..self.length).unwrap_or_default();
         if !text.is_empty() {
             let (chunk, _) = Chunk::read(&self.held, text);
-            self.parts += u64::from(chunk.cost()).max(64 * self.pieces);
+            self.parts += u64::from(chunk.cost()).max(64 * self.held_pieces);
+            self.looked_at += self.length;
+            if self.looked_at >= LEAST {
+                self.passing = PASSED;
+            }
         }
-        (self.length, self.pieces) = (0, 0);
+        (self.length, self.held_pieces) = (0, 0);
     }
 }
 
