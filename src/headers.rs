@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::json;
 use crate::lanes::append;
 
 /// Pseudo-headers (`:status`, `:path` …) are among them.
@@ -34,7 +35,7 @@ impl Headers {
 
     /// The first value of a header, if it is text.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.bytes(name).and_then(|value| std::str::from_utf8(value).ok())
+        self.bytes(name).and_then(|value| json::utf8(value).ok())
     }
 
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
@@ -55,7 +56,7 @@ impl Headers {
 
     /// A name that is not text, which HTTP does not allow, is empty.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.pairs.iter().map(|pair| (std::str::from_utf8(self.part(&pair.name)).unwrap_or(""), self.part(&pair.value)))
+        self.pairs.iter().map(|pair| (json::utf8(self.part(&pair.name)).unwrap_or_default(), self.part(&pair.value)))
     }
 
     pub fn len(&self) -> usize {

@@ -210,10 +210,19 @@ pub unsafe fn compare(a: *const u8, b: *const u8, length: usize) -> i32 {
         let mut at = 0;
         let block = |from: *const u8, at| arch::load(&*from.add(at).cast::<[u8; LANES]>());
         let are_blocks_same = |at| arch::mask(arch::same(block(a, at), block(b, at))) == u16::MAX;
+        let apart = |at| arch::xor(block(a, at), block(b, at));
+        let are_lines_same = |at| {
+            let first = arch::or(apart(at), apart(at + LANES));
+            let last = arch::or(apart(at + 2 * LANES), apart(at + 3 * LANES));
+            arch::is_zero(arch::or(first, last))
+        };
         let are_same = |at| a.add(at).cast::<u64>().read_unaligned() == b.add(at).cast::<u64>().read_unaligned();
         // The last of each may overlap with the one before.
         let is_same = match length {
             LANES.. => {
+                while length - at >= Line::LENGTH && are_lines_same(at) {
+                    at += Line::LENGTH;
+                }
                 while length - at >= LANES && are_blocks_same(at) {
                     at += LANES;
                 }
@@ -257,6 +266,13 @@ mod builtins {
         // SAFETY: the caller's promise.
         unsafe { super::compare(a, b, length) }
     }
+}
+
+/// Whether a short text is ASCII: what is made for long ones takes a hundred instructions to get going.
+pub fn is_short_ascii(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk() else { return bytes.iter().fold(0, |all, byte| all | byte) < 0x80 };
+    let words = bytes.as_chunks().0.iter().chain([last]);
+    words.fold(0, |all, word| all | u64::from_ne_bytes(*word)) & u64::from_ne_bytes([0x80; 8]) == 0
 }
 
 /// After so many lines in a row in which there was nothing to see, it is worth to try whole pages.
@@ -311,7 +327,7 @@ pub fn escapes(mut backslashes: u64) -> u64 {
 mod arch {
     use std::arch::wasm32::{
         u8x16_all_true, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_min, u8x16_splat, u8x16_sub, u8x16_sub_sat, v128,
-        v128_load, v128_or, v128_xor,
+        v128_any_true, v128_load, v128_or, v128_xor,
     };
 
     pub type Lanes = v128;
@@ -347,6 +363,10 @@ mod arch {
 
     pub fn has_zero(lanes: Lanes) -> bool {
         !u8x16_all_true(lanes)
+    }
+
+    pub fn is_zero(lanes: Lanes) -> bool {
+        !v128_any_true(lanes)
     }
 
     pub fn less(lanes: Lanes, by: u8) -> Lanes {
@@ -424,6 +444,10 @@ mod arch {
     pub fn has_zero(lanes: Lanes) -> bool {
         mask(same(lanes, splat(0))) != 0
     }
+
+    pub fn is_zero(lanes: Lanes) -> bool {
+        mask(same(lanes, splat(0))) == u16::MAX
+    }
 }
 
 #[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
@@ -478,6 +502,10 @@ mod arch {
     pub fn has_zero(lanes: Lanes) -> bool {
         lanes.contains(&0)
     }
+
+    pub fn is_zero(lanes: Lanes) -> bool {
+        lanes == [0; 16]
+    }
 }
 
 #[cfg(test)]
@@ -519,7 +547,7 @@ mod tests {
     #[test]
     fn memory_compares_as_slices_do() {
         let mut random = Random(1);
-        for length in 0..100 {
+        for length in 0..150 {
             let one: Vec<u8> = (0..length).map(|_| random.below(256) as u8).collect();
             let compared = |other: &[u8]| {
                 // SAFETY: both are as long.

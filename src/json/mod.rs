@@ -502,7 +502,9 @@ impl<'a> Str<'a> {
 
     /// Between its quotes, still escaped.
     pub fn escaped(self) -> &'a str {
-        self.0.get(1..self.0.len().saturating_sub(1)).unwrap_or_default()
+        let [b'"', inside @ .., b'"'] = self.0.as_bytes() else { return "" };
+        // SAFETY: a text is one without its first and its last character, too, which are a byte each.
+        unsafe { std::str::from_utf8_unchecked(inside) }
     }
 
     /// Whether it stands for this text.

@@ -13,10 +13,12 @@ const PIECE: usize = 1024;
 
 /// The text that these bytes are, if they are one.
 pub fn text(bytes: &[u8]) -> Option<&str> {
+    let is_short = bytes.len() < Line::LENGTH && lanes::is_short_ascii(bytes);
     // SAFETY: they are UTF-8.
-    is_text(bytes).then(|| unsafe { std::str::from_utf8_unchecked(bytes) })
+    (is_short || is_text(bytes)).then(|| unsafe { std::str::from_utf8_unchecked(bytes) })
 }
 
+#[inline(never)]
 fn is_text(bytes: &[u8]) -> bool {
     let (mut at, mut plain) = (0, 0_usize);
     while let Some(line) = bytes.get(at..).and_then(<[u8]>::first_chunk) {

@@ -5,6 +5,7 @@
 //! is passed over, as are values that are neither objects nor lists: no API says anything by them.
 
 use super::{Broken, Frame};
+use crate::json;
 
 /// The longest value that is taken, in bytes: as for events ([`super::sse::MAX_EVENT`]).
 const MAX_VALUE: usize = super::sse::MAX_EVENT;
@@ -85,7 +86,7 @@ impl Parser {
 
     fn frame(&mut self, value: std::ops::Range<usize>) -> Frame<'_> {
         let bytes = self.buffer.get(value).unwrap_or_default();
-        let data = match std::str::from_utf8(bytes) {
+        let data = match json::utf8(bytes) {
             Ok(text) => text,
             Err(_) => {
                 self.text = String::from_utf8_lossy(bytes).into_owned();

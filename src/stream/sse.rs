@@ -240,7 +240,7 @@ impl Parser {
             }
             Data::None => &[],
         };
-        let data = match std::str::from_utf8(line) {
+        let data = match json::utf8(line) {
             Ok(text) => text,
             Err(_) => {
                 self.text = String::from_utf8_lossy(line).into_owned();

@@ -134,7 +134,7 @@ impl Template {
                 }
                 Blank::Padding => {
                     at += string(rest)?;
-                    padding = std::str::from_utf8(bytes.get(start..at).unwrap_or_default()).map_err(|_| Stop::Other)?;
+                    padding = json::utf8(bytes.get(start..at).unwrap_or_default()).map_err(|_| Stop::Other)?;
                 }
                 Blank::Number => at += number(rest)?,
                 Blank::Spaces => at += rest.iter().take_while(|byte| **byte == b' ').count(),
@@ -364,7 +364,7 @@ fn number(bytes: &[u8]) -> Result<usize, Stop> {
 
 /// A value that is known to be one, unless it is no UTF-8.
 fn value(bytes: &[u8], range: Range<usize>) -> Option<&RawValue> {
-    std::str::from_utf8(bytes.get(range)?).ok().map(RawValue::trusted)
+    json::utf8(bytes.get(range)?).ok().map(RawValue::trusted)
 }
 
 #[cfg(test)]
