@@ -112,7 +112,7 @@ impl<'a> Attempt<'a> {
             skipped: 0,
             repeated: 0,
             reads_each: false,
-            meter: Meter::judging(&self.plan.expected),
+            meter: Some(Box::new(Meter::judging(&self.plan.expected))),
             state: State::Head,
         }
     }
@@ -139,8 +139,8 @@ pub struct Answer {
     /// How many were read by a template, and whether none is to be.
     repeated: usize,
     reads_each: bool,
-    /// Of the answer so far, while no relay has a meter of its own.
-    meter: Meter,
+    /// Of the answer so far, while no relay has it.
+    meter: Option<Box<Meter>>,
     state: State,
 }
 
@@ -251,9 +251,8 @@ impl Answer {
                 }
                 let ready = relay.take();
                 (self.skipped, self.repeated) = (relay.skipped(), relay.repeated());
-                if end {
-                    self.meter = relay.meter().clone();
-                    self.state = State::Over;
+                if end && let State::Open { relay } = std::mem::replace(&mut self.state, State::Over) {
+                    self.meter = Some(relay.into_meter());
                 }
                 Output::Continue(ready)
             }
@@ -289,7 +288,7 @@ impl Answer {
     /// What can be learnt from the answer, if it is whole: how long it took to its first token (of a whole
     /// one: to its end), and until now, since the attempt began.
     pub fn measured(&self, estimated_input: u64, first_token: Duration, whole: Duration) -> Option<Measured> {
-        let spent = Some(self.meter()).filter(|meter| meter.is_complete())?.spent(estimated_input);
+        let spent = self.meter().filter(|meter| meter.is_complete())?.spent(estimated_input);
         Some(Measured {
             first_token,
             whole,
@@ -302,17 +301,17 @@ impl Answer {
     }
 
     /// What the answer has come to so far.
-    pub fn meter(&self) -> &Meter {
+    pub fn meter(&self) -> Option<&Meter> {
         match &self.state {
-            State::Held { relay } | State::Open { relay } => relay.meter(),
-            _ => &self.meter,
+            State::Held { relay } | State::Open { relay } => Some(relay.meter()),
+            _ => self.meter.as_deref(),
         }
     }
 
-    fn relay(&self, frames: Frames) -> Relay {
+    fn relay(&mut self, frames: Frames) -> Relay {
         let render = self.endpoint.stream(self.include_usage);
-        // Nothing has been read yet: the meter still only knows what to judge by.
-        let (translator, meter) = (self.kind.translator.stream_of(&self.target.id), self.meter.clone());
+        let (translator, meter) = (self.kind.translator.stream_of(&self.target.id), self.meter.take());
+        let meter = meter.unwrap_or_default();
         let mut relay = Relay::new(frames, translator, render, self.identity(), self.names(), meter);
         if self.reads_each {
             relay.read_each();
@@ -377,7 +376,9 @@ impl Answer {
         for call in answer.choices.iter_mut().flat_map(|choice| &mut choice.message.tool_calls) {
             answer.exact &= !names.restore(&mut call.name);
         }
-        self.meter.response(&answer);
+        if let Some(meter) = &mut self.meter {
+            meter.response(&answer);
+        }
         if self.stream {
             return stream::tell(&answer, self.endpoint.stream(self.include_usage), self.identity()).map(Some);
         }
@@ -414,7 +415,7 @@ impl Answer {
                 let body = relay.take();
                 let headers = self.stream_headers();
                 if end {
-                    self.meter = relay.meter().clone();
+                    self.meter = Some(relay.into_meter());
                 } else {
                     self.state = State::Open { relay };
                 }

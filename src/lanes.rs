@@ -445,6 +445,7 @@ mod arch {
         mask(same(lanes, splat(0))) != 0
     }
 
+    #[cfg(test)]
     pub fn is_zero(lanes: Lanes) -> bool {
         mask(same(lanes, splat(0))) == u16::MAX
     }
@@ -503,6 +504,7 @@ mod arch {
         lanes.contains(&0)
     }
 
+    #[cfg(test)]
     pub fn is_zero(lanes: Lanes) -> bool {
         lanes == [0; 16]
     }

@@ -13,7 +13,7 @@ use crate::clock::milliseconds;
 use crate::config::Model;
 use crate::error::Class;
 use crate::json::Writer;
-use crate::meter::Spent;
+use crate::meter::{Meter, Spent};
 use crate::provider::Target;
 use crate::quality::Quality;
 use crate::route::retry::{Failure, Progress};
@@ -119,18 +119,19 @@ impl<'a> Settled<'a> {
     ) -> Self {
         let target = answer.and_then(|_| plan.candidates.get(progress.next)).map(|candidate| &candidate.target);
         let told = answer.filter(|_| outcome != Outcome::Failed);
-        let spent = told.map(|answer| answer.meter().spent(plan.input_estimate));
+        let meter = told.and_then(Answer::meter);
+        let spent = meter.map(|meter| meter.spent(plan.input_estimate));
         let mut settled = Settled {
             plan,
             outcome,
             status,
             times,
             target,
-            finish: told.and_then(|answer| answer.meter().finish_reason()),
+            finish: meter.and_then(Meter::finish_reason),
             spent,
             model: None,
             cost: None,
-            quality: told.and_then(|answer| answer.meter().quality(&plan.expected)),
+            quality: meter.and_then(|meter| meter.quality(&plan.expected)),
             skipped: told.map_or(0, |answer| answer.skipped() as u64),
             failures: &progress.failures,
         };

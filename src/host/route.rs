@@ -11,12 +11,13 @@ use proxy_wasm::types::Action;
 use super::live::{self, Live};
 use super::watch::{Moving, Watch};
 use super::{RETRY_HEADER, abi, metrics, shared, state};
-use crate::attempt::{VERSION_HEADER, exhausted};
+use crate::attempt::{Answer, VERSION_HEADER, exhausted};
 use crate::config::Model;
 use crate::config::registry::Date;
 use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
+use crate::meter::Meter;
 use crate::provider::Target;
 use crate::record::{self, Outcome, Settled, Times, Unplanned};
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, ending, policy};
@@ -149,7 +150,7 @@ impl Stage {
         let answer = answer.as_ref().filter(|_| live.running.get().is_some());
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
-            Phase::Answered if answer.is_some_and(|answer| answer.meter().is_complete()) => Outcome::Answered,
+            Phase::Answered if answer.and_then(Answer::meter).is_some_and(Meter::is_complete) => Outcome::Answered,
             _ if record::client_left(&response_details()) => Outcome::Aborted,
             Phase::Answered => Outcome::Broken,
             _ => Outcome::Failed,

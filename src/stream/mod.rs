@@ -154,7 +154,7 @@ struct Output {
     names: Names,
     bytes: Vec<u8>,
     phase: Phase,
-    meter: Meter,
+    meter: Box<Meter>,
     skipped: usize,
 }
 
@@ -173,7 +173,7 @@ impl Relay {
         render: Box<dyn Render>,
         identity: Identity,
         names: Names,
-        meter: Meter,
+        meter: Box<Meter>,
     ) -> Self {
         Relay {
             frames,
@@ -310,6 +310,11 @@ impl Relay {
         &self.output.meter
     }
 
+    /// What remains of an answer that has ended.
+    pub fn into_meter(self) -> Box<Meter> {
+        self.output.meter
+    }
+
     /// How many bytes are ready for the client.
     pub fn ready(&self) -> usize {
         self.output.bytes.len()
@@ -330,7 +335,7 @@ impl Relay {
 /// Tells a whole answer as a stream, for clients that asked for one and a provider that did not listen
 /// (quirk A17).
 pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identity) -> Result<Vec<u8>, UpstreamError> {
-    let mut output = Output::new(render, identity, Names::default(), Meter::default());
+    let mut output = Output::new(render, identity, Names::default(), Box::default());
     let mut seen = Seen::default();
     let chunk = || ChatChunk {
         id: Some(answer.id),
@@ -377,7 +382,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
 }
 
 impl Output {
-    fn new(render: Box<dyn Render>, identity: Identity, names: Names, meter: Meter) -> Self {
+    fn new(render: Box<dyn Render>, identity: Identity, names: Names, meter: Box<Meter>) -> Self {
         let normalizer = Normalizer::new(identity);
         Output { normalizer, render, names, bytes: Vec::new(), phase: Phase::Open, meter, skipped: 0 }
     }
@@ -470,7 +475,7 @@ mod tests {
         let identity = Identity { id: "\"x\"".into(), model: "\"m\"".into(), created: 1 };
         let frames = Frames::Sse(sse::Parser::default());
         let (translator, names) = (kind.translator.stream(), Names::default());
-        Relay::new(frames, translator, ChatCompletions.stream(true), identity, names, Meter::default())
+        Relay::new(frames, translator, ChatCompletions.stream(true), identity, names, Box::default())
     }
 
     /// What the client reads, what is counted, and how many events were read by a template.
