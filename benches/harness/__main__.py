@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from . import counters, micro, parts, profile, report, rivals, system
+from . import counters, instructions, micro, parts, profile, report, rivals, system
 from .world import World
 
 PARTS = {
@@ -24,6 +24,7 @@ PARTS = {
     "startup": parts.startup,
     "others": parts.others,
     "profile": profile.profile,
+    "instructions": instructions.instructions,
 }
 # Needs nothing to be running.
 MICRO = "micro"

@@ -128,15 +128,16 @@ class Bootstraps:
             host["routes"].append({"match": {"prefix": f"/{pace}{path}"}, "route": action})
         return bootstrap
 
-    def with_filter(self, program):
-        """Another filter in the places of our two."""
+    def with_filter(self, name):
+        """Another filter in the places of our two; of "bare-without-KIND" the calls of a kind are left out."""
+        program, _, without = name.partition("-without-")
         bootstrap = self.floor()
         for filters, stage in zip(all_filters(bootstrap), self.stages()):
             if stage:
                 stage = copy.deepcopy(stage)
                 config = stage["typed_config"]["config"]
                 config["vm_config"]["code"]["local"]["filename"] = str(self.programs[program])
-                config["configuration"]["value"] = "{}"
+                config["configuration"]["value"] = without or "{}"
                 filters.insert(0, stage)
         return bootstrap
 

@@ -1,15 +1,18 @@
 """What a request takes in instructions, of Envoy and of all that runs in it: for machines whose processors do not count.
 
-callgrind runs Envoy and the code that V8 has compiled, so that what it counts is the same on every machine. It is slow: what
-happens by the clock (counts that are told, health that is shown) falls on fewer requests than it would, and Envoy's
-allocator takes longer ways than it does outside, which is why it has a column of its own.
+callgrind runs Envoy and the code that V8 has compiled, so that what it counts is the same on every machine. It is slow:
+what happens by the clock (counts that are told, health that is shown) would fall on fewer requests than it does outside.
+So the same requests are made twice, the second time at half the rate, and what the longer time took is told from what
+the requests did. Envoy's allocator takes longer ways than it does outside, which is why it has a column of its own.
 """
 
 import collections
 import re
 import subprocess
+import time
 
 from . import bootstraps, measure, system, work
+from .parts import ENVOYS, WITH_BARE, say
 
 REGIONS = ("envoy", "module", "libraries", "allocator")
 CONNECTIONS = 8
@@ -20,9 +23,12 @@ SECONDS = 120
 # Programs lie below, memory that was asked for above.
 MAPPED = 1 << 32
 
+# What the bare filter can leave out, and how many calls of the kind a relayed request has.
+CALLS = {"read-headers": 2, "write-headers": 2, "read-bodies": 2, "write-body": 1, "properties": 3, "clock": 4}
+
 
 def compare(world, modules, cases):
-    if subprocess.run(["valgrind", "--version"], capture_output=True).returncode:
+    if not is_there():
         raise SystemExit("neither does perf count here, nor is valgrind installed")
     found = {case.name: {} for case in cases}
     for module in map(str, modules):
@@ -30,6 +36,34 @@ def compare(world, modules, cases):
             found[case.name][module] = counts
     for case in cases:
         show(case, found[case.name])
+
+
+def is_there():
+    return subprocess.run(["valgrind", "--version"], capture_output=True).returncode == 0
+
+
+def instructions(world):
+    """What a request takes, and each kind of call to the host."""
+    if not is_there():
+        return {"missing": "valgrind is not installed"}
+    cases = list(world.known([work.RELAY[0], work.RELAY[2], *work.TRANSLATE[:1], work.STREAMS[0]]))
+    found = {"rows": [], "calls": {}}
+    for case in cases:
+        world.bootstraps.print(case.target)
+        row = {"case": case.name, "title": case.title, "sides": {}}
+        # The bare filter holds whole answers.
+        for name in WITH_BARE if not case.stream else ENVOYS:
+            [(_, counts)] = counted(world, name, [case])
+            row["sides"][name] = counts
+            say(f"{case.name:14} {name:10} " + "  ".join(f"{region} {count:,.0f}" for region, count in counts.items()))
+        found["rows"].append(row)
+    world.bootstraps.print(cases[0].target)
+    bare = sum(found["rows"][0]["sides"]["bare"].values())
+    for kind, calls in CALLS.items():
+        [(_, counts)] = counted(world, f"bare-without-{kind}", cases[:1])
+        found["calls"][kind] = {"calls": calls, "all": bare - sum(counts.values())}
+        say(f"{kind:14} {found['calls'][kind]['all']:,.0f} for {calls}")
+    return found
 
 
 def counted(world, name, cases):
@@ -41,21 +75,37 @@ def counted(world, name, cases):
                "--concurrency", 1, "--config-path", file]
     with system.Process(command, {system.MEASURED}, log=file.with_suffix(".log"),
                         env={bootstraps.KEY: "sk-bench"}) as process:
-        side = world.side(name, process, address, work.RELAY[0])
+        side = world.side(name, process, address, cases[0])
         system.wait_for(process, side.ask, SECONDS, pause=1)
         for case in cases:
             side = world.side(name, process, address, case)
             measure.check(world, case, side)
-            shorter = 10 if case.stream or case.size > 1 << 16 else 1
-            world.load.run(side, CONNECTIONS, WARM // shorter)
+            requests = REQUESTS // (10 if case.stream or case.size > 1 << 16 else 1)
+            world.load.run(side, CONNECTIONS, WARM * requests // REQUESTS)
             control(process, "--instr=on")
-            control(process, "--zero")
-            world.load.run(side, CONNECTIONS, REQUESTS // shorter)
-            control(process, f"--dump={case.name}")
+            fast = once(world, process, side, case, requests, out)
+            slow = once(world, process, side, case, requests, out, requests / fast["seconds"] / 2)
             control(process, "--instr=off")
-            dump = max(out.parent.glob(out.name + ".*"), key=lambda path: path.stat().st_mtime)
-            yield case, {region: count * shorter / REQUESTS for region, count in by_region(dump).items()}
-            dump.unlink()
+            yield case, {region: of_requests(fast, slow, region) / requests for region in REGIONS}
+
+
+def once(world, process, side, case, requests, out, rate=None):
+    control(process, "--zero")
+    began = time.monotonic()
+    world.load.run(side, CONNECTIONS, requests, rate)
+    control(process, f"--dump={case.name}")
+    seconds = time.monotonic() - began
+    dump = max(out.parent.glob(out.name + ".*"), key=lambda path: path.stat().st_mtime)
+    counts = by_region(dump)
+    dump.unlink()
+    return {"counts": counts, "seconds": seconds}
+
+
+def of_requests(fast, slow, region):
+    """What would be left if no time had passed."""
+    more = slow["counts"][region] - fast["counts"][region]
+    by_second = max(0.0, more / (slow["seconds"] - fast["seconds"]))
+    return fast["counts"][region] - by_second * fast["seconds"]
 
 
 def control(process, what):

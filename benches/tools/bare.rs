@@ -1,10 +1,12 @@
 //! A filter that says to Envoy what Dragoman says to it for a relayed request, word by word, and does nothing else:
 //! what any filter costs that reads a request and its answer, chooses the cluster, writes both heads, counts and logs.
 //! The benchmark puts it where Dragoman's two stages are. What it takes over the idle filter is the host's.
+//!
+//! Its configuration may name a kind of call that is left out (see [`Kind`]): what is then saved is what these calls cost.
 
 #![allow(clippy::disallowed_methods, reason = "a tool: it may fail by panicking")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ptr::null_mut;
 
@@ -19,8 +21,41 @@ mod sys {
     }
 }
 
+/// What can be left out.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    ReadHeaders,
+    WriteHeaders,
+    ReadBodies,
+    WriteBody,
+    Properties,
+    Clock,
+}
+
+impl Kind {
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"read-headers" => Kind::ReadHeaders,
+            b"write-headers" => Kind::WriteHeaders,
+            b"read-bodies" => Kind::ReadBodies,
+            b"write-body" => Kind::WriteBody,
+            b"properties" => Kind::Properties,
+            b"clock" => Kind::Clock,
+            _ => return None,
+        })
+    }
+
+    fn is_made(self) -> bool {
+        LEFT_OUT.get() != Some(self)
+    }
+}
+
 /// A header map as it lies in memory: the SDK would make a text of each name and value.
 fn map(map: MapType) -> Vec<u8> {
+    if Kind::ReadHeaders.is_made() { read_map(map) } else { Vec::new() }
+}
+
+fn read_map(map: MapType) -> Vec<u8> {
     let (mut data, mut size) = (null_mut(), 0);
     // SAFETY: both pointers are valid for writing during the call.
     let status = unsafe { sys::proxy_get_header_map_pairs(map as u32, &mut data, &mut size) };
@@ -32,6 +67,9 @@ fn map(map: MapType) -> Vec<u8> {
 }
 
 fn set_map(map: MapType, pairs: &[u8]) {
+    if !Kind::WriteHeaders.is_made() {
+        return;
+    }
     // SAFETY: the slice outlives the call.
     unsafe { sys::proxy_set_header_map_pairs(map as u32, pairs.as_ptr(), pairs.len()) };
 }
@@ -45,6 +83,9 @@ const RECORD: &[u8] = &[b'a'; 650];
 const HEAD: usize = 23;
 
 thread_local! {
+    static LEFT_OUT: Cell<Option<Kind>> = const { Cell::new(None) };
+    /// What is written where the provider's headers have not been read.
+    static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// The beginning of the body that comes next.
     static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// The headers of requests, by the length of their bodies: Dragoman knows those that it sends.
@@ -60,6 +101,7 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _size: usize) -> bool {
+        LEFT_OUT.set(self.get_plugin_configuration().and_then(|name| Kind::named(&name)));
         self.is_route = self.get_property(vec!["plugin_root_id"]).as_deref() == Some(b"route");
         true
     }
@@ -73,12 +115,20 @@ impl RootContext for Root {
     }
 }
 
+/// Dragoman notes when a request came, an attempt began, an answer began, and all ended.
+fn look_at_clock() {
+    if Kind::Clock.is_made() {
+        drop(proxy_wasm::hostcalls::get_current_time());
+    }
+}
+
 struct Route;
 
 impl Context for Route {}
 
 impl HttpContext for Route {
     fn on_http_request_headers(&mut self, _count: usize, end: bool) -> Action {
+        look_at_clock();
         drop(map(MapType::HttpRequestHeaders));
         if end { Action::Continue } else { Action::Pause }
     }
@@ -87,16 +137,23 @@ impl HttpContext for Route {
         if !end {
             return Action::Pause;
         }
-        let mut body = self.get_http_request_body(0, size).unwrap_or_default();
-        body.truncate(HEAD);
-        BODY.replace(body);
-        self.set_property(vec![MARK], Some(b""));
+        if Kind::ReadBodies.is_made() {
+            let mut body = self.get_http_request_body(0, size).unwrap_or_default();
+            body.truncate(HEAD);
+            BODY.replace(body);
+        }
+        if Kind::Properties.is_made() {
+            self.set_property(vec![MARK], Some(b""));
+        }
         Action::Continue
     }
 
     // Metrics are told in batches.
     fn on_log(&mut self) {
-        self.set_property(vec![REQUEST], Some(RECORD));
+        look_at_clock();
+        if Kind::Properties.is_made() {
+            self.set_property(vec![REQUEST], Some(RECORD));
+        }
     }
 }
 
@@ -116,10 +173,21 @@ impl HttpContext for Attempt {
         if !end {
             return Action::Pause;
         }
-        drop(self.get_property(vec![MARK]));
-        BODY.with_borrow(|head| self.set_http_request_body(0, head.len(), head));
+        look_at_clock();
+        if Kind::Properties.is_made() {
+            drop(self.get_property(vec![MARK]));
+        }
+        if Kind::WriteBody.is_made() {
+            BODY.with_borrow_mut(|head| {
+                // Where no body is read it is the first one's, which all of them begin with.
+                if head.is_empty() {
+                    *head = self.get_http_request_body(0, HEAD).unwrap_or_default();
+                }
+                self.set_http_request_body(0, head.len(), head);
+            });
+        }
         HEADERS.with_borrow_mut(|all| {
-            let headers = all.entry(size).or_insert_with(|| map(MapType::HttpRequestHeaders));
+            let headers = all.entry(size).or_insert_with(|| read_map(MapType::HttpRequestHeaders));
             set_map(MapType::HttpRequestHeaders, headers);
         });
         Action::Continue
@@ -134,8 +202,20 @@ impl HttpContext for Attempt {
         if !end {
             return Action::Pause;
         }
-        drop(self.get_http_response_body(0, size));
-        set_map(MapType::HttpResponseHeaders, &self.head);
+        if Kind::ReadBodies.is_made() {
+            drop(self.get_http_response_body(0, size));
+        }
+        look_at_clock();
+        if Kind::ReadHeaders.is_made() {
+            set_map(MapType::HttpResponseHeaders, &self.head);
+        } else {
+            ANSWER.with_borrow_mut(|head| {
+                if head.is_empty() {
+                    *head = read_map(MapType::HttpResponseHeaders);
+                }
+                set_map(MapType::HttpResponseHeaders, head);
+            });
+        }
         Action::Continue
     }
 }
