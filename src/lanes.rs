@@ -209,12 +209,12 @@ pub unsafe fn compare(a: *const u8, b: *const u8, length: usize) -> i32 {
     unsafe {
         let mut at = 0;
         let block = |from: *const u8, at| arch::load(&*from.add(at).cast::<[u8; LANES]>());
-        let are_blocks_same = |at| arch::mask(arch::same(block(a, at), block(b, at))) == u16::MAX;
-        let apart = |at| arch::xor(block(a, at), block(b, at));
+        let same = |at| arch::same(block(a, at), block(b, at));
+        let are_blocks_same = |at| !arch::has_zero(same(at));
         let are_lines_same = |at| {
-            let first = arch::or(apart(at), apart(at + LANES));
-            let last = arch::or(apart(at + 2 * LANES), apart(at + 3 * LANES));
-            arch::is_zero(arch::or(first, last))
+            let first = arch::least(same(at), same(at + LANES));
+            let last = arch::least(same(at + 2 * LANES), same(at + 3 * LANES));
+            !arch::has_zero(arch::least(first, last))
         };
         let are_same = |at| a.add(at).cast::<u64>().read_unaligned() == b.add(at).cast::<u64>().read_unaligned();
         // The last of each may overlap with the one before.
@@ -327,7 +327,7 @@ pub fn escapes(mut backslashes: u64) -> u64 {
 mod arch {
     use std::arch::wasm32::{
         u8x16_all_true, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_min, u8x16_splat, u8x16_sub, u8x16_sub_sat, v128,
-        v128_any_true, v128_load, v128_or, v128_xor,
+        v128_load, v128_or, v128_xor,
     };
 
     pub type Lanes = v128;
@@ -363,10 +363,6 @@ mod arch {
 
     pub fn has_zero(lanes: Lanes) -> bool {
         !u8x16_all_true(lanes)
-    }
-
-    pub fn is_zero(lanes: Lanes) -> bool {
-        !v128_any_true(lanes)
     }
 
     pub fn less(lanes: Lanes, by: u8) -> Lanes {
@@ -444,11 +440,6 @@ mod arch {
     pub fn has_zero(lanes: Lanes) -> bool {
         mask(same(lanes, splat(0))) != 0
     }
-
-    #[cfg(test)]
-    pub fn is_zero(lanes: Lanes) -> bool {
-        mask(same(lanes, splat(0))) == u16::MAX
-    }
 }
 
 #[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
@@ -502,11 +493,6 @@ mod arch {
 
     pub fn has_zero(lanes: Lanes) -> bool {
         lanes.contains(&0)
-    }
-
-    #[cfg(test)]
-    pub fn is_zero(lanes: Lanes) -> bool {
-        lanes == [0; 16]
     }
 }
 

@@ -2,7 +2,7 @@
 
 import html
 
-from . import bars
+from . import bars, why
 
 NAMES = {"floor": "plain Envoy", "idle": "idle filter", "bare": "bare filter", "uncounted": "without", "dragoman": "Dragoman", "native": "Envoy's transcoder",
          "tensorzero": "TensorZero", "litellm": "LiteLLM", "portkey": "Portkey"}
@@ -23,10 +23,13 @@ def table(header, rows):
 
 def document(results):
     text = [HEAD]
+    judged = list(bars.all_bars(results))
     text.append(table(["what", "bar", "measured", "met"], [
-        [bar.text, bar.limit, bar.measured, {True: "yes", False: "**no**", None: "–"}[bar.met]]
-        for bar in bars.all_bars(results)
+        [bar.text, bar.limit, bar.measured, {True: "yes", False: "**no**", None: "–"}[bar.met]] for bar in judged
     ]))
+    missed = {bar.why for bar in judged if bar.met is False}
+    if missed:
+        text += ["## Why some are not met\n", *(paragraph + "\n" for paragraph in why.paragraphs(results, missed))]
     for part, title, words, render in SECTIONS:
         if part in results:
             text += [f"## {title}\n", words + "\n" if words else "", render(results[part]["found"])]
@@ -175,6 +178,32 @@ def profile(found):
                   "the module's, compiled", "libraries"], rows)
 
 
+def instructions(found):
+    if "missing" in found:
+        return f"Not measured: {found['missing']}.\n"
+    regions = ("envoy", "libraries", "allocator", "module")
+    rows = []
+    for row in found["rows"]:
+        totals = {name: sum(counts.values()) for name, counts in row["sides"].items()}
+        rows += [[f"{row['title']}, {NAMES[name]}", f"{totals[name]:,.0f}", *(f"{counts[region]:,.0f}" for region in regions),
+                  f"{totals[name] / totals['floor']:.2f}"] for name, counts in row["sides"].items()]
+    text = table(["instructions of a request", "all", "Envoy's code", "libraries", "allocator", "the module's, compiled",
+                  "all / plain Envoy's"], rows)
+    rows = [[CALLS[kind], one["calls"], f"{one['all']:,.0f}", f"{one['all'] / one['calls']:,.0f}"]
+            for kind, one in found["calls"].items()]
+    return text + "\nOf the bare filter's relay, by what is saved when a kind of call is left out:\n\n" + table(
+        ["calls", "of a request", "instructions together", "of each"], rows)
+
+
+CALLS = {
+    "read-headers": "read a header map (the client's, the provider's)",
+    "write-headers": "write a header map (to the provider, to the client)",
+    "read-bodies": "read a body",
+    "write-body": "write the beginning of a body",
+    "properties": "write a property (the request's name, the log line), look for one",
+    "clock": "look at the clock",
+}
+
 SECTIONS = [
     ("relay", "Relay: OpenAI to OpenAI", "", relay),
     ("translate", "Translation, JSON", "Plain Envoy and the idle filter pass the provider's answer on as it is.", cpu_table),
@@ -191,6 +220,9 @@ SECTIONS = [
     ("others", "Others", "Each with one worker on one processor, telemetry and logs of requests off.", others),
     ("profile", "Where the time goes", "By perf. What runs once for each request does not fit into the processor's first caches (32 KiB of code, 512 pages):\n"
      "how much different code there is counts as much as how much of it runs.", profile),
+    ("instructions", "What a request takes, in instructions",
+     "Counted by callgrind, the same on every machine but for the paths of the allocator; the kernel's are not among them, and what\n"
+     "the clock does is taken out. A stream has 200 events.", instructions),
     ("micro", "The core alone", "Natively by Criterion, and the same as wasm in Node's V8; both compiled for size, as the module is. Memory is that of\n"
      "the wasm. Streams come 16 KiB at a time.", micro),
     ("honest", "Whether the means are good enough", "", honest),

@@ -253,15 +253,17 @@ pub fn set_tick_period(period: Duration) {
     unsafe { sys::proxy_set_tick_period_milliseconds(u32::try_from(period.as_millis()).unwrap_or(u32::MAX)) };
 }
 
+/// Makes the calls that follow this context's, instead of the one's that is running. Tells whether it is there.
+pub fn speak_for(context: u32) -> bool {
+    // SAFETY: a call by value.
+    unsafe { sys::proxy_set_effective_context(context) == 0 }
+}
+
 /// Breaks the transfer of an answer off.
-pub fn reset_stream(context: u32) {
+pub fn reset_stream() {
     const RESPONSE: u32 = 1;
-    // SAFETY: calls by value; a context that is gone is an error that changes nothing.
-    unsafe {
-        if sys::proxy_set_effective_context(context) == 0 {
-            sys::proxy_close_stream(RESPONSE);
-        }
-    }
+    // SAFETY: a call by value.
+    unsafe { sys::proxy_close_stream(RESPONSE) };
 }
 
 /// The ABI's form of a header map: the number of pairs, the sizes of all names and values, then the

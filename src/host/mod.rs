@@ -22,7 +22,7 @@ use proxy_wasm::types::{ContextType, LogLevel};
 
 use crate::config;
 use crate::route::Router;
-use watch::Watch;
+use watch::{Watch, What};
 
 /// Filter state, by which the two stages and Envoy's route know of each other; Envoy puts `wasm.`
 /// before each name.
@@ -138,7 +138,15 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         if let Stage::Route(router, watch) = &self.stage {
-            let now = watch.tick();
+            let (now, still) = watch.tick();
+            for (context, what) in still {
+                // It may be gone, which is no mistake.
+                match what {
+                    _ if !abi::speak_for(context) => {}
+                    What::Request => route::stopped(router.config()),
+                    What::Answer => abi::reset_stream(),
+                }
+            }
             metrics::tell();
             if now.saturating_sub(self.shown.get()) >= SHOW {
                 self.shown.set(now);

@@ -9,11 +9,11 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::live::{self, Live};
-use super::watch::{Moving, Watch};
+use super::watch::{Moving, Watch, What};
 use super::{RETRY_HEADER, abi, metrics, shared, state};
 use crate::attempt::{Answer, VERSION_HEADER, exhausted};
-use crate::config::Model;
 use crate::config::registry::Date;
+use crate::config::{Config, Model};
 use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
@@ -31,7 +31,8 @@ pub struct Stage {
     began: Duration,
     /// Once there is a plan.
     live: Option<Rc<Live>>,
-    /// Of an answer that is passed on as it comes. One that comes whole has nothing to wait for.
+    /// Of a request that is not whole, and of an answer that is passed on as it comes: one that comes whole has
+    /// nothing to wait for.
     moving: Option<Moving>,
     phase: Phase,
 }
@@ -118,6 +119,7 @@ impl Stage {
 
     /// The whole body is here.
     fn decide(&mut self, body: &[u8]) -> Action {
+        self.is_still();
         let Phase::Request { endpoint, wishes, request_id } = &self.phase else { return Action::Continue };
         let router = Rc::clone(&self.router);
         let now = self.began;
@@ -189,7 +191,19 @@ impl Stage {
         state::ended(&unplanned.line());
     }
 
+    fn moved(&self, size: usize) {
+        self.moving.iter().filter(|_| size > 0).for_each(|moving| self.watch.moved(moving));
+    }
+
+    /// There is nothing to wait for.
+    fn is_still(&mut self) {
+        if self.moving.take().is_some() {
+            self.watch.ended(self.context);
+        }
+    }
+
     fn reply(&mut self, mut reply: Reply) -> Action {
+        self.is_still();
         if reply.headers.bytes(VERSION_HEADER).is_none() {
             reply.headers.push(VERSION_HEADER, &self.router.config().version);
         }
@@ -252,7 +266,11 @@ impl HttpContext for Stage {
             Ok(phase) => self.phase = phase,
             Err(reply) => return self.reply(reply),
         }
-        if end { self.decide(&[]) } else { Action::Pause }
+        if end {
+            return self.decide(&[]);
+        }
+        self.moving = Some(self.watch.begin(self.context, What::Request));
+        Action::Pause
     }
 
     fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
@@ -262,7 +280,11 @@ impl HttpContext for Stage {
         if let Err(reply) = self.check_length(size as u64) {
             return self.reply(reply);
         }
-        if end { self.decide(&abi::body(Buffer::RequestBody, size)) } else { Action::Pause }
+        if end {
+            return self.decide(&abi::body(Buffer::RequestBody, size));
+        }
+        self.moved(size);
+        Action::Pause
     }
 
     fn on_http_request_trailers(&mut self, _count: usize) -> Action {
@@ -280,7 +302,7 @@ impl HttpContext for Stage {
         }
         if let Some(live) = self.live.as_ref().filter(|live| live.committed.get().is_some()) {
             self.phase = Phase::Answered;
-            self.moving = live.plan.is_passed_on().then(|| self.watch.begin(self.context));
+            self.moving = live.plan.is_passed_on().then(|| self.watch.begin(self.context, What::Answer));
             return Action::Continue;
         }
         // Envoy's own reply, or an attempt's that it was to retry and did not.
@@ -299,15 +321,13 @@ impl HttpContext for Stage {
     fn on_http_response_body(&mut self, size: usize, _end: bool) -> Action {
         match &mut self.phase {
             Phase::Failed { body } => abi::set_body(Buffer::ResponseBody, size, &std::mem::take(body)),
-            _ => self.moving.iter().filter(|_| size > 0).for_each(|moving| self.watch.moved(moving)),
+            _ => self.moved(size),
         }
         Action::Continue
     }
 
     fn on_log(&mut self) {
-        if self.moving.take().is_some() {
-            self.watch.ended(self.context);
-        }
+        self.is_still();
         if let Some(live) = self.live.take() {
             live::remove(self.context);
             if !crate::COUNTS {
@@ -320,6 +340,21 @@ impl HttpContext for Stage {
         // Envoy may be told to log a request more than once.
         self.phase = Phase::Logged;
     }
+}
+
+/// Answers a client, for whom the host has been told to speak, that has sent nothing for so long.
+pub fn stopped(config: &Config) {
+    let seconds = config.limits.idle.as_secs_f64();
+    let error = ErrorReply {
+        status: 408,
+        kind: "invalid_request_error".into(),
+        code: Some("request_timeout".into()),
+        param: None,
+        message: format!("Nothing of the request has come for {seconds} seconds, and it is not complete."),
+    };
+    let mut reply = Reply::error(&error);
+    reply.headers.push(VERSION_HEADER, &config.version);
+    abi::reply(reply.status, &reply.headers, &reply.body);
 }
 
 /// How Envoy puts the end of the request into words.

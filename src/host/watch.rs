@@ -1,9 +1,9 @@
-//! Ends answers that stand still.
+//! Ends requests and answers that stand still.
 //!
 //! Envoy's own idle time-outs count whatever moves, keep-alive comments too, and before the first token
-//! they would have to be as long as all attempts together. Here only what reaches the client counts,
-//! and only once the answer has begun. The clock is the tick of the root context, so that watching a stream
-//! costs nothing per chunk; a limit is kept to within one tick.
+//! they would have to be as long as all attempts together. Here what a client sends counts until the request is
+//! whole, then nothing until the answer has begun, and from there on what reaches the client. The clock is the tick
+//! of the root context, so that watching a stream costs nothing per chunk; a limit is kept to within one tick.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,20 +12,28 @@ use std::time::Duration;
 
 use super::abi;
 
-/// When an answer that is watched has last moved.
+/// When what is watched has last moved.
+#[derive(Clone)]
 pub struct Moving(Rc<Cell<Duration>>);
+
+/// What is watched.
+#[derive(Clone, Copy)]
+pub enum What {
+    Request,
+    Answer,
+}
 
 pub struct Watch {
     idle: Duration,
     /// When the last tick was.
     now: Cell<Duration>,
-    /// The answers under way, by context, and when each has last moved.
-    answers: RefCell<BTreeMap<u32, Rc<Cell<Duration>>>>,
+    /// What is under way, by context, and when each has last moved.
+    all: RefCell<BTreeMap<u32, (What, Moving)>>,
 }
 
 impl Watch {
     pub fn new(idle: Duration) -> Self {
-        Watch { idle, now: Cell::new(abi::now()), answers: RefCell::default() }
+        Watch { idle, now: Cell::new(abi::now()), all: RefCell::default() }
     }
 
     /// How often it wants to tick: an eighth of the limit is often enough to keep it.
@@ -33,35 +41,34 @@ impl Watch {
         (self.idle / 8).max(Duration::from_millis(20))
     }
 
-    /// Watches an answer from now on, until it has [`Watch::ended`].
-    pub fn begin(&self, context: u32) -> Moving {
-        let last = Rc::new(Cell::new(self.now.get()));
-        self.answers.borrow_mut().insert(context, Rc::clone(&last));
-        Moving(last)
+    /// Watches it from now on, until it has [`Watch::ended`].
+    pub fn begin(&self, context: u32, what: What) -> Moving {
+        let moving = Moving(Rc::new(Cell::new(self.now.get())));
+        self.all.borrow_mut().insert(context, (what, moving.clone()));
+        moving
     }
 
-    /// Something of this answer has gone to the client.
+    /// Something of it has come or gone.
     pub fn moved(&self, Moving(last): &Moving) {
         last.set(self.now.get());
     }
 
     pub fn ended(&self, context: u32) {
-        self.answers.borrow_mut().remove(&context);
+        self.all.borrow_mut().remove(&context);
     }
 
-    /// Tells what time it is, too.
-    pub fn tick(&self) -> Duration {
+    /// What time it is, and what has stood still for too long: it is watched no more.
+    pub fn tick(&self) -> (Duration, Vec<(u32, What)>) {
         let now = abi::now();
         self.now.set(now);
-        let is_still = |last: &Cell<Duration>| now.saturating_sub(last.get()) > self.idle;
-        let still: Vec<u32> = {
-            let answers = self.answers.borrow();
-            answers.iter().filter(|(_, last)| is_still(last)).map(|(context, _)| *context).collect()
-        };
-        for context in still {
-            self.ended(context);
-            abi::reset_stream(context);
-        }
-        now
+        let mut still = Vec::new();
+        self.all.borrow_mut().retain(|context, (what, Moving(last))| {
+            let moves = now.saturating_sub(last.get()) <= self.idle;
+            if !moves {
+                still.push((*context, *what));
+            }
+            moves
+        });
+        (now, still)
     }
 }

@@ -1,8 +1,11 @@
 //! Whatever cannot be served is said in OpenAI's shape, by whomever it is said.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::client::{Body, Reply, chat, chunked, post, request, send};
 use crate::world::{World, marker, own, shared, shown};
@@ -34,6 +37,13 @@ async fn raw(world: &World, bytes: &[u8]) -> (u16, String) {
     let text = String::from_utf8_lossy(&read).into_owned();
     let status = text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+}
+
+/// The beginning of a request, whose body has so many bytes.
+fn head(length: usize) -> String {
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    )
 }
 
 fn is_error(body: &str) -> bool {
@@ -220,4 +230,34 @@ async fn a_parameter_that_cannot_be_kept_is_named_or_with_strict_refused() {
 async fn a_client_that_never_ends_its_headers_is_told_that_it_took_too_long() {
     let (status, body) = raw(&shared(), b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await;
     assert!(status == 408 && is_error(&body), "{status} {body}");
+}
+
+#[tokio::test]
+async fn a_request_that_stands_still_is_a_408_and_a_slow_one_is_served() {
+    let world = own(
+        "upload",
+        |mut document| {
+            document.model("gpt", "openai", "", None);
+            document.finish(json!({"idle": "2s"}))
+        },
+        &[],
+    );
+    for body in ["", "{\"model\":"] {
+        let began = Instant::now();
+        let (status, said) = raw(&world, format!("{}{body}", head(100)).as_bytes()).await;
+        assert!(status == 408 && is_error(&said) && said.contains("request_timeout"), "{status} {said}");
+        let took = began.elapsed();
+        assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(5), "{took:?}");
+    }
+    // Twice as long, but it moves.
+    let body = chat("gpt", false, "hello").to_string();
+    let mut stream = TcpStream::connect(world.envoy.address).await.unwrap();
+    stream.write_all(head(body.len()).as_bytes()).await.unwrap();
+    for piece in body.as_bytes().chunks(body.len().div_ceil(5)) {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        stream.write_all(piece).await.unwrap();
+    }
+    let mut buffer = [0; 12];
+    stream.read_exact(&mut buffer).await.unwrap();
+    assert_eq!(&buffer, b"HTTP/1.1 200");
 }
