@@ -134,6 +134,7 @@ struct Call {
 }
 
 impl Judge {
+    #[inline]
     pub fn content(&mut self, text: Str<'_>) {
         self.says |= !text.is_empty();
         if let Some(scanner) = &mut self.json {

@@ -228,7 +228,8 @@ pub struct Count {
     passing: usize,
 }
 
-/// Behind the [`LEAST`] that is looked at, so many bytes are passed over after each chunk.
+/// Behind the first that are looked at, so many bytes are passed over after each chunk.
+const FIRST: usize = 4 * CHUNK;
 const PASSED: usize = 7 * CHUNK;
 
 impl Default for Count {
@@ -238,14 +239,21 @@ impl Default for Count {
 }
 
 impl Count {
+    // Of most pieces no more is done than this, little enough to stand where it is called.
+    #[inline(always)]
     pub fn push(&mut self, text: &str) {
-        let text = text.as_bytes();
         self.bytes += text.len();
         self.pieces += usize::from(!text.is_empty());
         if self.passing > 0 {
             self.passing = self.passing.saturating_sub(text.len());
-            return;
+        } else {
+            self.take(text.as_bytes());
         }
+    }
+
+    /// Holds it, to be looked at with those that follow.
+    #[inline(never)]
+    fn take(&mut self, text: &[u8]) {
         if text.len() > CHUNK - self.length {
             self.look();
         }
@@ -275,7 +283,7 @@ impl Count {
             let (chunk, _) = Chunk::read(&self.held, text);
             self.parts += u64::from(chunk.cost()).max(64 * self.held_pieces);
             self.looked_at += self.length;
-            if self.looked_at >= LEAST {
+            if self.looked_at >= FIRST {
                 self.passing = PASSED;
             }
         }

@@ -82,14 +82,16 @@ const RECORD: &[u8] = &[b'a'; 650];
 /// Where the model is named.
 const HEAD: usize = 23;
 
+type Known = BTreeMap<(usize, [u8; HEAD]), Vec<u8>>;
+
 thread_local! {
     static LEFT_OUT: Cell<Option<Kind>> = const { Cell::new(None) };
     /// What is written where the provider's headers have not been read.
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// The beginning of the body that comes next.
     static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// The headers of requests, by the length of their bodies: Dragoman knows those that it sends.
-    static HEADERS: RefCell<BTreeMap<usize, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+    /// The headers of requests, by the length of their bodies and how they begin: Dragoman knows those that it sends.
+    static HEADERS: RefCell<Known> = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[derive(Default)]
@@ -187,7 +189,8 @@ impl HttpContext for Attempt {
             });
         }
         HEADERS.with_borrow_mut(|all| {
-            let headers = all.entry(size).or_insert_with(|| read_map(MapType::HttpRequestHeaders));
+            let head = BODY.with_borrow(|head| head.first_chunk().copied().unwrap_or([0; HEAD]));
+            let headers = all.entry((size, head)).or_insert_with(|| read_map(MapType::HttpRequestHeaders));
             set_map(MapType::HttpRequestHeaders, headers);
         });
         Action::Continue
