@@ -36,7 +36,7 @@ writes the log line. A filter that makes the calls and does nothing with them (t
 instructions and {by_time / floor_time:.2f} × by time, and at {bare / idle:.2f} × the idle filter: 1.8 × plain Envoy {room}, and
 1.35 × the idle filter {idle_room}.
 What it would take lies in the host: each call that hands out memory has Envoy ask the VM for it with a new set of the calls that
-are allowed meanwhile (some 6,000 of its 8,000 to 10,000 instructions), and a header map is not changed but cleared and
+are allowed meanwhile (some 6,000 instructions of each), and a header map is not changed but cleared and
 built anew (each entry allocated by itself). A filter that shares memory with Envoy (its dynamic modules) needs none of it."""
 
 
@@ -47,9 +47,9 @@ def large(results):
     module = one["sides"]["dragoman"]["module"]
     of = counts(results, "relay-256k")
     return f"""**Large bodies in prose.** Of 256 KB Dragoman's code looks at every byte, with {module / (256 << 10):.1f} instructions a byte
-({module:,.0f} of {of['dragoman']:,.0f}; plain Envoy copies the body with {of['floor']:,.0f} in all): half of them to see that it is UTF-8, half to
-find where its strings end and that their escapes are valid. A line of 64 bytes in which there is nothing to see takes a fifth of
-that, as the image of 2 MB shows; in this prose nearly every line has a quote, an escape or a character beyond ASCII. Both
+({module:,.0f} of {of['dragoman']:,.0f}; plain Envoy copies the body with {of['floor']:,.0f} in all): two fifths of them to see that it is UTF-8, a third to
+find where its strings end and that their escapes are valid, the rest for fields and tokens. A line of 64 bytes in which there is
+nothing to see takes less than a fifth of that, and the image of 2 MB has only such; in this prose nearly every line has a quote, an escape or a character beyond ASCII. Both
 could be one pass, which would save the loads, a tenth; more would take wider vectors than wasm's 128 bits, or to pass on what was not
 looked at, which we do not want: a client's mistake is to be told with its place, and not by a provider after a retry.
 The bare filter, which looks at nothing, is at {of['bare'] / of['floor']:.2f} × plain Envoy by instructions: a body is copied into the VM."""
@@ -64,7 +64,7 @@ def alone(results):
             parts.append(f"{one['title'].split(',')[0]}: {floor:.1f}, {idle:.1f}, {ours:.1f}")
     return f"""**Streams of which each event comes alone** cost a wake-up of the event loop, a read and a write of the kernel for each event
 (plain Envoy, idle filter and Dragoman in µs an event: {'; '.join(parts)}). Dragoman adds four callbacks (two filters, and each is asked
-on the way in and out), one call that reads the event (8,000 to 10,000 instructions, see above) and one that writes it.
+on the way in and out), one call that reads the event (as a body, below) and one that writes it.
 What it would take: a buffer that can be read in place."""
 
 
@@ -78,7 +78,7 @@ def held(results):
 4 KiB more outside the VM: headers, of which each entry is 320 bytes in Envoy however short it is (we send ten to a provider and
 give a client a dozen), and the property by which an attempt finds its request. In the VM a stream holds its
 plan, the state of its answer and the template of its last event, 2.5 KiB. Growth of resident memory differs by 1 KiB between runs.
-What it would take: fewer headers, which clients and providers want."""
+What it would take: fewer headers, of which clients and providers want each, or smaller entries in Envoy."""
 
 
 def tail(results):
@@ -87,7 +87,7 @@ def tail(results):
         return None
     events = results["streams"]["found"]["events"]
     ours, floor = (one["cost"][name]["median"] * events for name in ("dragoman", "floor"))
-    return f"""**The slowest hundredth.** Both are given half of what Dragoman can carry. A stream as fast as it goes takes Dragoman {ours:.0f} µs of the one
+    return f"""**The slowest hundredth.** Both are given half of what Dragoman can carry. A stream as fast as it goes takes Dragoman {ours:.0f} µs of its
 processor and plain Envoy {floor:.0f}: who comes while two others are served waits for them, and at half load one in some
 hundred does. It follows from the processor time above, and shrinks with it. With events that come alone the machine's own
 time slices (provider and load share the other processor) are as large as what is measured."""
@@ -113,7 +113,8 @@ def clock(results):
     if not host:
         return None
     floor = host["cost"]["floor"]["median"]
-    return f"""**What is bounded in microseconds** depends on the machine: where the bars were set a relay took plain Envoy 41 µs, here {floor:.0f}."""
+    return f"""**What is bounded in seconds** depends on the machine: where the bars were set a relay took plain Envoy 41 µs, here {floor:.0f}. These
+bars are judged by the figures as they are, all the same."""
 
 
 def memory(results):

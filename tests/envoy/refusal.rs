@@ -247,7 +247,8 @@ async fn a_request_that_stands_still_is_a_408_and_a_slow_one_is_served() {
         let (status, said) = raw(&world, format!("{}{body}", head(100)).as_bytes()).await;
         assert!(status == 408 && is_error(&said) && said.contains("request_timeout"), "{status} {said}");
         let took = began.elapsed();
-        assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(5), "{took:?}");
+        // To within one tick, which is an eighth of it.
+        assert!(took >= Duration::from_millis(1_750) && took < Duration::from_secs(5), "{took:?}");
     }
     // Twice as long, but it moves.
     let body = chat("gpt", false, "hello").to_string();
