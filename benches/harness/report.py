@@ -222,7 +222,7 @@ SECTIONS = [
      "how much different code there is counts as much as how much of it runs.", profile),
     ("instructions", "What a request takes, in instructions",
      "Counted by callgrind, the same on every machine but for the paths of the allocator; the kernel's are not among them, and what\n"
-     "the clock does is taken out. A stream has 200 events.", instructions),
+     "the clock does is taken out.", instructions),
     ("micro", "The core alone", "Natively by Criterion, and the same as wasm in Node's V8; both compiled for size, as the module is. Memory is that of\n"
      "the wasm. Streams come 16 KiB at a time.", micro),
     ("honest", "Whether the means are good enough", "", honest),
