@@ -9,7 +9,7 @@ class Bar:
     limit: str
     measured: str
     met: bool | None
-    # What stands in its way where it is not met: a group of `why.py`.
+    # What stands in its way where it is not met: a group of `why.py`, which need not have a word for it.
     why: str
 
 
@@ -98,13 +98,13 @@ def rivals(results):
             others = [(added["median"], name) for name, added in one[percent].items() if name not in ("floor", "dragoman")]
             best = min(others, default=(0, "none could be run"))
             yield Bar(f"{one['case']}: added to the first byte, {percent}", f"< {best[0]:.0f} µs ({best[1]})",
-                      f"{ours:.0f} µs", ours < best[0], "tail")
+                      f"{ours:.0f} µs", ours < best[0], "rivals" if percent == "p50" else "tail")
 
 
 def start(results):
     found = results.get("startup", {}).get("found")
     if not found:
         return
-    yield at_most("clock", "The module", 900, found["module"] / 1024, " KiB")
+    yield at_most("size", "The module", 900, found["module"] / 1024, " KiB")
     yield at_most("clock", "From start to first answer, one processor", 1.5, found["seconds"]["dragoman"]["median"], " s")
     yield at_most("memory", "Memory a worker over plain Envoy's", 32, found["per_worker"] / 2**20, " MiB")

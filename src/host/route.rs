@@ -202,13 +202,10 @@ impl Stage {
         }
     }
 
-    fn reply(&mut self, mut reply: Reply) -> Action {
+    fn reply(&mut self, reply: Reply) -> Action {
         self.is_still();
-        if reply.headers.bytes(VERSION_HEADER).is_none() {
-            reply.headers.push(VERSION_HEADER, &self.router.config().version);
-        }
         self.phase = if reply.refuses { Phase::Replied } else { Phase::Served };
-        abi::reply(reply.status, &reply.headers, &reply.body);
+        reply.send(self.router.config());
         Action::Pause
     }
 }
@@ -352,9 +349,7 @@ pub fn stopped(config: &Config) {
         param: None,
         message: format!("Nothing of the request has come for {seconds} seconds, and it is not complete."),
     };
-    let mut reply = Reply::error(&error);
-    reply.headers.push(VERSION_HEADER, &config.version);
-    abi::reply(reply.status, &reply.headers, &reply.body);
+    Reply::error(&error).send(config);
 }
 
 /// How Envoy puts the end of the request into words.
@@ -386,6 +381,13 @@ impl Reply {
 
     fn error(error: &ErrorReply) -> Self {
         Reply { refuses: true, status: error.status, ..Reply::ok(endpoint::named("").error(error, &[])) }
+    }
+
+    fn send(mut self, config: &Config) {
+        if self.headers.bytes(VERSION_HEADER).is_none() {
+            self.headers.push(VERSION_HEADER, &config.version);
+        }
+        abi::reply(self.status, &self.headers, &self.body);
     }
 
     /// An answer whose headers are complete; Envoy sets the length by itself.
