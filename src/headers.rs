@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::json;
-use crate::lanes::append;
+use crate::lanes::{append, append_ended};
 
 /// Pseudo-headers (`:status`, `:path` …) are among them.
 ///
@@ -43,9 +43,19 @@ impl Headers {
         Some(self.part(&pair.value))
     }
 
-    /// Whether any name begins with it.
-    pub fn has_prefix(&self, prefix: &str) -> bool {
-        self.pairs.iter().any(|pair| self.part(&pair.name).starts_with(prefix.as_bytes()))
+    /// The names that begin with a prefix. Most are told apart by their first eight bytes, as one number.
+    pub fn names_with<'h>(&'h self, prefix: &'h str) -> impl Iterator<Item = &'h str> {
+        let prefix = prefix.as_bytes();
+        let first = prefix.first_chunk::<8>();
+        let names = self.pairs.iter().map(|pair| self.part(&pair.name));
+        let named = names.filter(move |name| name.first_chunk() == first && name.starts_with(prefix));
+        named.filter_map(|name| json::utf8(name).ok())
+    }
+
+    /// All names and values, each with its NUL, as they lie; `None` if something else lies between them.
+    pub fn whole(&self) -> Option<&[u8]> {
+        let length: usize = self.pairs.iter().map(|pair| pair.name.len() + pair.value.len() + 2).sum();
+        (length == self.text.len()).then_some(&self.text)
     }
 
     /// Each name and its value, with the NULs behind them, and how long the two are without.
@@ -88,14 +98,11 @@ impl Headers {
             self.pairs.reserve(16);
             self.text.reserve(768);
         }
-        self.text.reserve(name.len() + value.len() + 2);
         let start = self.text.len();
-        append(&mut self.text, name);
-        self.text.push(0);
+        append_ended(&mut self.text, name);
         let middle = self.text.len();
-        append(&mut self.text, value);
-        self.pairs.push(Pair { name: start..middle - 1, value: middle..self.text.len() });
-        self.text.push(0);
+        append_ended(&mut self.text, value);
+        self.pairs.push(Pair { name: start..middle - 1, value: middle..self.text.len() - 1 });
     }
 
     pub fn remove(&mut self, name: &str) {

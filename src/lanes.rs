@@ -1,8 +1,5 @@
 //! Sixteen bytes that are looked at by one instruction: on wasm, on x86-64, and one by one anywhere else.
 
-#[cfg(any(test, all(target_arch = "wasm32", feature = "host")))]
-use std::cmp::Ordering;
-
 /// How many bytes a [`Block`] has.
 pub const LANES: usize = 16;
 
@@ -15,14 +12,22 @@ impl Block {
         Block(arch::load(bytes))
     }
 
+    /// Of what is shorter, with zeros behind it. It is put together in a register: whoever reads at once what was
+    /// written piece by piece waits for it.
+    pub fn of_few(bytes: &[u8]) -> Self {
+        Block(arch::pair(few(bytes)))
+    }
+
     /// Which of them are this one.
     pub fn are(self, byte: u8) -> u16 {
         arch::mask(equal(self.0, byte))
     }
 
-    /// Which of them are these or lie between them.
-    pub fn within(self, first: u8, last: u8) -> u16 {
-        arch::mask(arch::up_to(arch::less(self.0, first), last - first))
+    /// Which of them lie in a band.
+    #[inline(always)]
+    pub fn within(self, band: &Band) -> u16 {
+        let beyond = arch::less_or_zero(arch::less(self.0, band.first), band.span);
+        arch::mask(arch::same(beyond, arch::splat(0)))
     }
 
     /// Which of them are no ASCII.
@@ -37,8 +42,36 @@ impl Block {
     }
 }
 
+/// Up to sixteen bytes as two numbers, with zeros behind them.
+fn few(bytes: &[u8]) -> [u64; 2] {
+    let bytes = bytes.get(..LANES).unwrap_or(bytes);
+    let length = bytes.len() as u32;
+    // The first and the last may have some in common.
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return [u64::from_le_bytes(*first), u64::from_le_bytes(*last).checked_shr(128 - 8 * length).unwrap_or(0)];
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        return [u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * length - 32), 0];
+    }
+    [bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)), 0]
+}
+
 fn equal(lanes: arch::Lanes, byte: u8) -> arch::Lanes {
     arch::same(lanes, arch::splat(byte))
+}
+
+/// Bytes that follow each other, kept in registers as [`Marks`] are.
+pub struct Band {
+    first: arch::Lanes,
+    span: arch::Lanes,
+}
+
+impl Band {
+    #[inline(always)]
+    pub fn new(first: u8, last: u8) -> Self {
+        let [first, span] = std::hint::black_box([first, last - first]).map(arch::splat);
+        Band { first, span }
+    }
 }
 
 /// Four blocks, and what is told of them in one mask.
@@ -132,15 +165,28 @@ const SHORT: usize = 16 * LANES;
 
 /// Appends a piece. What is short is copied by a few loads and stores, of which the last two may overlap.
 pub fn append(out: &mut Vec<u8>, piece: &[u8]) {
+    append_with(out, piece, []);
+}
+
+/// Appends a piece and a NUL behind it.
+pub fn append_ended(out: &mut Vec<u8>, piece: &[u8]) {
+    append_with(out, piece, [0]);
+}
+
+#[inline(always)]
+fn append_with<const MORE: usize>(out: &mut Vec<u8>, piece: &[u8], end: [u8; MORE]) {
     let length = piece.len();
+    out.reserve(length + MORE);
     if length > SHORT {
-        return out.extend_from_slice(piece);
+        out.extend_from_slice(piece);
+        return out.extend_from_slice(&end);
     }
-    out.reserve(length);
     // SAFETY: there is room for so many bytes, and after it they are there.
     unsafe {
-        copy_few(piece, out.spare_capacity_mut().as_mut_ptr().cast());
-        out.set_len(out.len() + length);
+        let to: *mut u8 = out.spare_capacity_mut().as_mut_ptr().cast();
+        copy_few(piece, to);
+        to.add(length).cast::<[u8; MORE]>().write_unaligned(end);
+        out.set_len(out.len() + length + MORE);
     }
 }
 
@@ -216,9 +262,28 @@ pub unsafe fn compare(a: *const u8, b: *const u8, length: usize) -> i32 {
             let last = arch::least(same(at + 2 * LANES), same(at + 3 * LANES));
             !arch::has_zero(arch::least(first, last))
         };
-        let are_same = |at| a.add(at).cast::<u64>().read_unaligned() == b.add(at).cast::<u64>().read_unaligned();
-        // The last of each may overlap with the one before.
-        let is_same = match length {
+        // Of two numbers that differ, the first byte that does decides. What is shorter than a block is compared as two
+        // of them, which may overlap: where the first are the same, so is what the last have of them.
+        let both = |first: (u64, u64), last: (u64, u64)| {
+            let (one, other) = if first.0 == first.1 { last } else { first };
+            let place = (one ^ other).trailing_zeros() & !7;
+            match () {
+                // Nothing else gives 0, so that for an `==` the compiler leaves the others away.
+                () if one == other => 0,
+                () if (one >> place & 0xff) < (other >> place & 0xff) => -1,
+                () => 1,
+            }
+        };
+        let eight =
+            |at| (a.add(at).cast::<u64>().read_unaligned().to_le(), b.add(at).cast::<u64>().read_unaligned().to_le());
+        let four = |at| {
+            let (one, other) = (a.add(at).cast::<u32>().read_unaligned(), b.add(at).cast::<u32>().read_unaligned());
+            (u64::from(one.to_le()), u64::from(other.to_le()))
+        };
+        let few = |from: *const u8| {
+            u64::from(*from) | u64::from(*from.add(length / 2)) << 8 | u64::from(*from.add(length - 1)) << 16
+        };
+        match length {
             LANES.. => {
                 while length - at >= Line::LENGTH && are_lines_same(at) {
                     at += Line::LENGTH;
@@ -226,29 +291,15 @@ pub unsafe fn compare(a: *const u8, b: *const u8, length: usize) -> i32 {
                 while length - at >= LANES && are_blocks_same(at) {
                     at += LANES;
                 }
-                length - at < LANES && are_blocks_same(length - LANES)
+                let at = if length - at < LANES { length - LANES } else { at };
+                both(eight(at), eight(at + 8))
             }
-            8.. => are_same(0) && are_same(length - 8),
-            _ => false,
-        };
-        if is_same {
-            return 0;
-        }
-        while length - at >= 8 {
-            let word = |from: *const u8| u64::from_be_bytes(from.add(at).cast::<[u8; 8]>().read_unaligned());
-            match word(a).cmp(&word(b)) {
-                Ordering::Equal => at += 8,
-                order => return order as i32,
-            }
-        }
-        while at < length {
-            match (*a.add(at)).cmp(&*b.add(at)) {
-                Ordering::Equal => at += 1,
-                order => return order as i32,
-            }
+            8.. => both(eight(0), eight(length - 8)),
+            4.. => both(four(0), four(length - 4)),
+            1.. => both((few(a), few(b)), (0, 0)),
+            0 => 0,
         }
     }
-    0
 }
 
 #[cfg(all(target_arch = "wasm32", feature = "host"))]
@@ -270,9 +321,10 @@ mod builtins {
 
 /// Whether a short text is ASCII: what is made for long ones takes a hundred instructions to get going.
 pub fn is_short_ascii(bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk() else { return bytes.iter().fold(0, |all, byte| all | byte) < 0x80 };
+    const BEYOND: u64 = u64::from_ne_bytes([0x80; 8]);
+    let Some(last) = bytes.last_chunk() else { return few(bytes)[0] & BEYOND == 0 };
     let words = bytes.as_chunks().0.iter().chain([last]);
-    words.fold(0, |all, word| all | u64::from_ne_bytes(*word)) & u64::from_ne_bytes([0x80; 8]) == 0
+    words.fold(0, |all, word| all | u64::from_ne_bytes(*word)) & BEYOND == 0
 }
 
 /// After so many lines in a row in which there was nothing to see, it is worth to try whole pages.
@@ -326,8 +378,8 @@ pub fn escapes(mut backslashes: u64) -> u64 {
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod arch {
     use std::arch::wasm32::{
-        u8x16_all_true, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_min, u8x16_splat, u8x16_sub, u8x16_sub_sat, v128,
-        v128_load, v128_or, v128_xor,
+        u8x16_all_true, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_min, u8x16_splat, u8x16_sub, u8x16_sub_sat, u64x2,
+        v128, v128_load, v128_or, v128_xor,
     };
 
     pub type Lanes = v128;
@@ -335,6 +387,10 @@ mod arch {
     pub fn load(bytes: &[u8; 16]) -> Lanes {
         // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
         unsafe { v128_load(bytes.as_ptr().cast()) }
+    }
+
+    pub fn pair([first, last]: [u64; 2]) -> Lanes {
+        u64x2(first, last)
     }
 
     pub fn splat(byte: u8) -> Lanes {
@@ -365,8 +421,8 @@ mod arch {
         !u8x16_all_true(lanes)
     }
 
-    pub fn less(lanes: Lanes, by: u8) -> Lanes {
-        u8x16_sub(lanes, splat(by))
+    pub fn less(a: Lanes, b: Lanes) -> Lanes {
+        u8x16_sub(a, b)
     }
 
     pub fn up_to(lanes: Lanes, byte: u8) -> Lanes {
@@ -381,8 +437,8 @@ mod arch {
 #[cfg(target_arch = "x86_64")]
 mod arch {
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-        _mm_sub_epi8, _mm_subs_epu8, _mm_xor_si128,
+        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+        _mm_set1_epi8, _mm_sub_epi8, _mm_subs_epu8, _mm_xor_si128,
     };
 
     pub type Lanes = __m128i;
@@ -390,6 +446,11 @@ mod arch {
     pub fn load(bytes: &[u8; 16]) -> Lanes {
         // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+    }
+
+    pub fn pair(words: [u64; 2]) -> Lanes {
+        // SAFETY: every x86-64 has SSE2.
+        unsafe { _mm_set_epi64x(words[1].cast_signed(), words[0].cast_signed()) }
     }
 
     pub fn splat(byte: u8) -> Lanes {
@@ -402,9 +463,9 @@ mod arch {
         unsafe { _mm_or_si128(a, b) }
     }
 
-    pub fn less(lanes: Lanes, by: u8) -> Lanes {
+    pub fn less(a: Lanes, b: Lanes) -> Lanes {
         // SAFETY: as above.
-        unsafe { _mm_sub_epi8(lanes, splat(by)) }
+        unsafe { _mm_sub_epi8(a, b) }
     }
 
     pub fn up_to(lanes: Lanes, byte: u8) -> Lanes {
@@ -450,13 +511,19 @@ mod arch {
         *bytes
     }
 
+    pub fn pair(words: [u64; 2]) -> Lanes {
+        let both = u128::from(words[1]) << 64 | u128::from(words[0]);
+        both.to_le_bytes()
+    }
+
     pub fn or(mut a: Lanes, b: Lanes) -> Lanes {
         a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
         a
     }
 
-    pub fn less(lanes: Lanes, by: u8) -> Lanes {
-        lanes.map(|lane| lane.wrapping_sub(by))
+    pub fn less(mut a: Lanes, b: Lanes) -> Lanes {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.wrapping_sub(b));
+        a
     }
 
     pub fn up_to(lanes: Lanes, byte: u8) -> Lanes {
@@ -511,8 +578,8 @@ mod tests {
                 assert_eq!(mask, expected, "{bytes:?}");
             };
             told(block.are(b'"'), &|byte| byte == b'"');
-            told(block.within(b'0', b'9'), &|byte| byte.is_ascii_digit());
-            told(block.within(0xc0, 0xff), &|byte| byte >= 0xc0);
+            told(block.within(&Band::new(b'0', b'9')), &|byte| byte.is_ascii_digit());
+            told(block.within(&Band::new(0xc0, 0xff)), &|byte| byte >= 0xc0);
             told(block.beyond_ascii(), &|byte| !byte.is_ascii());
             told(block.special(), &|byte| matches!(byte, b'"' | b'\\' | ..b' '));
         }
@@ -530,6 +597,21 @@ mod tests {
             assert_eq!(line.has_control(&marks), bytes.iter().any(|byte| *byte < b' '));
             assert_eq!(line.has_special(&marks), bytes.iter().any(|byte| matches!(byte, b'"' | b'\\' | ..b' ')));
         }
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_block_has_zeros_behind_it() {
+        let bytes: Vec<u8> = (1..=17).map(|byte| byte * 15).collect();
+        for length in 0..=LANES {
+            let (few, mut padded) = (Block::of_few(&bytes[..length]), [0; LANES]);
+            padded[..length].copy_from_slice(&bytes[..length]);
+            let whole = Block::load(&padded);
+            for byte in [&[0], &bytes[..]].concat() {
+                assert_eq!(few.are(byte), whole.are(byte), "{byte} of {length}");
+            }
+            assert_eq!(is_short_ascii(&bytes[..length]), bytes[..length].is_ascii());
+        }
+        assert_eq!(Block::of_few(&bytes).are(bytes[16]), 0);
     }
 
     #[test]
@@ -577,8 +659,8 @@ mod tests {
         for length in 0..200 {
             let mut out = b"before".to_vec();
             append(&mut out, &all[1..=length]);
-            append(&mut out, &all[..length]);
-            assert_eq!(out, [b"before", &all[1..=length], &all[..length]].concat());
+            append_ended(&mut out, &all[..length]);
+            assert_eq!(out, [b"before", &all[1..=length], &all[..length], &[0]].concat());
         }
     }
 

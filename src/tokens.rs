@@ -10,7 +10,7 @@
 use crate::chat::ChatRequest;
 use crate::chat::attached::{Attachment, Kind};
 use crate::json::{self, Str};
-use crate::lanes::{self, Block, LANES};
+use crate::lanes::{self, Band, Block, LANES};
 
 /// How much of a text is looked at: all of a short one, of others a sixteenth, but not less than that nor more than a
 /// longest prompt is told well by. To look at more of a short one makes no estimate better (`scripts/tokens`).
@@ -280,7 +280,7 @@ impl Count {
     fn look(&mut self) {
         let text = self.held.get(..self.length).unwrap_or_default();
         if !text.is_empty() {
-            let (chunk, _) = Chunk::read(&self.held, text);
+            let (chunk, _) = Chunk::read(&self.held, text, &Bands::new());
             self.parts += u64::from(chunk.cost()).max(64 * self.held_pieces);
             self.looked_at += self.length;
             if self.looked_at >= FIRST {
@@ -306,14 +306,15 @@ const VERY_LONG_WORD: u32 = 12;
 /// The weights were fitted to o200k over code, prose and data in many languages: a word with the space before it
 /// is about a token, and so are three digits, a run of signs or an ideograph.
 fn parts(mut text: &[u8]) -> u64 {
+    let bands = Bands::new();
     let mut total = 0;
     while !text.is_empty() {
         let (chunk, length) = match text.first_chunk() {
-            Some(bytes) => Chunk::read(bytes, text),
+            Some(bytes) => Chunk::read(bytes, text, &bands),
             None => {
                 let mut padded = [0; CHUNK];
-                padded.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
-                Chunk::read(&padded, text)
+                lanes::put(&mut padded, 0, text);
+                Chunk::read(&padded, text, &bands)
             }
         };
         total += u64::from(chunk.cost());
@@ -341,18 +342,33 @@ struct Chunk {
     others: u32,
 }
 
+/// What tells the larger classes.
+struct Bands {
+    letters: Band,
+    capitals: Band,
+    digits: Band,
+}
+
+impl Bands {
+    #[inline(always)]
+    fn new() -> Self {
+        let [letters, capitals, digits] = [(b'a', b'z'), (b'A', b'Z'), (b'0', b'9')].map(|(a, z)| Band::new(a, z));
+        Bands { letters, capitals, digits }
+    }
+}
+
 impl Chunk {
     /// The first of a text, which begins with these bytes (behind its end they say nothing), and its length.
     #[inline(always)]
-    fn read(bytes: &[u8; CHUNK], text: &[u8]) -> (Self, usize) {
+    fn read(bytes: &[u8; CHUNK], text: &[u8], bands: &Bands) -> (Self, usize) {
         let mut chunk = Chunk::default();
         let (mut backslashes, mut beyond) = (0, 0);
         let end = text.len().min(CHUNK);
         for (index, block) in bytes.as_chunks().0.iter().enumerate().take(end.div_ceil(LANES)) {
             let (block, at) = (Block::load(block), index * LANES);
-            chunk.letters |= u64::from(block.within(b'a', b'z')) << at;
-            chunk.capitals |= u64::from(block.within(b'A', b'Z')) << at;
-            chunk.digits |= u64::from(block.within(b'0', b'9')) << at;
+            chunk.letters |= u64::from(block.within(&bands.letters)) << at;
+            chunk.capitals |= u64::from(block.within(&bands.capitals)) << at;
+            chunk.digits |= u64::from(block.within(&bands.digits)) << at;
             chunk.spaces |= u64::from(block.are(b' ')) << at;
             backslashes |= u64::from(block.are(b'\\')) << at;
             beyond |= u64::from(block.beyond_ascii()) << at;

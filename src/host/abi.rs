@@ -269,15 +269,17 @@ pub fn reset_stream() {
 /// The ABI's form of a header map: the number of pairs, the sizes of all names and values, then the
 /// names and values, each with a NUL behind it; numbers are 32 bits, little-endian.
 fn encode_pairs(headers: &Headers) -> Vec<u8> {
-    let number = |number: usize| (number as u32).to_le_bytes();
-    let size: usize = headers.pieces().map(|(piece, ..)| piece.len() + 8).sum();
-    let mut out = Vec::with_capacity(size + 4);
-    append(&mut out, &number(headers.len()));
+    let text = headers.whole();
+    let size = text.map_or_else(|| headers.pieces().map(|(piece, ..)| piece.len()).sum(), <[u8]>::len);
+    let mut out = Vec::with_capacity(4 + 8 * headers.len() + size);
+    append(&mut out, &(headers.len() as u32).to_le_bytes());
     for (_, name, value) in headers.pieces() {
-        append(&mut out, &number(name));
-        append(&mut out, &number(value));
+        append(&mut out, &(name as u64 | (value as u64) << 32).to_le_bytes());
     }
-    headers.pieces().for_each(|(piece, ..)| append(&mut out, piece));
+    match text {
+        Some(text) => append(&mut out, text),
+        None => headers.pieces().for_each(|(piece, ..)| append(&mut out, piece)),
+    }
     out
 }
 

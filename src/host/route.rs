@@ -13,7 +13,7 @@ use super::watch::{Moving, Watch, What};
 use super::{RETRY_HEADER, abi, metrics, shared, state};
 use crate::attempt::{Answer, VERSION_HEADER, exhausted};
 use crate::config::registry::Date;
-use crate::config::{Config, Model};
+use crate::config::{Config, Model, quantity};
 use crate::endpoint::{self, Endpoint, Page, Service, models};
 use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
@@ -254,10 +254,8 @@ impl HttpContext for Stage {
         let headers = abi::headers(Map::RequestHeaders);
         // Envoy takes orders from these; they are ours to give, not a client's. One says something, and Envoy has
         // written it itself.
-        for (name, _) in headers.iter().filter(|(name, _)| name.starts_with("x-envoy-")) {
-            if name != "x-envoy-external-address" {
-                abi::remove_header(Map::RequestHeaders, name);
-            }
+        for name in headers.names_with("x-envoy-").filter(|name| *name != "x-envoy-external-address") {
+            abi::remove_header(Map::RequestHeaders, name);
         }
         match self.begin(&headers) {
             Ok(phase) => self.phase = phase,
@@ -341,13 +339,13 @@ impl HttpContext for Stage {
 
 /// Answers a client, for whom the host has been told to speak, that has sent nothing for so long.
 pub fn stopped(config: &Config) {
-    let seconds = config.limits.idle.as_secs_f64();
+    let limit = quantity::duration_text(config.limits.idle);
     let error = ErrorReply {
         status: 408,
         kind: "invalid_request_error".into(),
         code: Some("request_timeout".into()),
         param: None,
-        message: format!("Nothing of the request has come for {seconds} seconds, and it is not complete."),
+        message: format!("Nothing of the request has come for {limit}, and it is not complete."),
     };
     Reply::error(&error).send(config);
 }

@@ -241,9 +241,8 @@ fn special_at(text: &[u8], at: usize) -> u32 {
     match (rest.first_chunk(), text.last_chunk()) {
         (Some(bytes), _) => Block::load(bytes).special().into(),
         (None, Some(bytes)) => u32::from(Block::load(bytes).special()) >> (LANES - rest.len()),
-        (None, None) => {
-            rest.iter().rev().fold(0, |mask, byte| mask << 1 | u32::from(matches!(byte, b'"' | b'\\' | ..b' ')))
-        }
+        // The zeros behind it are no part of it.
+        (None, None) => u32::from(Block::of_few(rest).special()) & !(u32::MAX << rest.len()),
     }
 }
 

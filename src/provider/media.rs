@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type};
-use crate::lanes::Block;
+use crate::lanes::{Band, Block};
 
 /// A data URL (RFC 2397): `data:TYPE;base64,DATA`.
 #[derive(Debug, PartialEq, Eq)]
@@ -218,11 +218,13 @@ pub fn text_of(data: &str, at: &str) -> Result<String, Rejection> {
 /// Whether the alphabet is right, which is what makes the text safe to splice. Images are megabytes.
 pub fn is_base64(text: &str) -> bool {
     let (blocks, rest) = text.as_bytes().as_chunks();
+    let [letters, capitals] = [(b'a', b'z'), (b'A', b'Z')].map(|(a, z)| Band::new(a, z));
+    // A slash stands right before the digits.
+    let digits = Band::new(b'/', b'9');
     let fit = |bytes| {
         let block = Block::load(bytes);
-        let letters = block.within(b'a', b'z') | block.within(b'A', b'Z');
-        // A slash stands right before the digits.
-        letters | block.within(b'/', b'9') | block.are(b'+') | block.are(b'=') == u16::MAX
+        let others = block.within(&digits) | block.are(b'+') | block.are(b'=');
+        block.within(&letters) | block.within(&capitals) | others == u16::MAX
     };
     let fits = |byte: &u8| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'/'..=b'9' | b'+' | b'=');
     !text.is_empty() && blocks.iter().all(fit) && rest.iter().all(fits)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::policy::{Considered, PARTS};
 use crate::config::registry::{Capabilities, Capability};
-use crate::json::Writer;
+use crate::json::{self, Writer};
 use crate::provider::Target;
 use crate::route::health::Verdict;
 
@@ -57,9 +57,11 @@ impl Explanation {
                 (Some(reason), _) => out.push_str(&reason.to_string()),
                 (None, Some(place)) => {
                     out.push_str(&format!("attempt {place}"));
-                    it.score.into_iter().for_each(|score| out.push_str(&format!(" score {score:.3}")));
+                    it.score.into_iter().for_each(|score| out.push_str(&format!(" score {}", json::decimal(score, 3))));
                     it.cost.into_iter().for_each(|cost| out.push_str(&format!(" cost {cost}")));
-                    it.first_token.into_iter().for_each(|time| out.push_str(&format!(" first_token {time:.0}ms")));
+                    it.first_token
+                        .into_iter()
+                        .for_each(|time| out.push_str(&format!(" first_token {}ms", json::decimal(time, 0))));
                     out.push_str(&verdict(it.verdict).map_or_else(String::new, |why| format!(" ({why})")));
                 }
                 (None, None) => out.push_str("not needed"),
@@ -99,12 +101,12 @@ impl Explained {
             }
         }
         if let Some(quality) = it.quality {
-            w.key("quality").raw(&format!("{:.3}", f64::from(quality) / 1_000.0));
+            w.key("quality").raw(&json::decimal(f64::from(quality) / 1_000.0, 3));
         }
         if let Some(score) = it.score {
-            w.key("score").raw(&format!("{score:.4}")).key("score_parts").begin_object();
+            w.key("score").raw(&json::decimal(score, 4)).key("score_parts").begin_object();
             for (name, part) in PARTS.iter().zip(it.parts) {
-                w.key(name).raw(&format!("{part:.4}"));
+                w.key(name).raw(&json::decimal(part, 4));
             }
             w.end_object();
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::chat::Usage;
 use crate::config::registry::{Capabilities, Capability, Date, Facts, Price, Rank, Variant};
+use crate::json;
 use crate::route::health::{Health, Verdict};
 
 /// A running conversation may go on for so many days after its model has retired.
@@ -132,7 +133,8 @@ impl fmt::Display for LeftOut {
                 write!(f, "it would cost about {cost} micro-dollars, more than {most}")
             }
             LeftOut::TooSlow { first_token, limit } => {
-                write!(f, "its first token takes about {first_token:.0} ms, more than {limit:.0}")
+                let [first_token, limit] = [first_token, limit].map(|time| json::decimal(*time, 0));
+                write!(f, "its first token takes about {first_token} ms, more than {limit}")
             }
             LeftOut::Weightless => f.write_str("its weight is 0"),
             LeftOut::Refused(why) => f.write_str(why),

@@ -42,7 +42,7 @@ impl Wishes {
     pub fn read<'a>(headers: &Headers, sticky: impl Iterator<Item = &'a str>) -> Result<Self, Rejection> {
         // Most requests wish for nothing: one look instead of one for each name.
         let none = Headers::default();
-        let ours = if headers.has_prefix("x-dragoman-") { headers } else { &none };
+        let ours = if headers.names_with("x-dragoman-").next().is_some() { headers } else { &none };
         let value = |name: &str| ours.bytes(name);
         let strict = match value("x-dragoman-strict") {
             None | Some(b"false") => false,
