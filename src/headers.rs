@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::json;
-use crate::lanes::{append, append_ended};
+use crate::lanes::{append_all, append_ended};
 
 /// Pseudo-headers (`:status`, `:path` …) are among them.
 ///
@@ -85,7 +85,7 @@ impl Headers {
     pub fn push_joined(&mut self, name: &str, parts: &[&str]) {
         self.put(name.as_bytes(), b"");
         self.text.pop();
-        parts.iter().for_each(|part| append(&mut self.text, part.as_bytes()));
+        append_all(&mut self.text, parts);
         if let Some(last) = self.pairs.last_mut() {
             last.value.end = self.text.len();
         }

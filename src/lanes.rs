@@ -173,6 +173,12 @@ pub fn append_ended(out: &mut Vec<u8>, piece: &[u8]) {
     append_with(out, piece, [0]);
 }
 
+/// Appends pieces, with room for all of them from the first on.
+pub fn append_all(out: &mut Vec<u8>, pieces: &[&str]) {
+    out.reserve(pieces.iter().map(|piece| piece.len()).sum());
+    pieces.iter().for_each(|piece| append_with(out, piece.as_bytes(), []));
+}
+
 #[inline(always)]
 fn append_with<const MORE: usize>(out: &mut Vec<u8>, piece: &[u8], end: [u8; MORE]) {
     let length = piece.len();
@@ -661,6 +667,9 @@ mod tests {
             append(&mut out, &all[1..=length]);
             append_ended(&mut out, &all[..length]);
             assert_eq!(out, [b"before", &all[1..=length], &all[..length], &[0]].concat());
+            let (mut out, text) = (Vec::new(), "x".repeat(length));
+            append_all(&mut out, &["before", &text, "", &text]);
+            assert_eq!(out, ["before", &text, &text].concat().as_bytes());
         }
     }
 

@@ -178,21 +178,25 @@ impl<'a> Settled<'a> {
         let mut w = Writer::with_capacity(1024);
         write_time(w.fixed(r#"{"time":"#), times.began);
         w.fixed(r#","request_id":"#).string(&plan.request_id);
-        w.fixed(r#","outcome":""#).fixed(self.outcome.name()).fixed(r#"","status":"#).number(self.status.into());
-        w.fixed(r#","route":"#).string(&plan.route).fixed(r#","version":"#).string(&plan.version);
-        w.fixed(r#","conversation":"#).escaped(&[hex(plan.conversation, &mut [0; 16])]);
-        w.fixed(if plan.stream { r#","stream":true"# } else { r#","stream":false"# });
-        w.fixed(r#","duration_ms":"#).number(milliseconds(times.ended.saturating_sub(times.began)));
+        w.parts(&[r#","outcome":""#, self.outcome.name(), r#"","status":"#]).number(self.status.into());
+        // What routes, models and providers are called has nothing to escape.
+        w.parts(&[r#","route":""#, &plan.route, r#"","version":"#]).string(&plan.version);
+        let streams = if plan.stream { "true" } else { "false" };
+        let conversation = &mut [0; 16];
+        let conversation = hex(plan.conversation, conversation);
+        w.parts(&[r#","conversation":""#, conversation, r#"","stream":"#, streams, r#","duration_ms":"#]);
+        w.number(milliseconds(times.ended.saturating_sub(times.began)));
         if let Some(committed) = self.committed(Some(times.began)) {
             w.fixed(r#","first_token_ms":"#).number(milliseconds(committed));
         }
         w.fixed(r#","gen_ai.operation.name":"chat""#);
         if let Some(target) = self.target.filter(|_| self.outcome != Outcome::Failed) {
-            w.fixed(r#","model":"#).string(&target.model).fixed(r#","gen_ai.provider.name":"#).string(&target.kind);
-            w.fixed(r#","gen_ai.request.model":"#).string(&target.id);
+            let Target { model, kind, id, .. } = &**target;
+            w.parts(&[r#","model":""#, model, r#"","gen_ai.provider.name":""#, kind, r#"","gen_ai.request.model":"#]);
+            w.string(id);
         }
         if let Some(reason) = self.finish {
-            w.fixed(r#","gen_ai.response.finish_reasons":[""#).fixed(reason.as_str()).fixed(r#""]"#);
+            w.parts(&[r#","gen_ai.response.finish_reasons":[""#, reason.as_str(), r#""]"#]);
         }
         if let Some(Spent { usage, estimated }) = &self.spent {
             w.fixed(r#","gen_ai.usage.input_tokens":"#).number(usage.input);
@@ -222,8 +226,7 @@ impl<'a> Settled<'a> {
         }
         w.fixed(r#","attempts":"#).begin_array();
         for (target, ended, status) in self.attempts() {
-            w.begin_object().fixed(r#""model":"#).string(&target.model);
-            w.fixed(r#","class":""#).fixed(ended.name()).fixed("\"");
+            w.begin_object().parts(&[r#""model":""#, &target.model, r#"","class":""#, ended.name(), "\""]);
             if let Some(status) = status {
                 w.fixed(r#","status":"#).number(status.into());
             }

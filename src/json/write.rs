@@ -2,7 +2,7 @@
 
 use super::Str;
 use super::scan::{escape_into, plain_end};
-use crate::lanes::append;
+use crate::lanes::{append, append_all};
 
 /// Writes JSON without a tree. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]
@@ -48,6 +48,13 @@ impl Writer {
         self
     }
 
+    /// The same with texts in it that need no escapes.
+    pub fn parts(&mut self, json: &[&str]) -> &mut Self {
+        append_all(&mut self.out, json);
+        self.needs_comma = false;
+        self
+    }
+
     /// A key of ours, none of which needs escapes.
     pub fn key(&mut self, key: &'static str) -> &mut Self {
         debug_assert_eq!(plain_end(key.as_bytes(), 0), key.len());
@@ -79,9 +86,7 @@ impl Writer {
     pub fn escaped(&mut self, escaped: &[&str]) -> &mut Self {
         self.separate();
         self.out.push(b'"');
-        for part in escaped {
-            append(&mut self.out, part.as_bytes());
-        }
+        append_all(&mut self.out, escaped);
         self.out.push(b'"');
         self
     }
