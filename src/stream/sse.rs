@@ -250,10 +250,9 @@ impl Parser {
         Frame { event: &self.event, data }
     }
 
-    /// Lets go of what is spent, and of the room for it. All events must have been taken before.
+    /// Lets go of what is spent, and of the room for it: a stream that waits holds no more than what is unread. All
+    /// events must have been taken before.
     pub fn compact(&mut self) {
-        /// Less is kept for the next bytes.
-        const SMALL: usize = 1 << 10;
         let keep = match &mut self.data {
             Data::Line(range) => {
                 let keep = range.start;
@@ -264,11 +263,8 @@ impl Parser {
         };
         self.line -= keep;
         self.searched -= keep;
-        let rest = self.buffer.len() - keep;
-        if self.buffer.capacity() > SMALL && rest < self.buffer.capacity() / 2 {
+        if keep > 0 {
             self.buffer = self.buffer.split_off(keep);
-        } else {
-            self.buffer.drain(..keep);
         }
     }
 }

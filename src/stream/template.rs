@@ -41,8 +41,8 @@ pub struct Template {
     choice: u32,
     said_as: SaidAs,
     input: Form,
-    /// Its blanks are texts and padding only.
-    output: Form,
+    /// Its blanks are texts and padding only. `None` if it is the input's.
+    output: Option<Form>,
 }
 
 /// Bytes without what stands in their blanks, each of which has the place in them at which it is.
@@ -110,7 +110,9 @@ impl Template {
         {
             blanks.push((spaces, Blank::Spaces));
         }
-        let (input, output) = (Form::of(event, blanks)?, Form::of(written, places)?);
+        let is_same = event == written && blanks == places;
+        let output = if is_same { None } else { Some(Form::of(written, places)?) };
+        let input = Form::of(event, blanks)?;
         Some(Template { choice: *choice, said_as: *said_as, input, output })
     }
 
@@ -161,17 +163,21 @@ impl Template {
 
     /// What is written for all the events that so many bytes may be, nearly.
     pub fn room(&self, bytes: usize) -> usize {
-        (bytes / self.input.fixed.len().max(1) + 1).saturating_mul(self.output.fixed.len() + 16).min(MOST_ROOM)
+        (bytes / self.input.fixed.len().max(1) + 1).saturating_mul(self.output().fixed.len() + 16).min(MOST_ROOM)
+    }
+
+    fn output(&self) -> &Form {
+        self.output.as_ref().unwrap_or(&self.input)
     }
 
     pub fn write(&self, event: &Event<'_>, out: &mut Vec<u8>) {
-        let mut from = 0;
-        for (to, blank) in &self.output.blanks {
-            append(out, self.output.fixed.get(from..*to).unwrap_or_default());
+        let (output, mut from) = (self.output(), 0);
+        for (to, blank) in &output.blanks {
+            append(out, output.fixed.get(from..*to).unwrap_or_default());
             append(out, if *blank == Blank::Text { event.text.escaped() } else { event.padding }.as_bytes());
             from = *to;
         }
-        append(out, self.output.fixed.get(from..).unwrap_or_default());
+        append(out, output.fixed.get(from..).unwrap_or_default());
     }
 }
 
