@@ -57,7 +57,7 @@ impl Meter {
         if !crate::COUNTS {
             return;
         }
-        self.push(said.text);
+        self.text.push(said.text.escaped());
         match said.said_as {
             _ if said.choice != 0 => {}
             SaidAs::Content => self.judge.content(said.text),

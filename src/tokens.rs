@@ -352,7 +352,7 @@ struct Bands {
 impl Bands {
     #[inline(always)]
     fn new() -> Self {
-        let [letters, capitals, digits] = [(b'a', b'z'), (b'A', b'Z'), (b'0', b'9')].map(|(a, z)| Band::new(a, z));
+        let [letters, capitals, digits] = Band::all([(b'a', b'z'), (b'A', b'Z'), (b'0', b'9')]);
         Bands { letters, capitals, digits }
     }
 }

@@ -218,9 +218,8 @@ pub fn text_of(data: &str, at: &str) -> Result<String, Rejection> {
 /// Whether the alphabet is right, which is what makes the text safe to splice. Images are megabytes.
 pub fn is_base64(text: &str) -> bool {
     let (blocks, rest) = text.as_bytes().as_chunks();
-    let [letters, capitals] = [(b'a', b'z'), (b'A', b'Z')].map(|(a, z)| Band::new(a, z));
     // A slash stands right before the digits.
-    let digits = Band::new(b'/', b'9');
+    let [letters, capitals, digits] = Band::all([(b'a', b'z'), (b'A', b'Z'), (b'/', b'9')]);
     let fit = |bytes| {
         let block = Block::load(bytes);
         let others = block.within(&digits) | block.are(b'+') | block.are(b'=');
