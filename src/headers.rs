@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::json;
-use crate::lanes::{append_all, append_ended};
+use crate::memory::{append_all, append_ended};
 
 /// Pseudo-headers (`:status`, `:path` …) are among them.
 ///
@@ -12,6 +12,8 @@ use crate::lanes::{append_all, append_ended};
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     text: Vec<u8>,
+    /// Where the first of them lies; from there on there is nothing else.
+    start: usize,
     pairs: Vec<Pair>,
 }
 
@@ -23,14 +25,14 @@ pub struct Pair {
 }
 
 impl Headers {
-    /// Of names and values that lie somewhere in `text`, as [`Pair`] says.
-    pub fn within(text: Vec<u8>, pairs: Vec<Pair>) -> Self {
-        Headers { text, pairs }
+    /// Of names and values that lie in `text` from a place to its end, as [`Pair`] says.
+    pub fn within(text: Vec<u8>, start: usize, pairs: Vec<Pair>) -> Self {
+        Headers { text, start, pairs }
     }
 
     /// With room for so many headers of so many bytes together.
     pub fn with_capacity(pairs: usize, text: usize) -> Self {
-        Headers { text: Vec::with_capacity(text), pairs: Vec::with_capacity(pairs) }
+        Headers { text: Vec::with_capacity(text), start: 0, pairs: Vec::with_capacity(pairs) }
     }
 
     /// The first value of a header, if it is text.
@@ -43,25 +45,20 @@ impl Headers {
         Some(self.part(&pair.value))
     }
 
-    /// The names that begin with a prefix. Most are told apart by their first eight bytes, as one number.
+    /// The names that begin with a prefix.
     pub fn names_with<'h>(&'h self, prefix: &'h str) -> impl Iterator<Item = &'h str> {
-        let prefix = prefix.as_bytes();
-        let first = prefix.first_chunk::<8>();
         let names = self.pairs.iter().map(|pair| self.part(&pair.name));
-        let named = names.filter(move |name| name.first_chunk() == first && name.starts_with(prefix));
-        named.filter_map(|name| json::utf8(name).ok())
+        names.filter(|name| name.starts_with(prefix.as_bytes())).filter_map(|name| json::utf8(name).ok())
     }
 
-    /// All names and values, each with its NUL, as they lie; `None` if something else lies between them.
-    pub fn whole(&self) -> Option<&[u8]> {
-        let length: usize = self.pairs.iter().map(|pair| pair.name.len() + pair.value.len() + 2).sum();
-        (length == self.text.len()).then_some(&self.text)
+    /// All names and values in their order, each with its NUL.
+    pub fn text(&self) -> &[u8] {
+        self.text.get(self.start..).unwrap_or_default()
     }
 
-    /// Each name and its value, with the NULs behind them, and how long the two are without.
-    pub fn pieces(&self) -> impl Iterator<Item = (&[u8], usize, usize)> {
-        let piece = |pair: &Pair| self.text.get(pair.name.start..pair.value.end + 1).unwrap_or_default();
-        self.pairs.iter().map(move |pair| (piece(pair), pair.name.len(), pair.value.len()))
+    /// How long each name and its value are.
+    pub fn lengths(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.pairs.iter().map(|pair| (pair.name.len(), pair.value.len()))
     }
 
     /// A name that is not text, which HTTP does not allow, is empty.
@@ -105,16 +102,11 @@ impl Headers {
         self.pairs.push(Pair { name: start..middle - 1, value: middle..self.text.len() - 1 });
     }
 
-    pub fn remove(&mut self, name: &str) {
-        let Headers { text, pairs } = self;
-        pairs.retain(|pair| text.get(pair.name.clone()) != Some(name.as_bytes()));
-    }
-
     /// Adds all headers of another.
     pub fn extend(&mut self, other: &Headers) {
-        let start = self.text.len();
-        let moved = |place: &Range<usize>| place.start + start..place.end + start;
-        self.text.extend_from_slice(&other.text);
+        let by = self.text.len();
+        let moved = |place: &Range<usize>| place.start - other.start + by..place.end - other.start + by;
+        self.text.extend_from_slice(other.text());
         self.pairs
             .extend(other.pairs.iter().map(|Pair { name, value }| Pair { name: moved(name), value: moved(value) }));
     }
@@ -139,17 +131,13 @@ mod tests {
         let mut headers = Headers::default();
         headers.push_joined(":path", &["/v1", "", "/chat"]);
         headers.push("a", "1");
-        let mut other = Headers::default();
-        other.push("gone", "x");
-        other.push("b", "22");
-        other.push_joined("c", &[]);
-        other.remove("gone");
-        headers.extend(&other);
+        // As the host gives them, behind their lengths.
+        let given = [Pair { name: 8..9, value: 10..12 }, Pair { name: 13..14, value: 15..15 }];
+        headers.extend(&Headers::within(b"lengths:b\x0022\0c\0\0".to_vec(), 8, given.to_vec()));
         headers.push("d", "4");
         let all: Vec<_> = headers.iter().map(|(name, value)| (name, str::from_utf8(value).unwrap())).collect();
         assert_eq!(all, [(":path", "/v1/chat"), ("a", "1"), ("b", "22"), ("c", ""), ("d", "4")]);
-        let text: Vec<u8> = headers.pieces().flat_map(|(piece, ..)| piece).copied().collect();
-        assert_eq!(text, b":path\0/v1/chat\0a\x001\0b\x0022\0c\0\0d\x004\0");
-        assert!(headers.pieces().all(|(piece, name, value)| piece.len() == name + value + 2));
+        assert_eq!(headers.text(), b":path\0/v1/chat\0a\x001\0b\x0022\0c\0\0d\x004\0");
+        assert_eq!(headers.lengths().collect::<Vec<_>>(), [(5, 8), (1, 1), (1, 2), (1, 0), (1, 1)]);
     }
 }

@@ -1,5 +1,7 @@
 //! Sixteen bytes that are looked at by one instruction: on wasm, on x86-64, and one by one anywhere else.
 
+mod arch;
+
 /// How many bytes a [`Block`] has.
 pub const LANES: usize = 16;
 
@@ -16,6 +18,12 @@ impl Block {
     /// written piece by piece waits for it.
     pub fn of_few(bytes: &[u8]) -> Self {
         Block(arch::pair(few(bytes)))
+    }
+
+    /// Whether all are the same as another's.
+    #[cfg(any(test, all(target_arch = "wasm32", feature = "host")))]
+    pub fn is(self, other: Block) -> bool {
+        !arch::has_zero(arch::same(self.0, other.0))
     }
 
     /// Which of them are this one.
@@ -42,18 +50,21 @@ impl Block {
     }
 }
 
-/// Up to sixteen bytes as two numbers, with zeros behind them.
+/// Up to sixteen bytes as two numbers, with zeros behind them. They are put together from two reads, which may have
+/// some bytes in common.
 fn few(bytes: &[u8]) -> [u64; 2] {
     let bytes = bytes.get(..LANES).unwrap_or(bytes);
     let length = bytes.len() as u32;
-    // The first and the last may have some in common.
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         return [u64::from_le_bytes(*first), u64::from_le_bytes(*last).checked_shr(128 - 8 * length).unwrap_or(0)];
     }
     if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
         return [u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << (8 * length - 32), 0];
     }
-    [bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)), 0]
+    let (Some(first), Some(middle), Some(last)) = (bytes.first(), bytes.get(bytes.len() / 2), bytes.last()) else {
+        return [0, 0];
+    };
+    [u64::from(*first) | u64::from(*middle) << (length / 2 * 8) | u64::from(*last) << (8 * length - 8), 0]
 }
 
 fn equal(lanes: arch::Lanes, byte: u8) -> arch::Lanes {
@@ -105,6 +116,16 @@ impl Line {
             return Line(none, none, none, none);
         };
         Line(Block::load(first), Block::load(second), Block::load(third), Block::load(fourth))
+    }
+
+    /// Whether all are the same as another's.
+    #[cfg(any(test, all(target_arch = "wasm32", feature = "host")))]
+    #[inline(always)]
+    pub fn is(&self, other: &Line) -> bool {
+        let same = |one: &Block, other: &Block| arch::same(one.0, other.0);
+        let first = arch::least(same(&self.0, &other.0), same(&self.1, &other.1));
+        let last = arch::least(same(&self.2, &other.2), same(&self.3, &other.3));
+        !arch::has_zero(arch::least(first, last))
     }
 
     pub fn quotes(&self, marks: &Marks) -> u64 {
@@ -159,171 +180,6 @@ impl Line {
     fn mask(&self, of: impl Fn(arch::Lanes) -> arch::Lanes) -> u64 {
         let mask = |block: &Block| u64::from(arch::mask(of(block.0)));
         mask(&self.0) | mask(&self.1) << 16 | mask(&self.2) << 32 | mask(&self.3) << 48
-    }
-}
-
-/// What is no longer is copied here. Engines copy memory by a call: of V8 it is one of 350 instructions.
-const SHORT: usize = 16 * LANES;
-
-/// Appends a piece. What is short is copied by a few loads and stores, of which the last two may overlap.
-pub fn append(out: &mut Vec<u8>, piece: &[u8]) {
-    append_with(out, piece, []);
-}
-
-/// Appends a piece and a NUL behind it.
-pub fn append_ended(out: &mut Vec<u8>, piece: &[u8]) {
-    append_with(out, piece, [0]);
-}
-
-/// Appends pieces, with room for all of them from the first on.
-pub fn append_all(out: &mut Vec<u8>, pieces: &[&str]) {
-    out.reserve(pieces.iter().map(|piece| piece.len()).sum());
-    pieces.iter().for_each(|piece| append_with(out, piece.as_bytes(), []));
-}
-
-#[inline(always)]
-fn append_with<const MORE: usize>(out: &mut Vec<u8>, piece: &[u8], end: [u8; MORE]) {
-    let length = piece.len();
-    out.reserve(length + MORE);
-    if length > SHORT {
-        out.extend_from_slice(piece);
-        return out.extend_from_slice(&end);
-    }
-    // SAFETY: there is room for so many bytes, and after it they are there.
-    unsafe {
-        let to: *mut u8 = out.spare_capacity_mut().as_mut_ptr().cast();
-        copy_few(piece, to);
-        to.add(length).cast::<[u8; MORE]>().write_unaligned(end);
-        out.set_len(out.len() + length + MORE);
-    }
-}
-
-/// Puts a short piece to this place. Tells whether there is room for it.
-pub fn put(bytes: &mut [u8], at: usize, piece: &[u8]) -> bool {
-    let room = bytes.get_mut(at..).filter(|room| room.len() >= piece.len());
-    // SAFETY: there is.
-    room.map(|room| unsafe { copy_few(piece, room.as_mut_ptr()) }).is_some()
-}
-
-/// # Safety
-///
-/// So many bytes have to be writable from there on.
-#[inline(always)]
-unsafe fn copy_few(piece: &[u8], to: *mut u8) {
-    let (from, length) = (piece.as_ptr(), piece.len());
-    // SAFETY: all that is read lies within the piece, and what is written as far behind the place.
-    unsafe {
-        match length {
-            16.. => {
-                for at in (0..length - 15).step_by(16) {
-                    copy::<16>(from, to, at);
-                }
-                copy::<16>(from, to, length - 16);
-            }
-            8.. => {
-                copy::<8>(from, to, 0);
-                copy::<8>(from, to, length - 8);
-            }
-            4.. => {
-                copy::<4>(from, to, 0);
-                copy::<4>(from, to, length - 4);
-            }
-            1.. => {
-                copy::<1>(from, to, 0);
-                copy::<1>(from, to, length / 2);
-                copy::<1>(from, to, length - 1);
-            }
-            0 => {}
-        }
-    }
-}
-
-/// # Safety
-///
-/// So many bytes have to be readable and writable at this place.
-#[inline(always)]
-unsafe fn copy<const BYTES: usize>(from: *const u8, to: *mut u8, at: usize) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let bytes = from.add(at).cast::<[u8; BYTES]>().read_unaligned();
-        to.add(at).cast::<[u8; BYTES]>().write_unaligned(bytes);
-    }
-}
-
-/// Whether the first of two equally long pieces of memory is less (-1) or greater (1) than the second, or the same (0).
-/// By sixteen bytes: what the compiler brings for WebAssembly, where every `==` of slices ends, looks at one at a
-/// time, and took half of the module's instructions in a stream.
-///
-/// # Safety
-///
-/// So many bytes have to be readable from both places on.
-#[cfg(any(test, all(target_arch = "wasm32", feature = "host")))]
-pub unsafe fn compare(a: *const u8, b: *const u8, length: usize) -> i32 {
-    // SAFETY: all that is read lies within the two, by the caller's promise.
-    unsafe {
-        let mut at = 0;
-        let block = |from: *const u8, at| arch::load(&*from.add(at).cast::<[u8; LANES]>());
-        let same = |at| arch::same(block(a, at), block(b, at));
-        let are_blocks_same = |at| !arch::has_zero(same(at));
-        let are_lines_same = |at| {
-            let first = arch::least(same(at), same(at + LANES));
-            let last = arch::least(same(at + 2 * LANES), same(at + 3 * LANES));
-            !arch::has_zero(arch::least(first, last))
-        };
-        // Of two numbers that differ, the first byte that does decides. What is shorter than a block is compared as two
-        // of them, which may overlap: where the first are the same, so is what the last have of them.
-        let both = |first: (u64, u64), last: (u64, u64)| {
-            let (one, other) = if first.0 == first.1 { last } else { first };
-            let place = (one ^ other).trailing_zeros() & !7;
-            match () {
-                // Nothing else gives 0, so that for an `==` the compiler leaves the others away.
-                () if one == other => 0,
-                () if (one >> place & 0xff) < (other >> place & 0xff) => -1,
-                () => 1,
-            }
-        };
-        let eight =
-            |at| (a.add(at).cast::<u64>().read_unaligned().to_le(), b.add(at).cast::<u64>().read_unaligned().to_le());
-        let four = |at| {
-            let (one, other) = (a.add(at).cast::<u32>().read_unaligned(), b.add(at).cast::<u32>().read_unaligned());
-            (u64::from(one.to_le()), u64::from(other.to_le()))
-        };
-        let few = |from: *const u8| {
-            u64::from(*from) | u64::from(*from.add(length / 2)) << 8 | u64::from(*from.add(length - 1)) << 16
-        };
-        match length {
-            LANES.. => {
-                while length - at >= Line::LENGTH && are_lines_same(at) {
-                    at += Line::LENGTH;
-                }
-                while length - at >= LANES && are_blocks_same(at) {
-                    at += LANES;
-                }
-                let at = if length - at < LANES { length - LANES } else { at };
-                both(eight(at), eight(at + 8))
-            }
-            8.. => both(eight(0), eight(length - 8)),
-            4.. => both(four(0), four(length - 4)),
-            1.. => both((few(a), few(b)), (0, 0)),
-            0 => 0,
-        }
-    }
-}
-
-#[cfg(all(target_arch = "wasm32", feature = "host"))]
-mod builtins {
-    //! In place of the compiler's own, which are weak symbols.
-
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, length: usize) -> i32 {
-        // SAFETY: the caller's promise.
-        unsafe { super::compare(a, b, length) }
-    }
-
-    #[unsafe(no_mangle)]
-    unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, length: usize) -> i32 {
-        // SAFETY: the caller's promise.
-        unsafe { super::compare(a, b, length) }
     }
 }
 
@@ -383,198 +239,9 @@ pub fn escapes(mut backslashes: u64) -> u64 {
     escapes
 }
 
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod arch {
-    use std::arch::wasm32::{
-        u8x16_all_true, u8x16_bitmask, u8x16_eq, u8x16_le, u8x16_min, u8x16_splat, u8x16_sub, u8x16_sub_sat, u64x2,
-        v128, v128_load, v128_or, v128_xor,
-    };
-
-    pub type Lanes = v128;
-
-    pub fn load(bytes: &[u8; 16]) -> Lanes {
-        // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
-        unsafe { v128_load(bytes.as_ptr().cast()) }
-    }
-
-    pub fn pair([first, last]: [u64; 2]) -> Lanes {
-        u64x2(first, last)
-    }
-
-    pub fn splat(byte: u8) -> Lanes {
-        u8x16_splat(byte)
-    }
-
-    pub fn or(a: Lanes, b: Lanes) -> Lanes {
-        v128_or(a, b)
-    }
-
-    pub fn same(a: Lanes, b: Lanes) -> Lanes {
-        u8x16_eq(a, b)
-    }
-
-    pub fn least(a: Lanes, b: Lanes) -> Lanes {
-        u8x16_min(a, b)
-    }
-
-    pub fn xor(a: Lanes, b: Lanes) -> Lanes {
-        v128_xor(a, b)
-    }
-
-    pub fn less_or_zero(a: Lanes, b: Lanes) -> Lanes {
-        u8x16_sub_sat(a, b)
-    }
-
-    pub fn has_zero(lanes: Lanes) -> bool {
-        !u8x16_all_true(lanes)
-    }
-
-    pub fn less(a: Lanes, b: Lanes) -> Lanes {
-        u8x16_sub(a, b)
-    }
-
-    pub fn up_to(lanes: Lanes, byte: u8) -> Lanes {
-        u8x16_le(lanes, splat(byte))
-    }
-
-    pub fn mask(lanes: Lanes) -> u16 {
-        u8x16_bitmask(lanes)
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod arch {
-    use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
-        _mm_set1_epi8, _mm_sub_epi8, _mm_subs_epu8, _mm_xor_si128,
-    };
-
-    pub type Lanes = __m128i;
-
-    pub fn load(bytes: &[u8; 16]) -> Lanes {
-        // SAFETY: so many bytes can be read from there, and the instruction wants no alignment.
-        unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-    }
-
-    pub fn pair(words: [u64; 2]) -> Lanes {
-        // SAFETY: every x86-64 has SSE2.
-        unsafe { _mm_set_epi64x(words[1].cast_signed(), words[0].cast_signed()) }
-    }
-
-    pub fn splat(byte: u8) -> Lanes {
-        // SAFETY: every x86-64 has SSE2.
-        unsafe { _mm_set1_epi8(byte.cast_signed()) }
-    }
-
-    pub fn or(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_or_si128(a, b) }
-    }
-
-    pub fn less(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_sub_epi8(a, b) }
-    }
-
-    pub fn up_to(lanes: Lanes, byte: u8) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_cmpeq_epi8(_mm_min_epu8(lanes, splat(byte)), lanes) }
-    }
-
-    pub fn mask(lanes: Lanes) -> u16 {
-        // SAFETY: as above.
-        unsafe { _mm_movemask_epi8(lanes) as u16 }
-    }
-
-    pub fn same(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_cmpeq_epi8(a, b) }
-    }
-
-    pub fn least(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_min_epu8(a, b) }
-    }
-
-    pub fn xor(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_xor_si128(a, b) }
-    }
-
-    pub fn less_or_zero(a: Lanes, b: Lanes) -> Lanes {
-        // SAFETY: as above.
-        unsafe { _mm_subs_epu8(a, b) }
-    }
-
-    pub fn has_zero(lanes: Lanes) -> bool {
-        mask(same(lanes, splat(0))) != 0
-    }
-}
-
-#[cfg(not(any(all(target_arch = "wasm32", target_feature = "simd128"), target_arch = "x86_64")))]
-mod arch {
-    pub type Lanes = [u8; 16];
-
-    pub fn load(bytes: &[u8; 16]) -> Lanes {
-        *bytes
-    }
-
-    pub fn pair(words: [u64; 2]) -> Lanes {
-        let both = u128::from(words[1]) << 64 | u128::from(words[0]);
-        both.to_le_bytes()
-    }
-
-    pub fn or(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
-        a
-    }
-
-    pub fn less(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.wrapping_sub(b));
-        a
-    }
-
-    pub fn up_to(lanes: Lanes, byte: u8) -> Lanes {
-        lanes.map(|lane| if lane <= byte { u8::MAX } else { 0 })
-    }
-
-    pub fn mask(lanes: Lanes) -> u16 {
-        lanes.iter().rev().fold(0, |mask, lane| mask << 1 | u16::from(lane >> 7))
-    }
-
-    pub fn splat(byte: u8) -> Lanes {
-        [byte; 16]
-    }
-
-    pub fn same(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = if *a == b { u8::MAX } else { 0 });
-        a
-    }
-
-    pub fn least(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = b.min(*a));
-        a
-    }
-
-    pub fn xor(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
-        a
-    }
-
-    pub fn less_or_zero(mut a: Lanes, b: Lanes) -> Lanes {
-        a.iter_mut().zip(b).for_each(|(a, b)| *a = a.saturating_sub(b));
-        a
-    }
-
-    pub fn has_zero(lanes: Lanes) -> bool {
-        lanes.contains(&0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Random;
 
     #[test]
     fn what_is_told_of_a_block_is_true_of_each_byte() {
@@ -624,30 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn memory_compares_as_slices_do() {
-        let mut random = Random(1);
-        for length in 0..150 {
-            let one: Vec<u8> = (0..length).map(|_| random.below(256) as u8).collect();
-            let compared = |other: &[u8]| {
-                // SAFETY: both are as long.
-                let order = unsafe { compare(one.as_ptr(), other.as_ptr(), length) };
-                assert_eq!(order, one.as_slice().cmp(other) as i32, "{one:?} {other:?}");
-            };
-            compared(&one.clone());
-            for place in 0..length {
-                for other in [0, 1, 127, 128, 255] {
-                    let mut another = one.clone();
-                    another[place] = other;
-                    compared(&another);
-                    // The first difference decides.
-                    another[place..].fill(other);
-                    compared(&another);
-                }
-            }
-        }
-    }
-
-    #[test]
     fn one_lane_is_enough() {
         let marks = Marks::new();
         for place in 0..Line::LENGTH {
@@ -659,20 +302,6 @@ mod tests {
                 assert_eq!(line.has_control(&marks), byte < b' ', "{byte} at {place}");
                 assert_eq!((line.is_ascii(), line.beyond_ascii()), (byte.is_ascii(), u64::from(byte >> 7) << place));
             }
-        }
-    }
-
-    #[test]
-    fn whatever_is_appended_is_there() {
-        let all: Vec<u8> = (0..=255).collect();
-        for length in 0..200 {
-            let mut out = b"before".to_vec();
-            append(&mut out, &all[1..=length]);
-            append_ended(&mut out, &all[..length]);
-            assert_eq!(out, [b"before", &all[1..=length], &all[..length], &[0]].concat());
-            let (mut out, text) = (Vec::new(), "x".repeat(length));
-            append_all(&mut out, &["before", &text, "", &text]);
-            assert_eq!(out, ["before", &text, &text].concat().as_bytes());
         }
     }
 

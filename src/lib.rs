@@ -38,6 +38,7 @@ pub mod headers;
 mod host;
 pub mod json;
 mod lanes;
+mod memory;
 pub mod meter;
 pub mod metrics;
 mod needle;

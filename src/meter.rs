@@ -57,7 +57,7 @@ impl Meter {
         if !crate::COUNTS {
             return;
         }
-        self.text.push(said.text.escaped());
+        self.push(said.text);
         match said.said_as {
             _ if said.choice != 0 => {}
             SaidAs::Content => self.judge.content(said.text),
@@ -145,6 +145,7 @@ impl Meter {
         }
     }
 
+    #[inline(always)]
     fn push(&mut self, text: Str<'_>) {
         self.text.push(text.escaped());
     }

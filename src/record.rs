@@ -182,8 +182,8 @@ impl<'a> Settled<'a> {
         // What routes, models and providers are called has nothing to escape.
         w.parts(&[r#","route":""#, &plan.route, r#"","version":"#]).string(&plan.version);
         let streams = if plan.stream { "true" } else { "false" };
-        let conversation = &mut [0; 16];
-        let conversation = hex(plan.conversation, conversation);
+        let digits = &mut [0; 16];
+        let conversation = hex(plan.conversation, digits);
         w.parts(&[r#","conversation":""#, conversation, r#"","stream":"#, streams, r#","duration_ms":"#]);
         w.number(milliseconds(times.ended.saturating_sub(times.began)));
         if let Some(committed) = self.committed(Some(times.began)) {

@@ -8,7 +8,7 @@ use std::ptr::null_mut;
 use std::time::Duration;
 
 use crate::headers::{Headers, Pair};
-use crate::lanes::append;
+use crate::memory::append;
 use crate::metrics::Kind;
 
 #[derive(Clone, Copy)]
@@ -269,34 +269,31 @@ pub fn reset_stream() {
 /// The ABI's form of a header map: the number of pairs, the sizes of all names and values, then the
 /// names and values, each with a NUL behind it; numbers are 32 bits, little-endian.
 fn encode_pairs(headers: &Headers) -> Vec<u8> {
-    let text = headers.whole();
-    let size = text.map_or_else(|| headers.pieces().map(|(piece, ..)| piece.len()).sum(), <[u8]>::len);
-    let mut out = Vec::with_capacity(4 + 8 * headers.len() + size);
+    let mut out = Vec::with_capacity(4 + 8 * headers.len() + headers.text().len());
     append(&mut out, &(headers.len() as u32).to_le_bytes());
-    for (_, name, value) in headers.pieces() {
+    for (name, value) in headers.lengths() {
         append(&mut out, &(name as u64 | (value as u64) << 32).to_le_bytes());
     }
-    match text {
-        Some(text) => append(&mut out, text),
-        None => headers.pieces().for_each(|(piece, ..)| append(&mut out, piece)),
-    }
+    append(&mut out, headers.text());
     out
 }
 
 /// The names and values stay where the host has put them.
-fn decode_pairs(bytes: Vec<u8>) -> Option<Headers> {
+fn decode_pairs(mut bytes: Vec<u8>) -> Option<Headers> {
     let number = |at: usize| {
         let bytes: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
         Some(u32::from_le_bytes(bytes) as usize)
     };
     let count = number(0)?;
     let mut pairs = Vec::with_capacity(count.min(256));
-    let mut at = 4 + count.checked_mul(8)?;
+    let start = 4 + count.checked_mul(8)?;
+    let mut at = start;
     for index in 0..count {
         let name = at..at.checked_add(number(4 + index * 8)?)?;
         let value = name.end + 1..(name.end + 1).checked_add(number(8 + index * 8)?)?;
         at = value.end + 1;
         pairs.push(Pair { name, value });
     }
-    Some(Headers::within(bytes, pairs))
+    bytes.truncate(at);
+    Some(Headers::within(bytes, start, pairs))
 }

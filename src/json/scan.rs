@@ -1,7 +1,8 @@
 //! JSON byte by byte: where a value ends, what a string stands for, and which bytes of a text need an escape.
 //! Strings are looked at by sixteen bytes at once. Nothing is built, and no depth is too deep.
 
-use crate::lanes::{self, Block, LANES, Line, Marks, append};
+use crate::lanes::{self, Block, LANES, Line, Marks};
+use crate::memory::append;
 
 /// Where the value ends that begins at `at`, space before it allowed. `None` if no value (RFC 8259) is there.
 pub fn value_end(json: &[u8], at: usize) -> Option<usize> {

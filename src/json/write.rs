@@ -2,7 +2,7 @@
 
 use super::Str;
 use super::scan::{escape_into, plain_end};
-use crate::lanes::{append, append_all};
+use crate::memory::{append, append_all};
 
 /// Writes JSON without a tree. Commas are its business, nesting is the caller's.
 #[derive(Debug, Default)]

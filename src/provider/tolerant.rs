@@ -84,31 +84,20 @@ pub trait Fields<'a>: Default {
 
 pub struct Key {
     name: &'static str,
-    /// Its first eight bytes, and its last.
     beginning: u64,
-    ending: u64,
     shape: Shape,
 }
 
 impl Key {
     pub const fn new(name: &'static str, shape: Shape) -> Self {
-        let ending = match name.as_bytes().last_chunk() {
-            Some(last) => u64::from_le_bytes(*last),
-            None => 0,
-        };
-        Key { name, beginning: json::beginning(name.as_bytes()), ending, shape }
+        Key { name, beginning: json::beginning(name.as_bytes()), shape }
     }
 
     #[inline(always)]
     fn is(&self, name: &[u8], beginning: u64) -> bool {
-        self.beginning == beginning && self.name.len() == name.len() && (name.len() <= 8 || self.ends(name))
-    }
-
-    /// The same of a name that is as long, and begins alike.
-    #[inline(always)]
-    fn ends(&self, name: &[u8]) -> bool {
-        name.last_chunk().is_some_and(|last| u64::from_le_bytes(*last) == self.ending)
-            && (name.len() <= 16 || self.name.as_bytes() == name)
+        self.beginning == beginning
+            && self.name.len() == name.len()
+            && (name.len() <= 8 || self.name.as_bytes() == name)
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::Frame;
 use crate::json;
-use crate::lanes::append;
+use crate::memory::append;
 
 /// The longest event that is taken, in bytes. Images that models generate come as one event of
 /// base64, several megabytes each; nobody sends text like that. What is held per stream is bounded by it.

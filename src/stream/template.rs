@@ -22,7 +22,7 @@ use memchr::memmem;
 
 use crate::chat::{Arguments, ChatChunk, Said, SaidAs};
 use crate::json::{self, RawValue, Str};
-use crate::lanes::append;
+use crate::memory::append;
 
 /// Longer events are not learnt from, and no longer text is waited for in vain: events of one text are some
 /// hundred bytes. What a stream holds for its template is bounded by it.

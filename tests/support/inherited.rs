@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use dragoman::headers::Headers;
 use dragoman::json;
 use dragoman::stream::sse;
 use serde_json::Value;
@@ -193,7 +194,7 @@ fn told_by(kind: &str, given: &[u8]) -> Vec<u8> {
 
 /// Events as Bedrock passes them on: in base64, each in a frame of its own.
 fn in_frames(given: &[u8]) -> Vec<u8> {
-    let (status, mut headers, body) = parse_response(given);
+    let (status, headers, body) = parse_response(given);
     if headers.content_type() != Some("text/event-stream") {
         return given.to_vec();
     }
@@ -214,9 +215,10 @@ fn in_frames(given: &[u8]) -> Vec<u8> {
             cut.extend_from_slice(&whole[..whole.len() / 2]);
         }
     }
-    headers.remove("content-type");
-    headers.push("content-type", "application/vnd.amazon.eventstream");
-    response(status, &headers, &[frames::join(&told), cut].concat())
+    let mut relabelled = Headers::default();
+    headers.iter().filter(|(name, _)| *name != "content-type").for_each(|(name, value)| relabelled.push(name, value));
+    relabelled.push("content-type", "application/vnd.amazon.eventstream");
+    response(status, &relabelled, &[frames::join(&told), cut].concat())
 }
 
 /// Texts as multimodal generation tells them: as a list of parts, which is empty where there is none.
