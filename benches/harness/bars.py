@@ -65,7 +65,7 @@ def translation(results):
 
 def counting(results):
     for case, name in (("relay", "Relay, 1 KB"), ("anthropic", "To anthropic, JSON")):
-        yield at_most("clock", f"{name}: CPU a request for metrics, health and log", 4,
+        yield at_most("counting", f"{name}: CPU a request for metrics, health and log", 4,
                       median(row(results, "counting", case), "over", "uncounted"), " µs")
 
 

@@ -52,7 +52,7 @@ def instructions(world):
     for case in cases:
         world.bootstraps.print(case.target)
         row = {"case": case.name, "title": case.title, "sides": {}}
-        for name in WITH_BARE:
+        for name in (*WITH_BARE, "uncounted"):
             [(_, counts)] = counted(world, name, [case])
             row["sides"][name] = counts
             say(f"{case.name:14} {name:10} " + "  ".join(f"{region} {count:,.0f}" for region, count in counts.items()))

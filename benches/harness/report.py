@@ -4,8 +4,8 @@ import html
 
 from . import bars, why
 
-NAMES = {"floor": "plain Envoy", "idle": "idle filter", "bare": "bare filter", "uncounted": "without", "dragoman": "Dragoman", "native": "Envoy's transcoder",
-         "tensorzero": "TensorZero", "litellm": "LiteLLM", "portkey": "Portkey"}
+NAMES = {"floor": "plain Envoy", "idle": "idle filter", "bare": "bare filter", "uncounted": "Dragoman without counts and log",
+         "dragoman": "Dragoman", "native": "Envoy's transcoder", "tensorzero": "TensorZero", "litellm": "LiteLLM", "portkey": "Portkey"}
 
 # Whose cost ours is compared with, in times.
 BESIDE = ("floor", "idle", "bare")
@@ -106,9 +106,11 @@ def held(found):
 def latency(found):
     rows = []
     for row in found["rows"]:
-        rows.append([row["title"], f"{row['rate']:.0f}"] + [
+        busy = [f"{row['busy'][name]['median']:.0%}" for name in ("floor", "dragoman")]
+        rows.append([row["title"], f"{row['rate']:.0f}", " / ".join(busy)] + [
             spread(row[percent][name], 0) for percent in ("p50", "p99") for name in ("floor", "dragoman", "added")])
-    return table(["work", "a second", "p50 plain Envoy", "Dragoman", "added", "p99 plain Envoy", "Dragoman", "added"], rows)
+    return table(["work", "a second", "busy: plain Envoy / Dragoman", "p50 plain Envoy", "Dragoman", "added",
+                  "p99 plain Envoy", "Dragoman", "added"], rows)
 
 
 def startup(found):
@@ -135,8 +137,8 @@ def others(found):
         rows.append([row["title"], *(
             f"{row['p50'][name]['median']:.0f} / {row['p99'][name]['median']:.0f}" if name in row["p50"] else "–"
             for name in names)])
-    text += "\nAdded to the first byte of an answer, each at half of what it can carry, p50 / p99 in µs over the " \
-            "provider alone:\n\n" + table(["work", *(NAMES[name] for name in names)], rows)
+    text += "\nAdded to the first byte of an answer, each at a rate at which it is busy half of the time, p50 / p99 in µs " \
+            "over the provider alone:\n\n" + table(["work", *(NAMES[name] for name in names)], rows)
     for name, why in found["missing"].items():
         text += f"\nNot measured: {name}: `{html.escape(why.strip().splitlines()[-1][:300])}`\n"
     return text
@@ -215,7 +217,8 @@ SECTIONS = [
     ("plan", "Plans of several targets, and another provider than the usual one",
      "All but the first target are only there in case it fails. Elsewhere what is asked for is the gateway's `usual_provider`\n"
      "(beside other gateways only the relay), to which Envoy's route leads by itself; here is what the choice of another costs.", cpu_table),
-    ("latency", "The first byte, at half of what Dragoman can carry", "In µs.", latency),
+    ("latency", "The first byte", "In µs; at a rate at which Dragoman is busy half of the time, and where requests are so rare that each finds the\n"
+     "processor's caches cold.", latency),
     ("startup", "Start and workers", "", startup),
     ("others", "Others", "Each with one worker on one processor, telemetry and logs of requests off.", others),
     ("profile", "Where the time goes", "By perf. What runs once for each request does not fit into the processor's first caches (32 KiB of code, 512 pages):\n"

@@ -9,6 +9,7 @@ import platform
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -17,6 +18,15 @@ CPUS = sorted(os.sched_getaffinity(0))
 MEASURED = CPUS[0]
 LOAD = CPUS[-1]
 PROVIDER = CPUS[1 % len(CPUS)]
+
+
+# Of linux/prctl.h.
+PR_SET_PDEATHSIG = 1
+PR_SET_TIMERSLACK = 29
+
+
+def prctl(option, value):
+    ctypes.CDLL(None).prctl(option, value)
 
 
 class Process:
@@ -31,8 +41,7 @@ class Process:
 
         def prepare():
             os.sched_setaffinity(0, cpus)
-            # PR_SET_PDEATHSIG
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
         self.began = time.monotonic()
         self.child = subprocess.Popen(arguments, env={**os.environ, **(env or {})}, preexec_fn=prepare, **options)
@@ -72,6 +81,24 @@ class Process:
 
     def __exit__(self, *_):
         self.stop()
+
+
+@contextlib.contextmanager
+def awake():
+    """No processor sleeps meanwhile: in a virtual machine it takes as long to wake one as a gateway to serve a request.
+
+    What Linux calls PM QoS: processors wait awake while this file is open. Only root may say so.
+    """
+    try:
+        file = open("/dev/cpu_dma_latency", "wb", buffering=0)
+    except OSError as error:
+        print(f"  processors may sleep, which adds to all times: {error}", flush=True)
+        yield
+        return
+    with file:
+        # Microseconds in which one has to be awake, as 32 bits.
+        file.write((0).to_bytes(4, sys.byteorder))
+        yield
 
 
 def free_port():

@@ -18,6 +18,7 @@ class World:
         self.known_words = {}
 
     def __enter__(self):
+        self.stack.enter_context(system.awake())
         self.provider = self.stack.enter_context(
             system.Process([self.programs["upstream"]], {system.PROVIDER}, stdout=-1, stderr=None)
         )
