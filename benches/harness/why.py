@@ -87,10 +87,10 @@ def tail(results):
         return None
     events = results["streams"]["found"]["events"]
     ours, floor = (one["cost"][name]["median"] * events for name in ("dragoman", "floor"))
-    return f"""**The slowest hundredth.** Both are given half of what Dragoman can carry. A stream as fast as it goes takes Dragoman {ours:.0f} µs of its
-processor and plain Envoy {floor:.0f}: who comes while two others are served waits for them, and at half load one in some
-hundred does. It follows from the processor time above, and shrinks with it. With events that come alone the machine's own
-time slices (provider and load share the other processor) are as large as what is measured."""
+    return f"""**The slowest hundredth.** Dragoman is busy half of the time. A stream as fast as it goes takes Dragoman {ours:.0f} µs of its
+processor and plain Envoy {floor:.0f}, more where each comes alone: who comes while another is served waits for it. It follows from the
+processor time above, and shrinks with it. The p99 of a turn is also that of the machine: where its hypervisor takes a processor
+away for a millisecond, all who are due then count as late, which differs by more than is measured (the ranges below)."""
 
 
 def rivals(results):
