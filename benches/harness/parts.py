@@ -11,6 +11,8 @@ from .measure import difference, field, ratio, summary
 
 ENVOYS = ("floor", "idle", "dragoman")
 WITH_BARE = ("floor", "idle", "bare", "dragoman")
+# Requests a second, so few that each finds the processor's caches cold.
+RARE = 50
 
 
 def say(text):
@@ -142,10 +144,6 @@ def held(world):
     return {"rows": rows}
 
 
-# A second, few enough that each request finds the processor's caches cold.
-RARE = 50
-
-
 def latency(world):
     """The first byte at a rate at which Dragoman is busy half of the time, and where requests are rare."""
     rows = []
@@ -163,6 +161,7 @@ def latency(world):
 
 
 def first_bytes(world, case, sides, name, rate, connections):
+    """A row of the table: plain Envoy and Dragoman at the same rate."""
     runs = measure.compare(world, case, sides, connections, slice_seconds=2.0, rate=rate)
     row = {"case": name, "title": case.title, "rate": rate,
            "busy": {name: field(runs, name, lambda run: busy(run, rate)) for name in runs}}

@@ -50,7 +50,7 @@ Written by `scripts/bench`; do not edit it. Times are processor time of the gate
 Envoy worker on one processor. Sides take turns, a second each; a ratio is of neighbours in time. Every figure is the median,
 with the range of the middle half behind it. *Plain Envoy* is what `dragoman envoy` prints without our two filters, the *idle
 filter* is a wasm filter that does nothing in the same two places, the *bare filter* one that says to Envoy what Dragoman says for
-a relayed request, and does nothing else (`benches/tools/bare.rs`).
+a relayed request, and does nothing else (`benches/tools/bare.rs`). Where root measures, processors do not sleep meanwhile.
 
 ![Processor time a request](performance.svg)
 
