@@ -77,6 +77,7 @@ def counted(world, name, cases):
                         env={bootstraps.KEY: "sk-bench"}) as process:
         side = world.side(name, process, address, cases[0])
         system.wait_for(process, side.ask, SECONDS, pause=1)
+        system.wait_until_idle(process, SECONDS)
         for case in cases:
             side = world.side(name, process, address, case)
             measure.check(world, case, side)

@@ -136,6 +136,17 @@ def wait_for(process, question, seconds, pause=0.1):
     raise RuntimeError(f"no good answer within {seconds} s: {told}; {tail(process.log)}")
 
 
+def wait_until_idle(process, seconds, busy=0.1):
+    """Until a second passes of which the process uses only so much: compilers are done, and what a start puts off."""
+    while time.monotonic() < process.began + seconds:
+        before, began = process.cpu(), time.monotonic()
+        # What is done once a second falls into each of them.
+        time.sleep(1.1)
+        if process.cpu() - before < busy * (time.monotonic() - began):
+            return
+    raise RuntimeError(f"it is still busy after {seconds} s; {tail(process.log)}")
+
+
 def tail(log, lines=15):
     if not log:
         return ""
