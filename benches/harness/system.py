@@ -136,8 +136,12 @@ def wait_for(process, question, seconds, pause=0.1):
     raise RuntimeError(f"no good answer within {seconds} s: {told}; {tail(process.log)}")
 
 
-def wait_until_idle(process, seconds, busy=0.1):
-    """Until a second passes of which the process uses only so much: compilers are done, and what a start puts off."""
+def wait_until_idle(process, seconds, busy=0.006):
+    """Until a second passes of which the process uses only so much: compilers are done, and what a start puts off.
+
+    Dragoman shows the health of its models by 20 a second, which takes 9 ms of each (under valgrind 50); when it has
+    shown all it takes one of a second (4).
+    """
     while time.monotonic() < process.began + seconds:
         before, began = process.cpu(), time.monotonic()
         # What is done once a second falls into each of them.

@@ -64,9 +64,8 @@ class World:
             for name, (process, address) in started.items():
                 side = self.side(name, process, address, work.RELAY[0])
                 system.wait_for(process, side.ask, 30)
-            # Dragoman shows the health of its first 120 models by 20 a second.
             for process, _ in started.values():
-                system.wait_until_idle(process, 60, busy=0.003)
+                system.wait_until_idle(process, 60)
             yield started
 
     def side(self, name, process, address, case, model=None):
