@@ -202,7 +202,9 @@ CALLS = {
     "write-headers": "write a header map (to the provider, to the client)",
     "read-bodies": "read a body",
     "write-body": "write the beginning of a body",
-    "properties": "write a property (the request's name, the log line), look for one",
+    "properties": "write a property (the request's name), look for it",
+    "line": "give the log line, which Envoy formats and buffers for its file",
+    "histograms": "note a value of a histogram",
     "clock": "look at the clock",
 }
 

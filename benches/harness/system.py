@@ -137,15 +137,15 @@ def wait_for(process, question, seconds, pause=0.1):
 
 
 def wait_until_idle(process, seconds, busy=0.006):
-    """Until a second passes of which the process uses only so much: compilers are done, and what a start puts off.
+    """Until two seconds pass of which the process uses only so much: compilers are done, and what a start puts off.
 
     Dragoman shows the health of its models by 20 a second, which takes 9 ms of each (under valgrind 50); when it has
     shown all it takes one of a second (4).
     """
     while time.monotonic() < process.began + seconds:
         before, began = process.cpu(), time.monotonic()
-        # What is done once a second falls into each of them.
-        time.sleep(1.1)
+        # What is done once a second falls into them, late as it may be.
+        time.sleep(2.2)
         if process.cpu() - before < busy * (time.monotonic() - began):
             return
     raise RuntimeError(f"it is still busy after {seconds} s; {tail(process.log)}")

@@ -10,8 +10,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ptr::null_mut;
 
+use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, MapType};
+use proxy_wasm::types::{Action, ContextType, MapType, MetricType};
 
 mod sys {
     #[link(wasm_import_module = "env")]
@@ -29,6 +30,8 @@ enum Kind {
     ReadBodies,
     WriteBody,
     Properties,
+    Line,
+    Histograms,
     Clock,
 }
 
@@ -40,6 +43,8 @@ impl Kind {
             b"read-bodies" => Kind::ReadBodies,
             b"write-body" => Kind::WriteBody,
             b"properties" => Kind::Properties,
+            b"line" => Kind::Line,
+            b"histograms" => Kind::Histograms,
             b"clock" => Kind::Clock,
             _ => return None,
         })
@@ -84,7 +89,12 @@ const HEAD: usize = 23;
 
 type Known = BTreeMap<(usize, [u8; HEAD]), Vec<u8>>;
 
+/// Of a whole answer: how long it took, and its tokens, input and output.
+const HISTOGRAMS: [(&str, u64); 3] = [("bare_duration", 1), ("bare_input", 12), ("bare_output", 9)];
+
 thread_local! {
+    static IDS: [u32; 3] = HISTOGRAMS
+        .map(|(name, _)| hostcalls::define_metric(MetricType::Histogram, name).expect("the host has histograms"));
     static LEFT_OUT: Cell<Option<Kind>> = const { Cell::new(None) };
     /// What is written where the provider's headers have not been read.
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -120,7 +130,7 @@ impl RootContext for Root {
 /// Dragoman notes when a request came, an attempt began, an answer began, and all ended.
 fn look_at_clock() {
     if Kind::Clock.is_made() {
-        let _ = proxy_wasm::hostcalls::get_current_time();
+        let _ = hostcalls::get_current_time();
     }
 }
 
@@ -150,10 +160,17 @@ impl HttpContext for Route {
         Action::Continue
     }
 
-    // Metrics are told in batches.
     fn on_log(&mut self) {
         look_at_clock();
-        if Kind::Properties.is_made() {
+        // Counters are told as sums of many requests, but each of these is a call.
+        if Kind::Histograms.is_made() {
+            IDS.with(|ids| {
+                for (id, (_, value)) in ids.iter().zip(HISTOGRAMS) {
+                    hostcalls::record_metric(*id, value).expect("it was defined");
+                }
+            });
+        }
+        if Kind::Line.is_made() {
             self.set_property(vec![REQUEST], Some(RECORD));
         }
     }
