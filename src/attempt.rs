@@ -68,15 +68,21 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Every header of the request. An attempt starts from nothing: what the client sent, or what an
-    /// earlier attempt at another provider set, must not get here: see envoy/README.md.
-    pub fn headers(&self, content_length: usize) -> Headers {
+    /// What the request is sent to.
+    pub fn request_line(&self) -> Headers {
         let target = self.target();
         let mut headers = Headers::default();
         headers.push(":method", "POST");
         headers.push_joined(":path", &[&target.base_path, &self.candidate.path]);
         headers.push(":scheme", target.scheme.as_str());
         headers.push(":authority", target.authority.as_str());
+        headers
+    }
+
+    /// Every header of the request. An attempt starts from nothing: what the client sent, or what an
+    /// earlier attempt at another provider set, must not get here: see envoy/README.md.
+    pub fn headers(&self, content_length: usize) -> Headers {
+        let mut headers = self.request_line();
         headers.push("content-type", "application/json");
         headers.push("content-length", Digits::default().of(content_length as u64));
         if !self.candidate.headers.iter().any(|(name, _)| *name == "accept") {

@@ -75,8 +75,8 @@ def held(results):
     told = "; ".join(f"{one['title']}: {(one['last']['idle'] - one['last']['floor']) / 1024:.1f} KiB for the idle filter, "
                      f"{one['over_floor']['last'] / 1024:.1f} for Dragoman" for one in rows)
     return f"""**Memory of an open stream** ({told}). Counted by Envoy's allocator, two idle filters take 2.3 KiB of it, and Dragoman
-4 KiB more outside the VM: headers, of which each entry is 320 bytes in Envoy however short it is (we send ten to a provider and
-give a client a dozen), and the property by which an attempt finds its request. In the VM a stream holds its
+2 KiB more outside the VM: headers, of which each entry is 320 bytes in Envoy however short it is (of the provider's four stay,
+and a client is given a dozen), and the property by which an attempt finds its request. In the VM a stream holds its
 plan, the state of its answer and the template of its last event, about 2 KiB. Growth of resident memory differs by 1 KiB between runs.
 What it would take: fewer headers, of which clients and providers want each, or smaller entries in Envoy."""
 

@@ -27,6 +27,10 @@ fn early(limit: u64) -> Duration {
 /// it, and beyond the buffer's limit Envoy breaks the answer off.
 const LEFT_TO_ENVOY: usize = 1 << 20;
 
+/// A stream that has gone on for so many pieces may last. One that is ready at once comes in fewer, and has its
+/// memory back before it would pay to take some off.
+const LASTING: u8 = 4;
+
 #[derive(Default)]
 pub struct Stage {
     /// Once the request is written.
@@ -37,6 +41,8 @@ pub struct Stage {
     settled: bool,
     /// A body that goes with headers already sent on, for the next body callback.
     pending: Vec<u8>,
+    /// How many pieces of the answer have been passed on behind its beginning.
+    pieces: u8,
 }
 
 impl Stage {
@@ -131,6 +137,15 @@ impl Stage {
         abi::set_headers(Map::ResponseHeaders, headers);
     }
 
+    /// Envoy keeps the headers of a request until its end, each in 320 bytes, and a stream may take minutes. They have
+    /// been sent, and no other attempt comes: only what the request was sent to stays.
+    fn forget_headers(&self) {
+        let Some(live) = &self.live else { return };
+        if let Some(attempt) = Attempt::new(&live.plan, live.progress.borrow().next) {
+            abi::set_headers(Map::RequestHeaders, &attempt.request_line());
+        }
+    }
+
     /// No plan, or one that does not fit: this cluster was reached without the route stage.
     fn refuse(&mut self) -> Action {
         self.settled = true;
@@ -163,8 +178,11 @@ impl Stage {
         let (body, action) = match output {
             Output::Hold => (Vec::new(), Action::Pause),
             Output::Continue(body) => {
+                self.pieces = self.pieces.saturating_add(1);
                 if end {
                     self.learn(abi::now(), false, true);
+                } else if self.pieces == LASTING {
+                    self.forget_headers();
                 }
                 (body, Action::Continue)
             }
