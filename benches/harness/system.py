@@ -23,6 +23,8 @@ PROVIDER = CPUS[1 % len(CPUS)]
 # Of linux/prctl.h.
 PR_SET_PDEATHSIG = 1
 PR_SET_TIMERSLACK = 29
+# The part of its time that a process uses which has nothing to do.
+IDLE = 0.006
 
 
 def prctl(option, value):
@@ -136,8 +138,8 @@ def wait_for(process, question, seconds, pause=0.1):
     raise RuntimeError(f"no good answer within {seconds} s: {told}; {tail(process.log)}")
 
 
-def wait_until_idle(process, seconds, busy=0.006):
-    """Until two seconds pass of which the process uses only so much: compilers are done, and what a start puts off.
+def wait_until_idle(process, seconds):
+    """Until two seconds pass of which the process uses next to nothing: compilers are done, and what a start puts off.
 
     Dragoman shows the health of its models by 20 a second, which takes 9 ms of each (under valgrind 50); when it has
     shown all it takes one of a second (4).
@@ -146,7 +148,7 @@ def wait_until_idle(process, seconds, busy=0.006):
         before, began = process.cpu(), time.monotonic()
         # What is done once a second falls into them, late as it may be.
         time.sleep(2.2)
-        if process.cpu() - before < busy * (time.monotonic() - began):
+        if process.cpu() - before < IDLE * (time.monotonic() - began):
             return
     raise RuntimeError(f"it is still busy after {seconds} s; {tail(process.log)}")
 
