@@ -41,7 +41,8 @@ impl Headers {
     }
 
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        let pair = self.pairs.iter().find(|pair| self.part(&pair.name) == name.as_bytes())?;
+        let is_named = |pair: &&Pair| pair.name.len() == name.len() && self.part(&pair.name) == name.as_bytes();
+        let pair = self.pairs.iter().find(is_named)?;
         Some(self.part(&pair.value))
     }
 

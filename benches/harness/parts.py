@@ -13,6 +13,8 @@ ENVOYS = ("floor", "idle", "dragoman")
 WITH_BARE = ("floor", "idle", "bare", "dragoman")
 # Requests a second, so few that each finds the processor's caches cold.
 RARE = 50
+# Requests of which one can say what the slowest hundredth of them is.
+MANY = 600
 
 
 def say(text):
@@ -162,7 +164,9 @@ def latency(world):
 
 def first_bytes(world, case, sides, name, rate, connections):
     """A row of the table: plain Envoy and Dragoman at the same rate."""
-    runs = measure.compare(world, case, sides, connections, slice_seconds=2.0, rate=rate)
+    seconds = max(2.0, MANY / rate)
+    rounds = world.rounds if seconds == 2.0 else world.long_rounds
+    runs = measure.compare(world, case, sides, connections, rounds, seconds, rate=rate)
     row = {"case": name, "title": case.title, "rate": rate,
            "busy": {name: field(runs, name, lambda run: busy(run, rate)) for name in runs}}
     for percent in ("p50", "p99"):
@@ -305,19 +309,26 @@ def added_latency(world, case, sides, missing):
     """Each at a rate at which it is busy half of the time: its first byte, less the provider's own at the same rate."""
     row = {"case": case.name, "title": case.title, "rate": {}, "p50": {}, "p99": {}}
     provider = world.provider_side(case)
-    for side in sides:
-        try:
-            rate, connections = half_load(world, case, side)
-            # The slowest have few requests in two seconds: of twenty, the last but one is what p99 says.
-            requests = max(20, int(rate * 2))
-            pairs = [[world.load.run(one, connections, requests, rate)["first_us"] for one in (provider, side)]
-                     for _ in range(world.long_rounds)]
-        except measure.Failed as failed:
-            note(missing, case, failed)
-            continue
-        row["rate"][side.name] = rate
+    rates, pairs = {}, {}
+    for turn in range(world.long_rounds):
+        for side in sides if turn % 2 == 0 else reversed(sides):
+            try:
+                if turn == 0:
+                    rates[side.name] = half_load(world, case, side)
+                if side.name in rates:
+                    rate, connections = rates[side.name]
+                    # The slowest have few requests in two seconds: of twenty, the last but one is what p99 says.
+                    requests = max(20, int(rate * 2))
+                    alone, through = (world.load.run(one, connections, requests, rate)["first_us"]
+                                      for one in (provider, side))
+                    pairs.setdefault(side.name, []).append((alone, through))
+            except measure.Failed as failed:
+                note(missing, case, failed)
+                rates.pop(side.name, None)
+    for name, (rate, _) in rates.items():
+        row["rate"][name] = rate
         for percent in ("p50", "p99"):
-            row[percent][side.name] = summary([through[percent] - alone[percent] for alone, through in pairs])
+            row[percent][name] = summary([through[percent] - alone[percent] for alone, through in pairs[name]])
     added = "  ".join(f"{name} {row['p50'][name]['median']:.0f}/{row['p99'][name]['median']:.0f}" for name in row["p50"])
     say(f"{case.name:18} added to the first byte, µs p50/p99: {added}")
     return row

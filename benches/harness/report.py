@@ -47,10 +47,11 @@ def document(results):
 HEAD = """# What it costs
 
 Written by `scripts/bench`; do not edit it. Times are processor time of the gateway's process, by the kernel's accounts, one
-Envoy worker on one processor. Sides take turns, a second each; a ratio is of neighbours in time. Every figure is the median,
-with the range of the middle half behind it. *Plain Envoy* is what `dragoman envoy` prints without our two filters, the *idle
-filter* is a wasm filter that does nothing in the same two places, the *bare filter* one that says to Envoy what Dragoman says for
-a relayed request, and does nothing else (`benches/tools/bare.rs`). Where root measures, processors do not sleep meanwhile.
+Envoy worker on one processor. Sides take turns, a second each, while the others stand still; a ratio is of neighbours in time.
+Every figure is the median, with the range of the middle half behind it. *Plain Envoy* is what `dragoman envoy` prints without our
+two filters, the *idle filter* is a wasm filter that does nothing in the same two places, the *bare filter* one that says to Envoy
+what Dragoman says for a relayed request, and does nothing else (`benches/tools/bare.rs`). Where root measures, processors do not
+sleep meanwhile.
 
 ![Processor time a request](performance.svg)
 
@@ -220,7 +221,7 @@ SECTIONS = [
      "All but the first target are only there in case it fails. Elsewhere what is asked for is the gateway's `usual_provider`\n"
      "(beside other gateways only the relay), to which Envoy's route leads by itself; here is what the choice of another costs.", cpu_table),
     ("latency", "The first byte", "In µs; at a rate at which Dragoman is busy half of the time, and where requests are so rare that each finds the\n"
-     "processor's caches cold.", latency),
+     "processor's caches cold. All connections are open and have been used once before.", latency),
     ("startup", "Start and workers", "", startup),
     ("others", "Others", "Each with one worker on one processor, telemetry and logs of requests off.", others),
     ("profile", "Where the time goes", "By perf. What runs once for each request does not fit into the processor's first caches (32 KiB of code, 512 pages):\n"

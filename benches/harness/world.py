@@ -20,7 +20,7 @@ class World:
     def __enter__(self):
         self.stack.enter_context(system.awake())
         self.provider = self.stack.enter_context(
-            system.Process([self.programs["upstream"]], {system.PROVIDER}, stdout=-1, stderr=None)
+            system.Process([self.programs["upstream"]], {system.PROVIDER}, precise=True, stdout=-1, stderr=None)
         )
         said = self.provider.child.stdout.readline().decode().split()
         self.provider_address, self.events = said[0], int(said[1])

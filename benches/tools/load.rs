@@ -2,7 +2,7 @@
 //! costs little and waits precisely. What wrk cannot do; for the rest it agrees with wrk (docs/performance.md).
 //!
 //!   bench-load ADDRESS PATH BODY CONNECTIONS requests N          as fast as it goes
-//!   bench-load ADDRESS PATH BODY CONNECTIONS rate R requests N   R a second
+//!   bench-load ADDRESS PATH BODY CONNECTIONS rate R requests N   R a second, once each connection has been used
 //!   bench-load ADDRESS PATH BODY CONNECTIONS hold                until standard input ends
 //!
 //! More headers come in BENCH_HEADERS, one a line. Prints one line of JSON.
@@ -19,7 +19,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -231,9 +231,23 @@ fn events(bytes: &[u8], matched: &mut usize) -> usize {
     count
 }
 
-fn work(load: &Load, number: usize, next: &AtomicUsize, began: Instant) -> Tally {
+/// All connections begin at once.
+struct Start {
+    ready: Barrier,
+    began: OnceLock<Instant>,
+}
+
+fn work(load: &Load, number: usize, next: &AtomicUsize, start: &Start) -> Tally {
     let mut tally = Tally::default();
     let mut connection = None;
+    if load.interval.is_some() {
+        // To take up connections takes longer than to serve requests: of a short run they would be the slowest hundredth.
+        let mut open = Connection::open(&load.address).unwrap_or_else(|error| panic!("connection {number}: {error}"));
+        connection = open.ask(&load.request, || {}).is_ok().then_some(open);
+    }
+    start.ready.wait();
+    start.ready.wait();
+    let began = *start.began.get().expect("the load has begun");
     loop {
         let request = next.fetch_add(1, Relaxed);
         if request >= load.requests {
@@ -321,17 +335,21 @@ fn main() {
     }
     let next = Arc::new(AtomicUsize::new(0));
     let all = Arc::new(Mutex::new(Tally::default()));
-    let began = Instant::now();
+    let start = Arc::new(Start { ready: Barrier::new(load.connections + 1), began: OnceLock::new() });
     let threads: Vec<_> = (0..load.connections)
         .map(|number| {
             let (load, next, all) = (Arc::clone(&load), Arc::clone(&next), Arc::clone(&all));
+            let start = Arc::clone(&start);
             let run = move || {
-                let tally = work(&load, number, &next, began);
+                let tally = work(&load, number, &next, &start);
                 all.lock().unwrap().add(tally);
             };
             thread::Builder::new().stack_size(STACK).spawn(run).unwrap()
         })
         .collect();
+    start.ready.wait();
+    let began = *start.began.get_or_init(Instant::now);
+    start.ready.wait();
     threads.into_iter().for_each(|thread| thread.join().expect("the load works"));
     let seconds = began.elapsed().as_secs_f64();
     let mut tally = all.lock().unwrap();
@@ -341,7 +359,7 @@ fn main() {
     println!(
         "{}",
         json!({
-            "requests": tally.requests, "failed": tally.failed, "why": tally.why, "events": tally.events, "bytes": tally.bytes,
+            "requests": tally.requests, "before": if load.interval.is_some() { load.connections } else { 0 }, "failed": tally.failed, "why": tally.why, "events": tally.events, "bytes": tally.bytes,
             "seconds": seconds, "first_us": times(&tally.first), "last_us": times(&tally.last),
         })
     );

@@ -8,35 +8,38 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
     clippy::print_stdout,
     reason = "a tool of the benchmark: it fails by panicking"
 )]
 
 mod answers;
 
+mod pacer;
+
 use std::fmt::Write;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep_until};
 
 use answers::{EVENTS, FORMATS, Format};
+use pacer::{Paced, Pacer};
 
-/// Between two events of `paced`: so far apart that each goes through a gateway alone.
+/// Between two events of `paced`, in the mean: so far apart that each goes through a gateway alone.
 const PACE: Duration = Duration::from_millis(5);
 /// Between two events of `held`.
 const HELD_PACE: Duration = Duration::from_secs(1);
 
-/// What is sent, and the pause before the next.
-struct Piece {
-    bytes: Vec<u8>,
-    pause: Duration,
+/// What is sent at once, and what follows.
+struct Answer {
+    first: Vec<u8>,
+    rest: Paced,
 }
 
-fn answer(pace: &str, format: Format) -> Vec<Piece> {
+fn answer(pace: &str, format: Format) -> Answer {
     let head = |kind: &str, rest: &str| format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\n{rest}\r\n\r\n");
-    let at_once = |text: String| vec![Piece { bytes: text.into_bytes(), pause: Duration::ZERO }];
+    let at_once = |text: String| Answer { first: text.into_bytes(), rest: Paced::default() };
     if pace == "json" {
         let body = format.json();
         return at_once(head("application/json", &format!("content-length: {}", body.len())) + &body);
@@ -52,24 +55,23 @@ fn answer(pace: &str, format: Format) -> Vec<Piece> {
     let pause = if pace == "held" { HELD_PACE } else { PACE };
     // The first word is there at once, in all formats: what is measured is how long it takes to the client.
     events.by_ref().take(4).for_each(|event| first.push_str(&event));
-    let mut pieces = vec![Piece { bytes: first.into_bytes(), pause }];
-    pieces.extend(events.map(|event| Piece { bytes: event.into_bytes(), pause }));
-    pieces.last_mut().unwrap().bytes.extend_from_slice(b"0\r\n\r\n");
-    pieces
+    let mut pieces: Vec<_> = events.map(String::into_bytes).collect();
+    pieces.last_mut().unwrap().extend_from_slice(b"0\r\n\r\n");
+    Answer { first: first.into_bytes(), rest: Paced { pieces, pause } }
 }
 
 const PACES: [&str; 4] = ["json", "stream", "paced", "held"];
 
-type Answers = Vec<Vec<Vec<Piece>>>;
+type Answers = Vec<Vec<Answer>>;
 
-fn find<'a>(answers: &'a Answers, path: &str) -> Option<&'a [Piece]> {
+fn find(answers: &'static Answers, path: &str) -> Option<&'static Answer> {
     let (pace, rest) = path.strip_prefix('/')?.split_once('/')?;
     let pace = PACES.iter().position(|known| *known == pace)?;
     let format = Format::of(&format!("/{rest}"))?;
     Some(&answers[pace][FORMATS.iter().position(|known| *known == format)?])
 }
 
-async fn serve(mut stream: TcpStream, answers: &Answers) -> std::io::Result<()> {
+async fn serve(mut stream: TcpStream, answers: &'static Answers, pacer: &'static Pacer) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = vec![0; 256 << 10];
     let mut filled = 0;
@@ -115,17 +117,14 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> std::io::Result<()> 
             }
         }
         filled = 0;
-        let Some(pieces) = found else {
+        let Some(answer) = found else {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await?;
             continue;
         };
-        let mut next = Instant::now();
-        for (number, piece) in pieces.iter().enumerate() {
-            if number > 0 {
-                next += piece.pause;
-                sleep_until(next).await;
-            }
-            stream.write_all(&piece.bytes).await?;
+        stream.write_all(&answer.first).await?;
+        if !answer.rest.pieces.is_empty() {
+            let Ok(written) = pacer.write(stream.into_std()?, &answer.rest).await else { return Ok(()) };
+            stream = TcpStream::from_std(written)?;
         }
     }
 }
@@ -144,12 +143,13 @@ async fn main() {
         let _ = write!(said, " {}/{}", format.json().len(), bytes);
     }
     let answers: &Answers = Box::leak(Box::new(answers));
+    let pacer = Pacer::start();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{} {EVENTS}{said}", listener.local_addr().unwrap());
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         tokio::spawn(async move {
-            let _ = serve(stream, answers).await;
+            let _ = serve(stream, answers, pacer).await;
         });
     }
 }

@@ -594,6 +594,7 @@ impl fmt::Display for At<'_> {
 }
 
 /// The value of a key; `null` is absent.
+#[inline(always)]
 fn some<'a>(fields: &Object<'a>, key: &str) -> Option<&'a RawValue> {
     fields.get(key).filter(|value| json::type_of(value) != Type::Null)
 }

@@ -451,6 +451,7 @@ pub enum Type {
     Object,
 }
 
+#[inline(always)]
 pub fn type_of(value: &RawValue) -> Type {
     match value.get().as_bytes().first() {
         Some(b'n') => Type::Null,
@@ -508,6 +509,7 @@ impl<'a> Str<'a> {
     }
 
     /// Whether it stands for this text.
+    #[inline(always)]
     pub fn is(self, text: &str) -> bool {
         // Escapes only make it longer, the quotes by two.
         match self.0.len().checked_sub(2).map(|length| length.cmp(&text.len())) {
