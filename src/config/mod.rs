@@ -21,7 +21,7 @@ pub use document::{Problem, Problems};
 pub use print::to_json;
 pub use resolve::{from_json, resolve};
 
-use crate::provider::{Auth, Kind, Reasoning, Sampling};
+use crate::provider::{Auth, Effort, Kind, Reasoning, Sampling};
 use registry::{Facts, Variant};
 
 pub struct Config {
@@ -127,6 +127,8 @@ pub struct Model {
     pub context_window: Option<u64>,
     /// How it is told to think; such a model may think for long before the first token.
     pub reasoning: Option<Reasoning>,
+    /// Which efforts it has; empty where that is not known.
+    pub efforts: Vec<Effort>,
     pub sampling: Vec<Sampling>,
     pub first_token: Duration,
     pub answer: Duration,

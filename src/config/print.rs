@@ -93,6 +93,9 @@ fn model(config: &Config, model: &Model) -> Node {
     let named = Reasoning::ALL.iter().find(|(_, form)| Some(*form) == model.reasoning);
     let reasoning = named.map_or(Value::Bool(false).into(), |(name, _)| Node::string(*name));
     fields.push(("reasoning", reasoning));
+    if !model.efforts.is_empty() {
+        fields.push(("efforts", Node::list(model.efforts.iter().map(|effort| Node::string(effort.name())))));
+    }
     fields.push(("sampling", Node::list(model.sampling.iter().map(|sampling| Node::string(sampling.name())))));
     if let Some(price) = &facts.price {
         fields.push(("price", price_node(price)));

@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::provider::{Auth, KINDS, Kind, Reasoning, Sampling, Setting};
+use crate::provider::{Auth, Effort, KINDS, Kind, Reasoning, Sampling, Setting};
 
 use super::document::{Cursor, Node, Problem, Problems, Report, unknown};
 use super::facts::{self, FactFields};
@@ -444,6 +444,7 @@ fn model(
     let max_output_field = fields.optional("max_output");
     let context_window_field = fields.optional("context_window");
     let reasoning_field = fields.optional("reasoning");
+    let efforts_field = fields.optional("efforts");
     let sampling_field = fields.optional("sampling");
     let fact_fields = FactFields::take(&mut fields);
     let limits_field = fields.optional("limits");
@@ -477,6 +478,13 @@ fn model(
     {
         field.problem("`capabilities` says that it thinks; leave `reasoning` out there, or say how it is told to");
     }
+    if let (Some(field), Some(None)) = (&efforts_field, reasoning) {
+        field.problem("it has no `reasoning`, which `efforts` are of");
+    }
+    let efforts = match &efforts_field {
+        Some(field) => choices(field, "effort", Effort::ALL),
+        None => Some(Vec::new()),
+    };
     let sampling = match &sampling_field {
         Some(field) => sampling(field),
         None => kind.map(|kind| kind.sampling.to_vec()),
@@ -503,6 +511,7 @@ fn model(
         max_output,
         context_window,
         reasoning,
+        efforts: efforts?,
         sampling: sampling?,
         first_token,
         answer,
@@ -519,13 +528,18 @@ fn reasoning(field: &Cursor<'_>, kind: Option<&Kind>) -> Option<Option<Reasoning
 }
 
 fn sampling(field: &Cursor<'_>) -> Option<Vec<Sampling>> {
-    let choices: Vec<_> = Sampling::ALL.iter().map(|sampling| (sampling.name(), *sampling)).collect();
+    let all: Vec<_> = Sampling::ALL.iter().map(|sampling| (sampling.name(), *sampling)).collect();
+    choices(field, "sampling parameter", &all)
+}
+
+/// Some of these, each once.
+fn choices<T: Copy + PartialEq>(field: &Cursor<'_>, what: &str, all: &[(&str, T)]) -> Option<Vec<T>> {
     let mut taken = Vec::new();
     let mut complete = true;
     for element in field.elements()? {
-        match element.choice("sampling parameter", &choices) {
-            Some(sampling) if taken.contains(&sampling) => element.problem("this parameter is written twice"),
-            Some(sampling) => taken.push(sampling),
+        match element.choice(what, all) {
+            Some(choice) if taken.contains(&choice) => element.problem(format!("this {what} is written twice")),
+            Some(choice) => taken.push(choice),
             None => complete = false,
         }
     }

@@ -167,7 +167,7 @@ impl Stage {
                 self.pending = body;
             }
             Output::Relay { headers } => self.begin(&headers, end),
-            Output::Fail(error) => self.fail(error),
+            Output::Fail(error) => self.fail(error, end),
             Output::Hold | Output::Continue(_) => return Action::Pause,
         }
         Action::Continue
@@ -195,7 +195,7 @@ impl Stage {
                 (body, Action::Continue)
             }
             Output::Fail(error) => {
-                self.fail(error);
+                self.fail(error, end);
                 (Vec::new(), Action::Continue)
             }
         };
@@ -208,7 +208,7 @@ impl Stage {
 
     /// Notes the failure, and leaves of the answer what asks Envoy to try again, or what tells the route
     /// stage that this is the end: it has what was noted, and writes the client's error.
-    fn fail(&mut self, error: UpstreamError) {
+    fn fail(&mut self, error: UpstreamError, end: bool) {
         let mut headers = Headers::default();
         headers.push(":status", "503");
         match self.note(error) {
@@ -221,6 +221,20 @@ impl Stage {
             }
         }
         abi::set_headers(Map::ResponseHeaders, &headers);
+        self.live.iter().for_each(|live| live.goes_on.set(!end));
+    }
+
+    /// The client has left, which says nothing of the provider. If this was the probe, another request may be.
+    fn give_up(&self, live: &Live) {
+        let progress = live.progress.borrow();
+        let Some(candidate) = live.plan.candidates.get(progress.next) else { return };
+        let (model, now) = (&candidate.target.model, abi::now());
+        if shared::health(model, now).is_probed() {
+            shared::update(model, now, &mut |health| {
+                health.left();
+                true
+            });
+        }
     }
 
     /// Notes the failure for the next attempt, and for the route stage if there is none.
@@ -228,6 +242,7 @@ impl Stage {
         self.settled = true;
         let Some(live) = &self.live else { return Next::Stop };
         live.running.set(None);
+        live.goes_on.set(false);
         let passed = live.answer.borrow().as_ref().map(Answer::passed_headers).unwrap_or_default();
         let mut progress = live.progress.borrow_mut();
         if let Some(candidate) = live.plan.candidates.get(progress.next) {
@@ -253,11 +268,13 @@ impl Drop for Stage {
     /// Runs before Envoy begins the next attempt. A try that ends without an answer (refused, reset,
     /// timed out) has no other callback.
     fn drop(&mut self) {
-        if let Some(live) = self.live.as_ref().filter(|_| !self.settled) {
-            let limit = live.plan.try_limit;
-            let elapsed = abi::now().saturating_sub(self.began) + early(limit);
-            self.note(if elapsed.as_millis() >= limit.into() { silent(limit) } else { unreachable() });
+        let Some(live) = self.live.as_ref().filter(|_| !self.settled) else { return };
+        if live.is_over.get() {
+            return self.give_up(live);
         }
+        let limit = live.plan.try_limit;
+        let elapsed = abi::now().saturating_sub(self.began) + early(limit);
+        self.note(if elapsed.as_millis() >= limit.into() { silent(limit) } else { unreachable() });
     }
 }
 
@@ -327,6 +344,12 @@ impl HttpContext for Stage {
         abi::set_headers(Map::ResponseTrailers, &Headers::default());
         let bytes = if self.waits_for_all() { abi::body(Buffer::ResponseBody, usize::MAX) } else { Vec::new() };
         match self.read(|answer| answer.body(&bytes, true)) {
+            // Nothing can be written behind the last piece, and without it the answer must not look like a whole one:
+            // the route stage, which is next, breaks it off.
+            Some(Output::Continue(rest)) if !rest.is_empty() => {
+                self.live.iter().for_each(|live| live.is_cut.set(true));
+                Action::Continue
+            }
             Some(output) => self.put_body(output, &bytes, true),
             None => Action::Continue,
         }

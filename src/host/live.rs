@@ -29,6 +29,12 @@ pub struct Live {
     pub running: Cell<Option<Duration>>,
     /// When the answer began to reach the client.
     pub committed: Cell<Option<Duration>>,
+    /// Whether the provider was not at the end of its answer when the latest attempt failed.
+    pub goes_on: Cell<bool>,
+    /// Whether what the answer ends with could not be written.
+    pub is_cut: Cell<bool>,
+    /// Whether the request has ended. An attempt that is still under way then is one that the client has left.
+    pub is_over: Cell<bool>,
 }
 
 /// What takes the place of the client's body, or of its beginning.
@@ -81,6 +87,9 @@ pub fn insert(context: u32, mut plan: Plan, body: &[u8]) -> Rc<Live> {
         answer: RefCell::default(),
         running: Cell::default(),
         committed: Cell::default(),
+        goes_on: Cell::default(),
+        is_cut: Cell::default(),
+        is_over: Cell::default(),
     });
     ALL.with_borrow_mut(|all| {
         all.known.insert(context, Rc::clone(&live));

@@ -23,6 +23,9 @@ use crate::record::{self, Outcome, Settled, Times, Unplanned};
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, ending, policy};
 use abi::{Buffer, Map};
 
+/// So often a request that others were quicker than is planned anew.
+const MOST_LOST: usize = 3;
+
 pub struct Stage {
     context: u32,
     router: Rc<Router>,
@@ -34,6 +37,8 @@ pub struct Stage {
     /// Of a request that is not whole, and of an answer that is passed on as it comes: one that comes whole has
     /// nothing to wait for.
     moving: Option<Moving>,
+    /// Whether the body has come in more than one piece.
+    is_slow: bool,
     phase: Phase,
 }
 
@@ -56,7 +61,16 @@ enum Phase {
 
 impl Stage {
     pub fn new(context: u32, router: Rc<Router>, watch: Rc<Watch>) -> Self {
-        Stage { context, router, watch, began: abi::now(), live: None, moving: None, phase: Phase::Planned }
+        Stage {
+            context,
+            router,
+            watch,
+            began: abi::now(),
+            live: None,
+            moving: None,
+            is_slow: false,
+            phase: Phase::Planned,
+        }
     }
 
     /// Takes up a request, or says how it is answered at once.
@@ -119,18 +133,26 @@ impl Stage {
 
     /// The whole body is here.
     fn decide(&mut self, body: &[u8]) -> Action {
+        // What is known of the targets is judged by the time that it is, which may be long after the headers came.
+        let is_late = self.moving.as_ref().is_some_and(|began| self.watch.has_ticked_since(began));
+        let now = if is_late || self.is_slow { abi::now() } else { self.began };
         self.is_still();
         let Phase::Request { endpoint, wishes, request_id } = &self.phase else { return Action::Continue };
         let router = Rc::clone(&self.router);
-        let now = self.began;
         let seed = policy::hash(u64::from(self.context), &now.as_nanos().to_le_bytes());
         let moment = Moment { now, seed, health: &|model, task| shared::health_for(model, task, now) };
         let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
-            let decided = router.decide(&chat, endpoint.path(), wishes, &moment)?;
+            let mut decided = router.decide(&chat, endpoint.path(), wishes, &moment);
             // Another request has become the probe meanwhile, or has taken what was left of a limit: what is known
-            // now decides.
-            let lost = matches!(&decided, Answered::Planned(plan) if !may_begin(plan, now));
-            if lost { router.decide(&chat, endpoint.path(), wishes, &moment) } else { Ok(decided) }
+            // now decides, which may be another target that is not simply well.
+            for _ in 0..MOST_LOST {
+                let is_lost = matches!(&decided, Ok(Answered::Planned(plan)) if !may_begin(plan, now));
+                if !is_lost {
+                    break;
+                }
+                decided = router.decide(&chat, endpoint.path(), wishes, &moment);
+            }
+            decided
         });
         match plan {
             Ok(Answered::Explained(explanation)) => self.reply(Reply::ok(explanation.to_json())),
@@ -152,6 +174,7 @@ impl Stage {
         let answer = answer.as_ref().filter(|_| live.running.get().is_some());
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
+            Phase::Answered if live.is_cut.get() => Outcome::Broken,
             Phase::Answered if answer.and_then(Answer::meter).is_some_and(Meter::is_complete) => Outcome::Answered,
             _ if record::client_left(&response_details()) => Outcome::Aborted,
             Phase::Answered => Outcome::Broken,
@@ -278,6 +301,7 @@ impl HttpContext for Stage {
         if end {
             return self.decide(&abi::body(Buffer::RequestBody, size));
         }
+        self.is_slow = true;
         self.moved(size);
         Action::Pause
     }
@@ -304,8 +328,9 @@ impl HttpContext for Stage {
         abi::remove_header(Map::ResponseHeaders, RETRY_HEADER);
         let failed = self.live.as_ref().and_then(|live| exhausted(&live.plan, &live.progress.borrow()));
         let Some((headers, body)) = failed else { return Action::Continue };
-        if end {
-            // Nothing can be added to an answer without a body; another takes its place.
+        if end || self.live.as_ref().is_some_and(|live| live.goes_on.get()) {
+            // Nothing can be added to an answer without a body, and nobody is to wait for the end of one that goes on:
+            // another takes its place.
             return self.reply(Reply::from_headers(&headers, body));
         }
         abi::set_headers(Map::ResponseHeaders, &headers);
@@ -321,10 +346,19 @@ impl HttpContext for Stage {
         Action::Continue
     }
 
+    fn on_http_response_trailers(&mut self, _count: usize) -> Action {
+        if self.live.as_ref().is_some_and(|live| live.is_cut.get()) {
+            abi::reset_stream();
+            return Action::Pause;
+        }
+        Action::Continue
+    }
+
     fn on_log(&mut self) {
         self.is_still();
         if let Some(live) = self.live.take() {
             live::remove(self.context);
+            live.is_over.set(true);
             if !crate::COUNTS {
                 return;
             }

@@ -53,6 +53,11 @@ impl Watch {
         last.set(self.now.get());
     }
 
+    /// Whether there was a tick since it has last moved.
+    pub fn has_ticked_since(&self, Moving(last): &Moving) -> bool {
+        last.get() != self.now.get()
+    }
+
     pub fn ended(&self, context: u32) {
         self.all.borrow_mut().remove(&context);
     }

@@ -3,13 +3,14 @@
 //! A row's comment says where its facts come from. *SDK* is the vendor's own package on PyPI, read at the
 //! version that is named; *unverified* is what no source at hand settles.
 
+use super::Effort::{High, Low, Max, Medium, Minimal, XHigh};
 use super::openai::OpenAi;
 use super::openai::dialect::{
     Audio, Choice, Dialect, Files, Images, Logprobs, Messages, Names, Parts, Schema, Switch, Thinking, Tools, Usage,
     Way, When,
 };
 use super::openai::echo::Echo;
-use super::{Auth, Kind, Reasoning, Setting, Target, path};
+use super::{Auth, Effort, Kind, Reasoning, Setting, Target, path};
 use crate::chat::request::Role;
 
 /// Azure OpenAI (openai-python 3.52 `lib/azure.py`). `api_version`: `v1` (the default) for the surface of
@@ -103,7 +104,7 @@ pub const DEEPSEEK: Kind = Kind {
         tools: Tools { only_functions: true, fields: Names("name description parameters"), needs_parameters: false },
         schema: Schema::Instructed,
         thinking: Thinking {
-            efforts: &["minimal", "low", "medium", "high", "xhigh", "max"],
+            efforts: &[Minimal, Low, Medium, High, XHigh, Max],
             switch: Switch::Thinking,
             not_forced: false,
         },
@@ -170,7 +171,7 @@ pub const MOONSHOT: Kind = Kind {
         ranges: &[("temperature", "0", "1")],
         choice: Choice { required: Way::Refused, ..Choice::BASE },
         tools: Tools { only_functions: false, fields: Names("name description parameters"), needs_parameters: false },
-        thinking: Thinking { efforts: &["low", "high", "max"], switch: Switch::Thinking, not_forced: false },
+        thinking: Thinking { efforts: &[Low, High, Max], switch: Switch::Thinking, not_forced: false },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id partial reasoning_content"),
             joined: true,
@@ -230,7 +231,7 @@ pub const XAI: Kind = Kind {
         ),
         not_thinking: Names("presence_penalty frequency_penalty stop"),
         choice: Choice::BASE,
-        thinking: Thinking { efforts: &["none", "low", "medium", "high", "xhigh"], ..Thinking::OPENAI },
+        thinking: Thinking { efforts: &[Effort::None, Low, Medium, High, XHigh], ..Thinking::OPENAI },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id reasoning_content"),
             names: Some(&[Role::User]),
@@ -258,7 +259,7 @@ pub const GROQ: Kind = Kind {
         ),
         is_closed: true,
         choice: Choice::BASE,
-        thinking: Thinking { efforts: &["none", "low", "medium", "high"], ..Thinking::OPENAI },
+        thinking: Thinking { efforts: &[Effort::None, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages {
             no_developer: false,
             fields: Names("role content name tool_calls tool_call_id reasoning"),
@@ -289,7 +290,7 @@ pub const TOGETHER: Kind = Kind {
         lists: Names("stop"),
         logprobs: Logprobs::One,
         choice: Choice::BASE,
-        thinking: Thinking { efforts: &["low", "medium", "high"], switch: Switch::Reasoning, not_forced: false },
+        thinking: Thinking { efforts: &[Low, Medium, High], switch: Switch::Reasoning, not_forced: false },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id reasoning reasoning_content"),
             ..Messages::BASE
@@ -314,7 +315,7 @@ pub const FIREWORKS: Kind = Kind {
              response_format seed service_tier stop temperature tool_choice tools top_logprobs top_p user",
         ),
         choice: Choice::BASE,
-        thinking: Thinking { efforts: &["none", "low", "medium", "high"], switch: Switch::Thinking, not_forced: false },
+        thinking: Thinking { efforts: &[Effort::None, Low, Medium, High], switch: Switch::Thinking, not_forced: false },
         messages: Messages {
             fields: Names("role content tool_calls tool_call_id reasoning_content"),
             ..Messages::BASE
@@ -339,7 +340,7 @@ pub const CEREBRAS: Kind = Kind {
              service_tier stop temperature tool_choice tools top_logprobs top_p user",
         ),
         choice: Choice::BASE,
-        thinking: Thinking { efforts: &["none", "low", "medium", "high"], ..Thinking::OPENAI },
+        thinking: Thinking { efforts: &[Effort::None, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages { fields: Names("role content name tool_calls tool_call_id reasoning"), ..Messages::BASE },
         ..Dialect::OPENAI
     }),
@@ -385,7 +386,7 @@ pub const PERPLEXITY: Kind = Kind {
         ),
         renamed: &[("max_completion_tokens", "max_tokens")],
         ranges: &[("temperature", "0", "1.99")],
-        thinking: Thinking { efforts: &["minimal", "low", "medium", "high"], ..Thinking::OPENAI },
+        thinking: Thinking { efforts: &[Minimal, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages { fields: Names("role content"), ..Messages::BASE },
         ..Dialect::OPENAI
     }),
@@ -420,7 +421,7 @@ pub const WATSONX: Kind = Kind {
         lists: Names("stop"),
         choice: Choice { words: Some("tool_choice_option"), ..Choice::BASE },
         tools: Tools { only_functions: true, fields: Names("name description parameters"), needs_parameters: false },
-        thinking: Thinking { efforts: &["low", "medium", "high"], switch: Switch::Template, not_forced: false },
+        thinking: Thinking { efforts: &[Low, Medium, High], switch: Switch::Template, not_forced: false },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id refusal"),
             joined: true,
@@ -460,7 +461,7 @@ pub const OLLAMA: Kind = Kind {
         ),
         renamed: &[("max_completion_tokens", "max_tokens")],
         choice: Choice { required: Way::Refused, named: Way::Refused, none: Way::NoTools, ..Choice::BASE },
-        thinking: Thinking { efforts: &["none", "low", "medium", "high"], ..Thinking::OPENAI },
+        thinking: Thinking { efforts: &[Effort::None, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id reasoning"),
             images: Images::OnlyData,

@@ -11,6 +11,7 @@ pub mod cohere;
 pub mod compatible;
 pub mod dashscope;
 mod distinct;
+mod effort;
 mod failure;
 pub mod gemini;
 mod images;
@@ -23,6 +24,8 @@ mod path;
 mod schema;
 mod tolerant;
 mod turns;
+
+pub use effort::Effort;
 
 use std::borrow::Cow;
 
@@ -225,6 +228,9 @@ pub struct Target {
     /// `None`: it does not think, as far as is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning: Option<Reasoning>,
+    /// Which efforts it has; empty where that is not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub efforts: Vec<Effort>,
 }
 
 /// A request as a provider is to receive it. The attempt adds what is the same for all

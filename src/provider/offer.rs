@@ -1,5 +1,4 @@
-//! Tools and thinking as a client asks for them, whoever is asked: which tools are offered and whether one must
-//! be called, and how hard the model is to think.
+//! Tools as a client asks for them, whoever is asked: which are offered, and whether one must be called.
 
 use super::distinct::{Rule, ToolNames};
 use crate::chat::ChatRequest;
@@ -75,49 +74,6 @@ impl<'a> Offer<'a> {
     pub fn names(&self, rule: Rule, reserved: &[&str], messages: &[Message<'a>]) -> ToolNames {
         let called = messages.iter().flat_map(|message| &message.tool_calls).map(|call| call.name);
         ToolNames::without(reserved, rule, self.tools.iter().map(|(_, tool)| tool.name).chain(called))
-    }
-}
-
-/// How hard a model is asked to think (`reasoning_effort`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effort {
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    XHigh,
-    Max,
-}
-
-impl Effort {
-    pub fn read(chat: &ChatRequest<'_>) -> Result<Option<Self>, Rejection> {
-        let Some(word) = chat.string("reasoning_effort")? else { return Ok(None) };
-        Ok(Some(match word.decode().as_ref() {
-            "none" => Effort::None,
-            "minimal" => Effort::Minimal,
-            "low" => Effort::Low,
-            "medium" => Effort::Medium,
-            "high" => Effort::High,
-            "xhigh" => Effort::XHigh,
-            "max" => Effort::Max,
-            other => {
-                let known = "none, minimal, low, medium, high, xhigh, max";
-                return Err(Rejection::invalid("reasoning_effort", format!("'{other}' is not one of: {known}.")));
-            }
-        }))
-    }
-
-    /// So many tokens, `None` for as many as the model wants. What gateways have settled on; no vendor
-    /// documents a table.
-    pub fn budget(self) -> Option<u64> {
-        match self {
-            Effort::None => Some(0),
-            Effort::Minimal => Some(1024),
-            Effort::Low => Some(2048),
-            Effort::Medium => Some(8192),
-            Effort::High | Effort::XHigh | Effort::Max => None,
-        }
     }
 }
 

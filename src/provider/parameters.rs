@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::Target;
+use super::{Sampling, Target};
 use crate::chat::ChatRequest;
 use crate::error::Rejection;
 use crate::json;
@@ -50,6 +50,37 @@ pub fn max_tokens(chat: &ChatRequest<'_>, target: &Target, dropped: &mut Dropped
         }
         (asked, _) => Ok(asked),
     }
+}
+
+/// Which of `temperature` and `top_p` a Claude is not given where a client says both: from 4.1 on Claude takes one of
+/// them (Messages API, `top_p`). What it is anyway, 1, says nothing and need not be named; of two that say something
+/// the temperature is kept. `takes`: whether a value can be sent at all.
+pub fn one_of_two(
+    chat: &ChatRequest<'_>,
+    target: &Target,
+    takes: impl Fn(Sampling, f64) -> bool,
+) -> Result<Option<LeftOut>, Rejection> {
+    const TAKE_BOTH: [&str; 3] = ["claude-3", "claude-2", "claude-instant"];
+    if TAKE_BOTH.iter().any(|id| target.id.contains(id)) {
+        return Ok(None);
+    }
+    let says = |sampling: Sampling, most| {
+        let number = chat.number(sampling.name(), 0.0, most)?.and_then(|number| number.parse().ok());
+        let sent = number.filter(|number| target.sampling.contains(&sampling) && takes(sampling, *number));
+        Ok::<_, Rejection>(sent.map(|number| number != 1.0))
+    };
+    Ok(match (says(Sampling::Temperature, 2.0)?, says(Sampling::TopP, 1.0)?) {
+        (Some(true), Some(says)) => Some(LeftOut { parameter: Sampling::TopP, is_named: says }),
+        (Some(false), Some(_)) => Some(LeftOut { parameter: Sampling::Temperature, is_named: false }),
+        (None, _) | (_, None) => None,
+    })
+}
+
+/// A sampling parameter that is not sent on, and whether the client is told.
+#[derive(Debug, PartialEq)]
+pub struct LeftOut {
+    pub parameter: Sampling,
+    pub is_named: bool,
 }
 
 /// A range of numbers as they are written.

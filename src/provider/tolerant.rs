@@ -10,6 +10,8 @@ use crate::json::{self, Error, Failure, Name, RawValue, Reader};
 /// More choices, calls or blocks than this in one list are no answer; what a provider can make us hold
 /// is bounded by it. The normalizer remembers as many calls.
 const MAX_ITEMS: usize = 1024;
+/// The same of lists that have an item for each token: twice as many as any model says at once.
+pub const MAX_TOKENS: usize = 1 << 18;
 
 /// Counts beyond this (2^53) are none: it is where JSON's numbers stop being whole.
 const MAX_COUNT: u64 = 1 << 53;
@@ -243,9 +245,9 @@ pub struct Kept<'a, T> {
     pub object: Option<T>,
 }
 
-/// The objects of a list at their places. An object alone counts as a list of one.
+/// The objects of a list at their places, as many as are read. An object alone counts as a list of one.
 #[derive(Debug)]
-pub struct List<T> {
+pub struct List<T, const MOST: usize = MAX_ITEMS> {
     pub items: Vec<Option<T>>,
     pub is_list: bool,
     /// Whether it is a list of nothing but objects.
@@ -266,13 +268,13 @@ impl<T> Default for Kept<'_, T> {
     }
 }
 
-impl<T> Default for List<T> {
+impl<T, const MOST: usize> Default for List<T, MOST> {
     fn default() -> Self {
         List { items: Vec::new(), is_list: false, is_exact: false, is_given: false }
     }
 }
 
-impl<T> List<T> {
+impl<T, const MOST: usize> List<T, MOST> {
     /// The objects, each with its place.
     pub fn into_placed(self) -> impl Iterator<Item = (usize, T)> {
         self.items.into_iter().enumerate().filter_map(|(place, item)| Some((place, item?)))
@@ -310,7 +312,7 @@ impl<'a, T: Fields<'a>> Field<'a> for Kept<'a, T> {
     }
 }
 
-impl<'a, T: Fields<'a>> Field<'a> for List<T> {
+impl<'a, T: Fields<'a>, const MOST: usize> Field<'a> for List<T, MOST> {
     const SHAPE: Shape = Shape::Nested;
 
     fn nested(&mut self, reader: &mut Reader<'a>) -> Result<(), Failure> {
@@ -324,7 +326,7 @@ impl<'a, T: Fields<'a>> Field<'a> for List<T> {
         (self.is_list, self.is_exact) = (true, true);
         let mut is_first = true;
         while reader.has_next(&mut is_first, b']')? {
-            if self.items.len() == MAX_ITEMS {
+            if self.items.len() == MOST {
                 reader.value()?;
                 continue;
             }

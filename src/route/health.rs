@@ -257,6 +257,16 @@ impl Health {
         self.probing = 0;
     }
 
+    /// Whether a request is its probe, as far as is known.
+    pub fn is_probed(&self) -> bool {
+        self.probing > 0
+    }
+
+    /// Its probe has ended without a word of the provider.
+    pub fn left(&mut self) {
+        self.probing = 0;
+    }
+
     /// An attempt has failed. `jitter`: any number, to spread the ends.
     pub fn failed(&mut self, class: Class, retry_after: Option<Duration>, now: Duration, jitter: u64) {
         let at = milliseconds(now);

@@ -410,6 +410,7 @@ fn target(config: &Config, model: &Model) -> Option<Target> {
         context_window: model.context_window,
         sampling: model.sampling.clone(),
         reasoning: model.reasoning,
+        efforts: model.efforts.clone(),
     })
 }
 

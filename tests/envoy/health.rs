@@ -94,6 +94,21 @@ async fn a_breaker_opens_for_all_workers_lets_one_probe_through_and_closes() {
     }
 }
 
+#[tokio::test]
+async fn clients_that_leave_say_nothing_of_the_provider() {
+    let world = world("left");
+    world.control("PUT", "/faults/openai", "delay_ms=3000").await;
+    for _ in 0..8 {
+        let mut connection = client::Connection::open(world.envoy.address).await;
+        let body = chat("both", false, &marker()).to_string();
+        let request = connection.begin(client::post(&[("content-type", "application/json")], body));
+        assert!(tokio::time::timeout(Duration::from_millis(150), request).await.is_err());
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    world.control("DELETE", "/faults/openai", "").await;
+    assert_eq!(ask(&world).await, (1, "first".to_owned()));
+}
+
 /// What explain says of the health of the route's targets, by the order of attempts.
 pub async fn explained(world: &Session, text: &str) -> Vec<(String, String)> {
     let reply = world.ask_with(&[("x-dragoman-explain", "only")], &chat("both", false, text)).await;

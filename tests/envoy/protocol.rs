@@ -115,6 +115,17 @@ async fn tls_negotiates_http2_and_names_the_host_it_wants() {
     }
 }
 
+/// Behind the last piece of a body nothing can be written any more, not even that it is not whole.
+#[tokio::test]
+async fn a_stream_that_is_cut_before_its_trailers_does_not_look_whole() {
+    let world = shared();
+    for provider in PROVIDERS {
+        let reply = world.ask(&chat(&format!("{provider}-tls/cut"), true, "lorem 20")).await;
+        assert!(reply.status == 200 && !reply.text().is_empty(), "{}", shown(&reply));
+        assert!(reply.broken.is_some() && !reply.is_done(), "{provider}: {}", shown(&reply));
+    }
+}
+
 #[tokio::test]
 async fn a_certificate_that_is_not_the_provider_s_is_an_unreachable_target() {
     let world = shared();

@@ -132,6 +132,26 @@ async fn a_client_that_goes_away_before_the_answer_ends_the_request_to_the_provi
     assert_eq!(records[0]["aborted"], true, "{}", records[0]);
 }
 
+/// A client that keeps its connection would wait with its next request for as long as the provider goes on.
+#[tokio::test]
+async fn an_answer_that_fails_at_its_beginning_ends_with_the_error() {
+    let world = own(
+        "endless",
+        |mut document| {
+            document.model("endless", "openai", "gzip_header&pace_ms=60", None);
+            document.finish(json!({}))
+        },
+        &[],
+    );
+    let text = marker();
+    let reply = world.ask(&chat("endless", true, &format!("lorem 10000 {text}"))).await;
+    assert_eq!(reply.status, 502, "{}", shown(&reply));
+    reply.well_formed().unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let records = world.received(&text).await;
+    assert_eq!(records[0]["aborted"], true, "{}", records[0]);
+}
+
 #[tokio::test]
 async fn sixty_four_connections_at_once_are_served_by_two_workers() {
     let world = shared();

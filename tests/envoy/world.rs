@@ -150,6 +150,8 @@ fn shared_document(fakes: &Fakes) -> Value {
     }
     document.model("openai-tls/trailers", "openai-tls", "trailers", None);
     document.model("anthropic-tls/trailers", "anthropic-tls", "trailers", None);
+    document.model("openai-tls/cut", "openai-tls", "end_after=3&pace_ms=60&trailers", None);
+    document.model("anthropic-tls/cut", "anthropic-tls", "end_after=3&pace_ms=60&trailers", None);
 
     for provider in PROVIDERS {
         let next = other(provider);

@@ -214,20 +214,27 @@ fn write_sampling(
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Result<(), Rejection> {
     let has_sampling = surface::has_sampling(target);
-    for (parameter, most) in
-        [(Sampling::Temperature, 2.0), (Sampling::TopP, 1.0), (Sampling::TopK, f64::from(u32::MAX))]
-    {
-        let name = parameter.name();
-        let Some(text) = chat.number(name, 0.0, most)? else { continue };
-        let number: f64 = text.parse().unwrap_or_default();
-        // Thinking takes them within narrow limits only (extended thinking, feature compatibility).
+    // Thinking takes them within narrow limits only (extended thinking, feature compatibility).
+    let takes = |parameter: Sampling, number: f64| {
         let goes_with_thinking = match parameter {
             Sampling::Temperature => number >= 1.0,
             Sampling::TopP => number >= 0.95,
             Sampling::TopK => false,
         };
-        let takes = has_sampling && target.sampling.contains(&parameter) && (goes_with_thinking || !thinking.is_on);
-        if !takes {
+        has_sampling && (goes_with_thinking || !thinking.is_on)
+    };
+    let left_out = parameters::one_of_two(chat, target, takes)?;
+    for (parameter, most) in
+        [(Sampling::Temperature, 2.0), (Sampling::TopP, 1.0), (Sampling::TopK, f64::from(u32::MAX))]
+    {
+        let name = parameter.name();
+        let Some(text) = chat.number(name, 0.0, most)? else { continue };
+        if let Some(left_out) = left_out.as_ref().filter(|left_out| left_out.parameter == parameter) {
+            dropped.extend(left_out.is_named.then_some(name.into()));
+            continue;
+        }
+        let number: f64 = text.parse().unwrap_or_default();
+        if !target.sampling.contains(&parameter) || !takes(parameter, number) {
             dropped.push(name.into());
         } else if parameter == Sampling::Temperature && number > 1.0 {
             // Cut off and not scaled: up to 1 the two scales mean the same.
@@ -301,6 +308,7 @@ pub mod tests {
             max_output: Some(1000),
             sampling: Vec::new(),
             reasoning: None,
+            efforts: Vec::new(),
         }
     }
 
@@ -397,9 +405,28 @@ pub mod tests {
         assert_eq!(names, ["temperature", "top_p", "top_k"]);
         let target = Target { sampling: Sampling::ALL.to_vec(), ..target() };
         let (text, names) = written(&body, &target).unwrap();
-        assert!(text.ends_with(r#","temperature":1,"top_p":0.90,"top_k":40}"#), "{text}");
-        assert_eq!(names, ["temperature"]);
+        assert!(text.ends_with(r#","temperature":1,"top_k":40}"#), "{text}");
+        assert_eq!(names, ["temperature", "top_p"]);
         assert_eq!(refused(with(r#""temperature":2.5"#, "temperature")), "temperature");
+    }
+
+    #[test]
+    fn of_temperature_and_top_p_the_one_is_sent_that_says_something() {
+        let sent = |id: &str, fields: &str| {
+            let target = Target { id: id.into(), sampling: Sampling::ALL.to_vec(), ..target() };
+            let body = format!(r#"{{"model":"m","messages":{HI},{fields}}}"#);
+            let (text, names) = written(&body, &target).unwrap();
+            (text.rsplit_once("]}],").unwrap().1.to_owned(), names.join(","))
+        };
+        for (id, fields, expected, named) in [
+            ("claude-haiku-4-5", r#""temperature":0.7,"top_p":0.9"#, r#""temperature":0.7}"#, "top_p"),
+            ("claude-haiku-4-5", r#""temperature":0.7,"top_p":1"#, r#""temperature":0.7}"#, ""),
+            ("claude-haiku-4-5", r#""temperature":1.0,"top_p":0.9"#, r#""top_p":0.9}"#, ""),
+            ("claude-haiku-4-5", r#""top_p":0.9"#, r#""top_p":0.9}"#, ""),
+            ("claude-3-haiku", r#""temperature":0.7,"top_p":0.9"#, r#""temperature":0.7,"top_p":0.9}"#, ""),
+        ] {
+            assert_eq!(sent(id, fields), (expected.to_owned(), named.to_owned()), "{id} {fields}");
+        }
     }
 
     #[test]

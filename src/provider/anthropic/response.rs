@@ -47,9 +47,10 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
     ]));
     let said = text(answer.stop_reason).map(Str::decode);
     let reason = said.as_deref().map_or(FinishReason::Stop, finish_reason);
-    // A limit, a refusal or a stop sequence may come before the first word; the model's own end may not.
-    let ends_empty = matches!(reason, FinishReason::Length | FinishReason::ContentFilter)
-        || said.as_deref() == Some("stop_sequence");
+    // What a stop sequence ended has said that much, which is cut off.
+    message.other = said.as_deref() == Some(STOP_SEQUENCE);
+    // A limit or a refusal may come before the first word; the model's own end may not.
+    let ends_empty = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
     if message.is_empty() && !ends_empty {
         return Err(UpstreamError::malformed("The provider's answer is empty."));
     }
@@ -70,6 +71,9 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         native_usage: answer.usage.raw.map(RawValue::get),
     })
 }
+
+/// The stop reason of an answer that one of the client's `stop` has ended.
+pub const STOP_SEQUENCE: &str = "stop_sequence";
 
 wire! {
     struct Answer<'a> {

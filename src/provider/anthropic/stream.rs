@@ -1,7 +1,7 @@
 //! Streamed answers: named events, a content block at a time.
 
 use super::error;
-use super::response::{Block, Tokens, Told, finish_reason, finish_with, further, object_or_empty, text};
+use super::response::{Block, STOP_SEQUENCE, Tokens, Told, finish_reason, finish_with, further, object_or_empty, text};
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, Said, SaidAs, ToolCallDelta, Usage, state};
 use crate::error::UpstreamError;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
@@ -195,7 +195,10 @@ impl AnthropicStream {
             return;
         };
         self.close_all(out);
-        let reason = finish_with(finish_reason(&reason.decode()), self.calls > 0);
+        let said = reason.decode();
+        let reason = finish_with(finish_reason(&said), self.calls > 0);
+        // What a stop sequence ended has said that much, which is cut off.
+        let other = said == STOP_SEQUENCE;
         let mut extra = self.told.extra();
         extra.extend(further([
             ("stop_sequence", delta.stop_sequence),
@@ -203,7 +206,7 @@ impl AnthropicStream {
             ("container", delta.container),
             ("context_management", event.context_management),
         ]));
-        let chunk = chunk(Delta { extra, ..Delta::default() }, Some(reason));
+        let chunk = chunk(Delta { other, extra, ..Delta::default() }, Some(reason));
         out.chunk(ChatChunk { usage, native_usage: counts.as_deref(), ..chunk });
     }
 

@@ -12,7 +12,7 @@ use crate::chat::state::{self, State};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Type, Writer};
 use crate::provider::turns::Turn;
-use crate::provider::{Reasoning, Target};
+use crate::provider::{Effort, Reasoning, Target};
 
 /// Whose the state in the ids of calls is.
 const TAG: &str = "a";
@@ -46,7 +46,7 @@ impl<'a> Thinking<'a> {
         max_tokens: u64,
         dropped: &mut Vec<Cow<'static, str>>,
     ) -> Result<Self, Rejection> {
-        let effort = effort(chat)?;
+        let effort = Effort::read(chat)?;
         // Anthropic's own name for it says it best.
         let (mut thinking, name, budgeted) = match chat.field("thinking") {
             Some(config) => Self::configured(config, effort, target, dropped)?,
@@ -77,7 +77,7 @@ impl<'a> Thinking<'a> {
         };
         let is_on = matches!(kind.as_ref(), "adaptive" | "enabled");
         let effort = match effort {
-            Some(effort) if kind != "enabled" && guides(target) => effort.word(),
+            Some(effort) if kind != "enabled" && guides(target) => word(effort.of(target, dropped)),
             Some(_) => {
                 dropped.push("reasoning_effort".into());
                 None
@@ -98,6 +98,7 @@ impl<'a> Thinking<'a> {
         let goes_back = matches!(target.reasoning, Some(Reasoning::Adaptive | Reasoning::Switch));
         let unsaid = Thinking { goes_back, ..Thinking::default() };
         let Some(effort) = effort else { return (unsaid, NAME, false) };
+        let effort = if target.reasoning.is_some() { effort.of(target, dropped) } else { effort };
         // Summaries, because newer models tell nothing of their thinking otherwise.
         let adaptive = || Some(r#"{"type":"adaptive","display":"summarized"}"#.into());
         let thinking = match (target.reasoning, effort) {
@@ -107,11 +108,11 @@ impl<'a> Thinking<'a> {
             // It does not think unless it is told to.
             (Some(Reasoning::Budget | Reasoning::Effort) | None, Effort::None) => unsaid,
             (Some(Reasoning::Adaptive), _) => {
-                Thinking { config: adaptive(), effort: effort.word(), is_on: true, goes_back }
+                Thinking { config: adaptive(), effort: word(effort), is_on: true, goes_back }
             }
             (Some(Reasoning::Switch), _) => Thinking { config: adaptive(), effort: None, is_on: true, goes_back },
-            (Some(Reasoning::Effort), _) => Thinking { effort: effort.word(), ..unsaid },
-            (Some(Reasoning::Budget), _) => match effort.budget().min(max_tokens.saturating_sub(1)) {
+            (Some(Reasoning::Effort), _) => Thinking { effort: word(effort), ..unsaid },
+            (Some(Reasoning::Budget), _) => match budget(effort).min(max_tokens.saturating_sub(1)) {
                 // What the answer may have is part of what the client allows for both.
                 ..LEAST_BUDGET => {
                     dropped.push(NAME.into());
@@ -138,59 +139,25 @@ impl<'a> Thinking<'a> {
     }
 }
 
-/// OpenAI's words.
-#[derive(Clone, Copy, PartialEq)]
-enum Effort {
-    None,
-    Minimal,
-    Low,
-    Medium,
-    High,
-    ExtraHigh,
-    Max,
-}
-
-fn effort(chat: &ChatRequest<'_>) -> Result<Option<Effort>, Rejection> {
-    let Some(word) = chat.string("reasoning_effort")? else { return Ok(None) };
-    Ok(Some(match word.decode().as_ref() {
-        "none" => Effort::None,
-        "minimal" => Effort::Minimal,
-        "low" => Effort::Low,
-        "medium" => Effort::Medium,
-        "high" => Effort::High,
-        "xhigh" => Effort::ExtraHigh,
-        "max" => Effort::Max,
-        other => {
-            let known = "none, minimal, low, medium, high, xhigh, max";
-            return Err(Rejection::invalid("reasoning_effort", format!("'{other}' is not one of: {known}.")));
-        }
-    }))
-}
-
-impl Effort {
-    /// Anthropic's word.
-    fn word(self) -> Option<&'static str> {
-        Some(match self {
-            Effort::None => return None,
-            Effort::Minimal | Effort::Low => "low",
-            Effort::Medium => "medium",
-            Effort::High => "high",
-            Effort::ExtraHigh => "xhigh",
-            Effort::Max => "max",
-        })
+/// Anthropic's word.
+fn word(effort: Effort) -> Option<&'static str> {
+    match effort {
+        Effort::None => None,
+        Effort::Minimal => Some("low"),
+        effort => Some(effort.name()),
     }
+}
 
-    /// How many tokens it stands for where those are what is asked for.
-    fn budget(self) -> u64 {
-        match self {
-            Effort::None => 0,
-            Effort::Minimal => LEAST_BUDGET,
-            Effort::Low => 2 << 10,
-            Effort::Medium => 8 << 10,
-            Effort::High => 16 << 10,
-            Effort::ExtraHigh => 32 << 10,
-            Effort::Max => u64::MAX,
-        }
+/// How many tokens it stands for where those are what is asked for.
+fn budget(effort: Effort) -> u64 {
+    match effort {
+        Effort::None => 0,
+        Effort::Minimal => LEAST_BUDGET,
+        Effort::Low => 2 << 10,
+        Effort::Medium => 8 << 10,
+        Effort::High => 16 << 10,
+        Effort::XHigh => 32 << 10,
+        Effort::Max => u64::MAX,
     }
 }
 
@@ -425,6 +392,25 @@ mod tests {
         assert_eq!(of(r#""max_tokens":4096"#).0, r#"{"type":"enabled","budget_tokens":4095}"#);
         assert_eq!(of(r#""max_tokens":1025"#).0, r#"{"type":"enabled","budget_tokens":1024}"#);
         assert_eq!(of(r#""max_tokens":1024"#), (String::new(), String::new(), vec!["reasoning_effort".into()]));
+    }
+
+    #[test]
+    fn an_effort_that_a_model_does_not_have_is_the_next_below_and_one_that_always_thinks_thinks_little() {
+        let asked = |efforts: &[Effort], word: &str| {
+            let target = Target { reasoning: Some(Reasoning::Adaptive), efforts: efforts.to_vec(), ..target() };
+            let body = format!(
+                r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],"max_tokens":20000,"reasoning_effort":"{word}"}}"#
+            );
+            let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+            let mut dropped = Vec::new();
+            let thinking = Thinking::asked(&chat, &target, &[], false, 20_000, &mut dropped).unwrap();
+            (thinking.config.unwrap().into_owned(), thinking.effort, dropped.len())
+        };
+        let without_xhigh = [Effort::None, Effort::Low, Effort::High, Effort::Max];
+        assert_eq!(asked(&without_xhigh, "xhigh"), (ADAPTIVE.into(), Some("high"), 1));
+        assert_eq!(asked(&without_xhigh, "max"), (ADAPTIVE.into(), Some("max"), 0));
+        assert_eq!(asked(&without_xhigh, "none"), (r#"{"type":"disabled"}"#.into(), None, 0));
+        assert_eq!(asked(&[Effort::Low, Effort::High], "none"), (ADAPTIVE.into(), Some("low"), 1));
     }
 
     #[test]

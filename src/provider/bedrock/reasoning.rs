@@ -8,18 +8,7 @@ use crate::chat::ChatRequest;
 use crate::chat::request::ToolChoice;
 use crate::error::Rejection;
 use crate::json::RawValue;
-use crate::provider::{Reasoning, Target};
-
-/// OpenAI's words in ascending order, and how many tokens of thinking each stands for.
-const LEVELS: &[(&str, u64)] = &[
-    ("none", 0),
-    ("minimal", 1024),
-    ("low", 2048),
-    ("medium", 8192),
-    ("high", 16_384),
-    ("xhigh", 32_768),
-    ("max", u64::MAX),
-];
+use crate::provider::{Effort, Reasoning, Target};
 
 /// The smallest budget that Claude takes.
 const LEAST_BUDGET: u64 = 1024;
@@ -56,13 +45,17 @@ pub fn read(
     additional: &mut Additional,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Result<Reasoned, Rejection> {
-    let level = level(chat)?;
+    let effort = Effort::read(chat)?;
     let own = match maker.thinks {
         Thinks::Claude => chat.field("thinking"),
         Thinks::Nova => chat.field("reasoningConfig"),
         Thinks::GptOss | Thinks::Gpt | Thinks::Effort => None,
     };
-    let mut reasoned = match (own, target.reasoning, level) {
+    let effort = match (own, target.reasoning) {
+        (None, Some(_)) => effort.map(|effort| effort.of(target, dropped)),
+        _ => effort,
+    };
+    let mut reasoned = match (own, target.reasoning, effort.map(level)) {
         (Some(own), mode, level) => owned(own, mode, maker, level, dropped),
         (None, None, level) => {
             dropped.extend(level.map(|_| NAME.into()));
@@ -177,14 +170,18 @@ fn derived(
 
 type Level = (&'static str, u64);
 
-fn level(chat: &ChatRequest<'_>) -> Result<Option<Level>, Rejection> {
-    let Some(word) = chat.string(NAME)? else { return Ok(None) };
-    let word = word.decode();
-    let level = LEVELS.iter().find(|(known, _)| *known == word).copied();
-    level.map(Some).ok_or_else(|| {
-        let known: Vec<_> = LEVELS.iter().map(|(word, _)| *word).collect();
-        Rejection::invalid(NAME, format!("'{word}' is not one of: {}.", known.join(", ")))
-    })
+/// Its word, and how many tokens of thinking it stands for.
+fn level(effort: Effort) -> Level {
+    let budget = match effort {
+        Effort::None => 0,
+        Effort::Minimal => 1024,
+        Effort::Low => 2048,
+        Effort::Medium => 8192,
+        Effort::High => 16_384,
+        Effort::XHigh => 32_768,
+        Effort::Max => u64::MAX,
+    };
+    (effort.name(), budget)
 }
 
 /// `outputConfig.effort`: low, medium, high, xhigh and max.

@@ -217,15 +217,21 @@ fn write_inference(
         }
         None => {}
     }
+    // Claude samples as it likes while it thinks, but for a `top_p` that cuts off next to nothing.
+    let takes =
+        |parameter: Sampling, value: f64| !reasoned.claude_thinks || (parameter == Sampling::TopP && value >= 0.95);
+    let left_out = if maker.is_claude { parameters::one_of_two(chat, target, takes)? } else { None };
     for (parameter, most) in
         [(Sampling::Temperature, 2.0), (Sampling::TopP, 1.0), (Sampling::TopK, f64::from(u32::MAX))]
     {
         let name = parameter.name();
+        if let Some(left_out) = left_out.as_ref().filter(|left_out| left_out.parameter == parameter) {
+            dropped.extend(left_out.is_named.then_some(name.into()));
+            continue;
+        }
         let Some(number) = chat.number(name, 0.0, most)? else { continue };
         let value = number.parse::<f64>().unwrap_or(1.0);
-        // Claude samples as it likes while it thinks, but for a `top_p` that cuts off next to nothing.
-        let is_free = !reasoned.claude_thinks || (parameter == Sampling::TopP && value >= 0.95);
-        if !target.sampling.contains(&parameter) || !is_free || reasoned.nova_thinks_hard {
+        if !target.sampling.contains(&parameter) || !takes(parameter, value) || reasoned.nova_thinks_hard {
             dropped.push(name.into());
             continue;
         }
@@ -449,8 +455,8 @@ pub mod tests {
     #[test]
     fn sampling_is_cut_off_at_one_and_top_k_has_each_makers_name() {
         let all = r#""temperature":1.50,"top_p":0.90,"top_k":40"#;
-        assert_eq!(with(CLAUDE, all, "inferenceConfig"), r#"{"temperature":1,"topP":0.90}"#);
-        assert_eq!(dropped(&target(CLAUDE), all), ["temperature"]);
+        assert_eq!(with(CLAUDE, all, "inferenceConfig"), r#"{"temperature":1}"#);
+        assert_eq!(dropped(&target(CLAUDE), all), ["temperature", "top_p"]);
         for (id, expected) in [
             (CLAUDE, r#"{"top_k":40}"#),
             (NOVA, r#"{"inferenceConfig":{"topK":40}}"#),

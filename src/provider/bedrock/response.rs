@@ -39,12 +39,12 @@ pub fn read<'a>(body: &'a str, id: &str) -> Result<ChatResponse<'a>, UpstreamErr
         block.append_to(&mut message, &mut thoughts, &mut citations, &mut said, &mut images);
     }
     let images = images.take();
-    message.other = images.is_some();
     let reason = text(answer.stop_reason).map(Str::decode);
     let mut finish_reason = reason.as_deref().map_or(Ok(FinishReason::Stop), finish_reason)?;
-    // A limit, a guardrail or a stop sequence may come before the first word; the model's own end may not.
-    let ends_empty = matches!(finish_reason, FinishReason::Length | FinishReason::ContentFilter)
-        || reason.as_deref() == Some("stop_sequence");
+    // What a stop sequence ended has said that much, which is cut off.
+    message.other = images.is_some() || reason.as_deref() == Some(STOP_SEQUENCE);
+    // A limit or a guardrail may come before the first word; the model's own end may not.
+    let ends_empty = matches!(finish_reason, FinishReason::Length | FinishReason::ContentFilter);
     if message.is_empty() && !ends_empty {
         return Err(UpstreamError::malformed("The provider's answer is empty."));
     }
@@ -67,6 +67,9 @@ pub fn read<'a>(body: &'a str, id: &str) -> Result<ChatResponse<'a>, UpstreamErr
         native_usage: answer.usage.map(RawValue::get),
     })
 }
+
+/// The stop reason of an answer that one of the client's `stop` has ended.
+pub const STOP_SEQUENCE: &str = "stop_sequence";
 
 wire! {
     struct Answer<'a> {

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
 use super::citations::{self, Citations};
 use super::error;
-use super::response::{ToolUse, address, field, finish_reason, guardrail_trace, text, usage};
+use super::response::{STOP_SEQUENCE, ToolUse, address, field, finish_reason, guardrail_trace, text, usage};
 use super::thoughts::Thoughts;
 use crate::chat::state::MAX_PAYLOAD;
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, Delta, FinishReason, ToolCallDelta};
@@ -34,6 +34,8 @@ pub struct BedrockStream {
     images: Images,
     /// The model is done. What a guardrail says of its words is still to come, with the usage and the end.
     finish: Option<FinishReason>,
+    /// It has said a stop sequence, which is cut off.
+    is_cut: bool,
     fields: Option<String>,
 }
 
@@ -70,6 +72,7 @@ impl StreamTranslator for BedrockStream {
             "messageStop" => {
                 let reason = text(event.stop_reason).map(Str::decode);
                 self.finish = Some(reason.as_deref().map_or(Ok(FinishReason::Stop), finish_reason)?);
+                self.is_cut = reason.as_deref() == Some(STOP_SEQUENCE);
                 self.fields = event.fields.map(|fields| fields.get().to_owned());
             }
             "metadata" => {
@@ -103,6 +106,7 @@ impl BedrockStream {
             picture: None,
             images: Images::default(),
             finish: None,
+            is_cut: false,
             fields: None,
         }
     }
@@ -186,7 +190,7 @@ impl BedrockStream {
         extra.extend(field("additionalModelResponseFields", fields.as_deref()));
         extra.extend(trace.and_then(guardrail_trace));
         if let Some(reason) = self.finish.take() {
-            out.chunk(chunk(Delta { extra, ..Delta::default() }, Some(reason)));
+            out.chunk(chunk(Delta { other: self.is_cut, extra, ..Delta::default() }, Some(reason)));
         }
     }
 }
@@ -299,6 +303,7 @@ mod tests {
             for choice in &chunk.choices {
                 let delta = &choice.delta;
                 line.extend(delta.role.then(|| "role".to_owned()));
+                line.extend((delta.other && delta.extra.is_empty()).then(|| "other".to_owned()));
                 line.extend(delta.content.map(|text| format!("content={}", text.raw())));
                 line.extend(delta.reasoning.map(|text| format!("reasoning={}", text.raw())));
                 for call in &delta.tool_calls {
@@ -426,6 +431,8 @@ mod tests {
     #[test]
     fn a_stream_is_whole_with_its_last_event_only() {
         let text = ("contentBlockDelta", r#"{"delta":{"text":"a"},"contentBlockIndex":0}"#);
+        let cut = ("messageStop", r#"{"stopReason":"stop_sequence"}"#);
+        assert_eq!(run(&[START, cut, METADATA]).unwrap(), ["role", "other finish=stop", "usage=5/2", "done"]);
         let stop = ("messageStop", r#"{"stopReason":"end_turn"}"#);
         assert_eq!(run(&[START, text, stop]).unwrap(), ["role", r#"content="a""#]);
         let whole = ["role", r#"content="a""#, "finish=stop", "usage=5/2", "done"];

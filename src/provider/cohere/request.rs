@@ -6,9 +6,9 @@ use crate::chat::request::{ResponseFormat, Tool};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Writer};
 use crate::provider::distinct::{Rule, ToolNames};
-use crate::provider::offer::{Choice, Effort, Offer};
+use crate::provider::offer::{Choice, Offer};
 use crate::provider::parameters::{self, Dropped, Range};
-use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest, schema};
+use crate::provider::{Body, Effort, Reasoning, Sampling, Target, UpstreamRequest, schema};
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
     parameters::none_of(chat, REFUSED)?;
@@ -309,6 +309,7 @@ fn write_thinking(
         }
         return Ok(());
     };
+    let effort = effort.of(target, dropped);
     w.key("thinking").begin_object().key("type");
     w.string(if effort == Effort::None { "disabled" } else { "enabled" });
     if reasoning == Reasoning::Budget
@@ -345,6 +346,7 @@ pub mod tests {
             max_output: Some(4000),
             sampling: Sampling::ALL.to_vec(),
             reasoning: None,
+            efforts: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::chat::{Arguments, ChatResponse, Choice, FinishReason, Message, State,
 use crate::error::{Class, UpstreamError};
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
-use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
+use crate::provider::tolerant::{self, Fields, List, MAX_TOKENS, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
@@ -58,7 +58,7 @@ wire! {
         message: Option<&'a RawValue>,
         finish_reason: Option<&'a RawValue>,
         usage: Option<&'a RawValue>,
-        logprobs: List<WireLogprobs<'a>>,
+        logprobs: List<WireLogprobs<'a>, MAX_TOKENS>,
         error: Option<&'a RawValue>,
     }
 

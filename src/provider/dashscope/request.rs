@@ -8,9 +8,9 @@ use crate::chat::request::{ResponseFormat, Tool};
 use crate::error::Rejection;
 use crate::json::Writer;
 use crate::provider::distinct::{Rule, ToolNames};
-use crate::provider::offer::{Choice, Effort, Offer};
+use crate::provider::offer::{Choice, Offer};
 use crate::provider::parameters::{self, Dropped, Range};
-use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest};
+use crate::provider::{Body, Effort, Reasoning, Sampling, Target, UpstreamRequest};
 
 const TEXT: &str = "/services/aigc/text-generation/generation";
 const MULTIMODAL: &str = "/services/aigc/multimodal-generation/generation";
@@ -293,7 +293,7 @@ fn write_thinking(
         return Ok(());
     };
     let effort = match effort {
-        Some(effort) if !is_excluded => effort,
+        Some(effort) if !is_excluded => effort.of(target, dropped),
         None if !is_excluded => return Ok(()),
         asked => {
             if asked.is_some_and(|effort| effort != Effort::None) {
@@ -304,10 +304,7 @@ fn write_thinking(
     };
     // One of them: together they are refused.
     if reasoning == Reasoning::Effort {
-        match chat.field("reasoning_effort").filter(|_| effort != Effort::None) {
-            Some(word) => w.key("reasoning_effort").raw(word.get()),
-            None => w.key("reasoning_effort").string("none"),
-        };
+        w.key("reasoning_effort").string(effort.name());
         return Ok(());
     }
     w.key("enable_thinking").bool(effort != Effort::None);
@@ -340,6 +337,7 @@ pub mod tests {
             max_output: Some(4000),
             sampling: Sampling::ALL.to_vec(),
             reasoning: None,
+            efforts: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::chat::request::{ResponseFormat, Tool};
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Writer};
 use crate::provider::distinct::ToolNames;
-use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest, parameters, path, turns};
+use crate::provider::{Body, Effort, Reasoning, Sampling, Target, UpstreamRequest, parameters, path, turns};
 
 type Dropped = Vec<Cow<'static, str>>;
 
@@ -405,14 +405,7 @@ fn write_thinking(
     own: &Own<'_>,
     dropped: &mut Dropped,
 ) -> Result<(), Rejection> {
-    let effort = chat.string("reasoning_effort")?.map(|effort| effort.decode());
-    let effort = effort.as_deref();
-    if let Some(effort) = effort
-        && !["none", "minimal", "low", "medium", "high", "xhigh", "max"].contains(&effort)
-    {
-        let message = format!("'{effort}' is not one of: none, minimal, low, medium, high, xhigh, max.");
-        return Err(Rejection::invalid("reasoning_effort", message));
-    }
+    let effort = Effort::read(chat)?;
     let form = target.reasoning.filter(|_| own.get("thinkingConfig").is_none());
     let Some(form) = form else {
         if effort.is_some() {
@@ -420,6 +413,7 @@ fn write_thinking(
         }
         return Ok(());
     };
+    let effort = effort.map(|effort| effort.of(target, dropped).name());
     w.key("thinkingConfig").begin_object();
     match (form, effort) {
         (_, None) => {}
@@ -680,6 +674,12 @@ pub mod tests {
             assert_eq!(thinks(effort, Reasoning::Budget), budget(expected), "{effort}");
         }
         assert_eq!(thinks("low", Reasoning::Switch), budget("-1"));
+        // Pro cannot be told not to think.
+        let pro = Target { efforts: vec![Effort::Minimal, Effort::Low], ..thinking(Reasoning::Budget) };
+        let body = format!(r#"{{"model":"m","messages":{HI},"reasoning_effort":"none"}}"#);
+        let (body, made) = request(&body, &pro, Surface::Studio).unwrap();
+        assert!(body.contains(r#"{"thinkingBudget":512,"includeThoughts":true}"#), "{body}");
+        assert_eq!(made.dropped, ["reasoning_effort"]);
         assert_eq!(dropped(r#""reasoning_effort":"low""#), ["reasoning_effort"]);
         assert_eq!(refused(config(r#""reasoning_effort":"lots""#)), "reasoning_effort");
     }

@@ -11,7 +11,7 @@ use crate::error::UpstreamError;
 use crate::json::{self, RawValue, Str, Type, Writer};
 use crate::provider::failure;
 use crate::provider::images::{self, Images};
-use crate::provider::tolerant::{self, Fields, Kept, List, Maybe, wire};
+use crate::provider::tolerant::{self, Fields, Kept, List, MAX_TOKENS, Maybe, wire};
 
 /// Reads an answer to a request that was not streamed.
 pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
@@ -27,10 +27,15 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
     if is_error || (!answer.candidates.is_given && failure::is_report(body.as_bytes())) {
         return Err(error::read(200, body.as_bytes()));
     }
-    let mut choices = Vec::new();
+    let mut choices: Vec<Choice<'_>> = Vec::new();
+    let is_alone = answer.candidates.items.len() < 2;
     for (place, candidate) in answer.candidates.into_placed() {
         let index = candidate.index.and_then(tolerant::index).unwrap_or(place as u32);
-        choices.push(candidate.into_choice(index)?);
+        choices.push(candidate.into_choice(index, is_alone)?);
+    }
+    let is_empty = |choice: &Choice<'_>| choice.message.is_empty() && choice.finish_reason == FinishReason::Stop;
+    if !is_alone && choices.iter().all(is_empty) {
+        return Err(empty());
     }
     if choices.is_empty() {
         // A request that is not answered at all (quirk C15).
@@ -54,6 +59,10 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         usage,
         native_usage: answer.usage.raw.map(RawValue::get),
     })
+}
+
+fn empty() -> UpstreamError {
+    UpstreamError::malformed("The provider's answer is empty.")
 }
 
 /// Under which name the client is told why a request was not answered.
@@ -155,7 +164,7 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Candidate<'a> {
-    fn into_choice(self, index: u32) -> Result<Choice<'a>, UpstreamError> {
+    fn into_choice(self, index: u32, is_alone: bool) -> Result<Choice<'a>, UpstreamError> {
         let mut message = Message::default();
         let mut offsets = Offsets::default();
         let cites = self.grounding.is_some() || self.citations.is_some();
@@ -189,7 +198,8 @@ impl<'a> Candidate<'a> {
         let images = images.take();
         message.other = images.is_some();
         let word = text(self.finish_reason).map(Str::decode);
-        let end = Ending::of(word.as_deref()).finish(!message.is_empty(), !message.tool_calls.is_empty())?;
+        let (has_output, has_calls) = (!message.is_empty(), !message.tool_calls.is_empty());
+        let end = Ending::of(word.as_deref()).finish(has_output, has_calls, is_alone)?;
         message.logprobs = self.logprobs.0.and_then(|logprobs| logprobs.written()).map(Cow::Owned);
         if cites {
             message.extra = citations::extra(self.grounding, self.citations, &offsets);
@@ -275,15 +285,15 @@ impl Ending {
         }
     }
 
-    /// The end of an answer that said something, or nothing, and called tools or not.
-    pub fn finish(self, has_output: bool, has_calls: bool) -> Result<End, UpstreamError> {
+    /// The end of an answer that said something, or nothing, and called tools or not. One of several that is empty
+    /// or broken does not cost the client the others: it ends there.
+    pub fn finish(self, has_output: bool, has_calls: bool, is_alone: bool) -> Result<End, UpstreamError> {
         match self {
+            Ending::Broken(_) if !is_alone => Ok(End { reason: FinishReason::Stop, is_odd: true }),
             Ending::Broken(word) => {
                 Err(UpstreamError::malformed(format!("The model's answer cannot be read ({word}).")))
             }
-            Ending::Odd | Ending::Known(FinishReason::Stop) if !has_output => {
-                Err(UpstreamError::malformed("The provider's answer is empty."))
-            }
+            Ending::Odd | Ending::Known(FinishReason::Stop) if !has_output && is_alone => Err(empty()),
             // `STOP` stands for calls, too; clients run them only if they are told.
             Ending::Known(FinishReason::Stop) | Ending::Odd if has_calls => {
                 Ok(End { reason: FinishReason::ToolCalls, is_odd: self == Ending::Odd })
@@ -297,8 +307,8 @@ impl Ending {
 wire! {
     /// Log probabilities, token by token.
     pub struct Logprobs<'a> {
-        chosen = "chosenCandidates": List<Token<'a>>,
-        top = "topCandidates": List<Top<'a>>,
+        chosen = "chosenCandidates": List<Token<'a>, MAX_TOKENS>,
+        top = "topCandidates": List<Top<'a>, MAX_TOKENS>,
     }
 
     struct Top<'a> {
@@ -418,6 +428,40 @@ mod tests {
 
     const TEXT: &str = r#"[{"text":"hi"}]"#;
     const CALL: &str = r#"[{"functionCall":{"name":"f","args":{"b":1.0,"a":2}}}]"#;
+
+    #[test]
+    fn log_probabilities_are_told_of_every_token() {
+        let tokens = |count: usize| vec![r#"{"token":"a","logProbability":-1}"#; count].join(",");
+        let body = answer(
+            TEXT,
+            &format!(r#","finishReason":"STOP","logprobsResult":{{"chosenCandidates":[{}]}}"#, tokens(3000)),
+        );
+        let answer = read(&body).unwrap();
+        let written = answer.choices[0].message.logprobs.as_deref().unwrap();
+        assert_eq!(written.matches("\"token\"").count(), 3000);
+    }
+
+    #[test]
+    fn one_of_several_candidates_that_is_empty_or_broken_does_not_cost_the_others() {
+        let several = |second: &str| {
+            format!(
+                r#"{{"candidates":[{{"content":{{"parts":{TEXT}}},"finishReason":"STOP"}},{{"index":1,{second}}}]}}"#
+            )
+        };
+        for (second, is_told) in [
+            (r#""finishReason":"STOP""#, false),
+            (r#""finishReason":"OTHER""#, true),
+            (r#""finishReason":"MALFORMED_FUNCTION_CALL""#, true),
+        ] {
+            let body = several(second);
+            let answer = read(&body).unwrap();
+            let [first, second] = &answer.choices[..] else { panic!() };
+            assert!(!first.message.is_empty() && second.message.is_empty());
+            assert_eq!((second.index, second.finish_reason), (1, FinishReason::Stop));
+            assert_eq!(second.message.extra.iter().any(|(name, _)| *name == FINISH_REASON), is_told);
+        }
+        assert!(read(r#"{"candidates":[{"finishReason":"STOP"},{"index":1,"finishReason":"OTHER"}]}"#).is_err());
+    }
 
     #[test]
     fn every_kind_of_part_has_its_place_and_unknown_ones_none() {

@@ -91,6 +91,7 @@ impl StreamTranslator for GeminiStream {
             [Some(candidate)] => candidate.is_text(),
             _ => false,
         };
+        let is_alone = answer.candidates.items.len() < 2 && self.choices.len() < 2;
         for (place, candidate) in answer.candidates.into_placed() {
             let index = candidate.index.and_then(tolerant::index).unwrap_or(place as u32);
             let known = self.choices.iter().position(|told| told.index == index);
@@ -99,7 +100,7 @@ impl StreamTranslator for GeminiStream {
                 self.choices.push(Told { index, ..Told::default() });
             }
             if let Some(told) = self.choices.get_mut(at) {
-                told.candidate(candidate, out)?;
+                told.candidate(candidate, is_alone, out)?;
             }
         }
         if repeats {
@@ -122,12 +123,13 @@ impl StreamTranslator for GeminiStream {
             let delta = Delta { role: true, extra: vec![(PROMPT_FEEDBACK, feedback.into())], ..Delta::default() };
             out.chunk(chunk(0, delta, Some(FinishReason::ContentFilter)));
         }
-        self.choices.iter_mut().try_for_each(|told| told.end(out))
+        let is_alone = self.choices.len() < 2;
+        self.choices.iter_mut().try_for_each(|told| told.end(is_alone, out))
     }
 }
 
 impl Told {
-    fn candidate(&mut self, candidate: Candidate<'_>, out: &mut dyn Sink) -> Result<(), UpstreamError> {
+    fn candidate(&mut self, candidate: Candidate<'_>, is_alone: bool, out: &mut dyn Sink) -> Result<(), UpstreamError> {
         let mut logprobs = candidate.logprobs.0.and_then(|logprobs| logprobs.written());
         let parts = candidate.content.0.map(|content| content.parts).unwrap_or_default();
         for (_, part) in parts.into_placed() {
@@ -159,8 +161,8 @@ impl Told {
         }
         if let Some(word) = text(candidate.finish_reason) {
             let ending = Ending::of(Some(&word.decode()));
-            if matches!(ending, Ending::Broken(_)) {
-                return ending.finish(self.has_output, self.calls > 0).map(drop);
+            if is_alone && matches!(ending, Ending::Broken(_)) {
+                return ending.finish(self.has_output, self.calls > 0, is_alone).map(drop);
             }
             self.ending = Some((ending, word.raw().to_owned()));
         }
@@ -219,10 +221,10 @@ impl Told {
         out.chunk(chunk(self.index, delta, None));
     }
 
-    fn end(&mut self, out: &mut dyn Sink) -> Result<(), UpstreamError> {
+    fn end(&mut self, is_alone: bool, out: &mut dyn Sink) -> Result<(), UpstreamError> {
         let Some((ending, word)) = self.ending.take() else { return Ok(()) };
         self.close(out);
-        let End { reason, is_odd } = ending.finish(self.has_output, self.calls > 0)?;
+        let End { reason, is_odd } = ending.finish(self.has_output, self.calls > 0, is_alone)?;
         let raw = |at: usize| json::parse_str(self.kept.get(at)?.as_deref()?).ok();
         let (grounding, citations) = (raw(GROUNDING), raw(CITATIONS));
         let mut extra = citations::extra(grounding, citations, &self.offsets);

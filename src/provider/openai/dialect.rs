@@ -4,7 +4,7 @@
 
 use super::echo::Echo;
 use crate::chat::request::Role;
-use crate::provider::Target;
+use crate::provider::{Effort, Target};
 
 /// A row says what is different from [`Dialect::OPENAI`].
 pub struct Dialect {
@@ -124,7 +124,7 @@ pub enum Schema {
 /// What becomes of `reasoning_effort`, by the target's [`crate::provider::Reasoning`].
 pub struct Thinking {
     /// The efforts that there are, in ascending order: another becomes the nearest below. Empty: all.
-    pub efforts: &'static [&'static str],
+    pub efforts: &'static [Effort],
     /// How thinking is switched on and off, and given a budget.
     pub switch: Switch,
     /// A tool cannot be forced on a model that thinks: it answers without thinking.

@@ -13,7 +13,7 @@ use crate::chat::request::{ResponseFormat, ToolChoice};
 use crate::error::Rejection;
 use crate::json::{self, Edits, Object, RawValue, Str, Type};
 use crate::provider::parameters::{self, unsupported};
-use crate::provider::{Body, Reasoning, Sampling, Target, UpstreamRequest};
+use crate::provider::{Body, Effort, Reasoning, Sampling, Target, UpstreamRequest};
 
 /// The edits travel in the plan, from stage to stage: with more text than this the attempt writes the
 /// body anew instead, as for other wire formats.
@@ -287,7 +287,11 @@ impl<'a> Request<'_, 'a> {
         let rules = &self.dialect.thinking;
         let place = self.place("reasoning_effort").filter(|place| !self.is_cut(*place));
         let effort = match place {
-            Some(_) if !self.dialect.known.is_empty() || rules.switch != Switch::None => {
+            Some(_)
+                if !self.dialect.known.is_empty()
+                    || rules.switch != Switch::None
+                    || !self.target.efforts.is_empty() =>
+            {
                 self.chat.string("reasoning_effort")?.map(Str::decode)
             }
             _ => None,
@@ -314,7 +318,11 @@ impl<'a> Request<'_, 'a> {
             return Ok(false);
         }
         let (Some(place), Some(effort)) = (place, effort) else { return Ok(true) };
-        let is_offered = rules.efforts.is_empty() || rules.efforts.contains(&&*effort);
+        // What is known of the model holds, and what is known of all of the vendor's where that is nothing.
+        let target = self.target;
+        let efforts = if target.efforts.is_empty() { rules.efforts } else { &target.efforts };
+        let asked = Effort::named(&effort);
+        let is_offered = efforts.is_empty() || asked.is_some_and(|asked| efforts.contains(&asked));
         let is_off = effort == "none";
         match form {
             Reasoning::Effort | Reasoning::Adaptive if is_offered => {}
@@ -332,8 +340,9 @@ impl<'a> Request<'_, 'a> {
             }
             _ if is_offered => {}
             _ => {
-                if let Some(nearest) = nearest(&effort, rules.efforts) {
-                    self.change(place).value = Some(json::escape(nearest));
+                // A word that is no effort is the vendor's to refuse.
+                if let Some(nearest) = asked.map(|asked| asked.nearest(efforts)) {
+                    self.change(place).value = Some(json::escape(nearest.name()));
                     self.name_dropped("reasoning_effort");
                 }
                 return Ok(true);
@@ -486,16 +495,6 @@ fn with_usage(options: &RawValue) -> String {
         None => edits.replace(1..1, r#""include_usage":true,"#),
     }
     String::from_utf8(edits.apply(text)).unwrap_or_else(|_| r#"{"include_usage":true}"#.into())
-}
-
-/// The nearest effort that is offered, downwards, and the lowest where there is none below. A word that
-/// is no effort is the vendor's to refuse.
-fn nearest(effort: &str, offered: &[&'static str]) -> Option<&'static str> {
-    const ALL: &[&str] = &["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-    let rank = |effort: &str| ALL.iter().position(|known| *known == effort);
-    let asked = rank(effort)?;
-    let below = offered.iter().rev().find(|offered| rank(offered).is_some_and(|rank| rank <= asked));
-    below.or(offered.first()).copied()
 }
 
 impl Switch {

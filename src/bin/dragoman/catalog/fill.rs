@@ -70,6 +70,17 @@ fn addition(found: &Found<'_>, fields: &[Field], name: &str) -> Option<Node> {
             _ => Some(known.clone()),
         },
         (_, Some(_)) => None,
+        // They are those of the form in which it is told, where that is the row's.
+        ("efforts", None) => {
+            let form = found.row.get("reasoning").map(|node| &node.value);
+            let thinks = written("capabilities").is_none_or(thinks);
+            let is_alike = match written("reasoning") {
+                None => thinks,
+                Some(Value::Bool(true)) => true,
+                other => other == form,
+            };
+            Some(known.clone()).filter(|_| is_alike && found.holds.speaks_alike())
+        }
         ("capabilities", None) if written("reasoning") == Some(&Value::Bool(false)) => Some(without_reasoning(known)),
         // Either is an answer to how long there will be the model.
         ("deprecated" | "retires", None) if written("deprecated").or(written("retires")).is_some() => None,
@@ -134,6 +145,17 @@ mod tests {
         let budget = Some(dragoman::provider::Reasoning::Budget);
         assert_eq!(filled(&format!(r#"{claude}, "capabilities": ["reasoning"]"#)).reasoning, budget);
         assert_eq!(filled(&format!(r#"{claude}, "reasoning": true"#)).reasoning, budget);
+
+        use dragoman::provider::Effort;
+        let opus = r#""provider": "anthropic", "id": "claude-opus-4-6""#;
+        let all = [Effort::None, Effort::Low, Effort::Medium, Effort::High, Effort::Max];
+        assert_eq!(filled(opus).efforts, all);
+        assert_eq!(filled(&format!(r#"{opus}, "reasoning": true"#)).efforts, all);
+        assert_eq!(filled(&format!(r#"{opus}, "efforts": ["low"]"#)).efforts, [Effort::Low]);
+        // They are those of another form.
+        for other in [r#""reasoning": "budget""#, r#""reasoning": false"#, r#""capabilities": ["tools"]"#] {
+            assert!(filled(&format!("{opus}, {other}")).efforts.is_empty(), "{other}");
+        }
 
         let gpt = r#""provider": "openai", "id": "gpt-4o""#;
         assert!(filled(gpt).facts.retires.is_some());

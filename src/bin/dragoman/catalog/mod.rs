@@ -18,8 +18,17 @@ pub use list::{Selection, list};
 const DATA: &str = include_str!("catalog.json");
 
 /// The fields of a row that a model's entry may have, too.
-const FACTS: &[&str] =
-    &["max_output", "context_window", "reasoning", "sampling", "capabilities", "price", "deprecated", "retires"];
+const FACTS: &[&str] = &[
+    "max_output",
+    "context_window",
+    "reasoning",
+    "efforts",
+    "sampling",
+    "capabilities",
+    "price",
+    "deprecated",
+    "retires",
+];
 
 pub struct Catalog {
     data: Node,
