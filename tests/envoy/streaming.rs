@@ -144,12 +144,15 @@ async fn an_answer_that_fails_at_its_beginning_ends_with_the_error() {
         &[],
     );
     let text = marker();
-    let reply = world.ask(&chat("endless", true, &format!("lorem 10000 {text}"))).await;
+    let body = chat("endless", true, &format!("lorem 10000 {text}")).to_string();
+    let mut connection = Connection::open(world.envoy.address).await;
+    let reply = connection.send(post(&[("content-type", "application/json")], body)).await.unwrap();
     assert_eq!(reply.status, 502, "{}", shown(&reply));
     reply.well_formed().unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
     let records = world.received(&text).await;
     assert_eq!(records[0]["aborted"], true, "{}", records[0]);
+    drop(connection);
 }
 
 #[tokio::test]
