@@ -224,19 +224,6 @@ impl Stage {
         self.live.iter().for_each(|live| live.goes_on.set(!end));
     }
 
-    /// The client has left, which says nothing of the provider. If this was the probe, another request may be.
-    fn give_up(&self, live: &Live) {
-        let progress = live.progress.borrow();
-        let Some(candidate) = live.plan.candidates.get(progress.next) else { return };
-        let (model, now) = (&candidate.target.model, abi::now());
-        if shared::health(model, now).is_probed() {
-            shared::update(model, now, &mut |health| {
-                health.left();
-                true
-            });
-        }
-    }
-
     /// Notes the failure for the next attempt, and for the route stage if there is none.
     fn note(&mut self, error: UpstreamError) -> Next {
         self.settled = true;
@@ -270,7 +257,7 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let Some(live) = self.live.as_ref().filter(|_| !self.settled) else { return };
         if live.is_over.get() {
-            return self.give_up(live);
+            return shared::left(live.plan.candidates.get(live.progress.borrow().next));
         }
         let limit = live.plan.try_limit;
         let elapsed = abi::now().saturating_sub(self.began) + early(limit);

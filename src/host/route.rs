@@ -359,6 +359,10 @@ impl HttpContext for Stage {
         if let Some(live) = self.live.take() {
             live::remove(self.context);
             live.is_over.set(true);
+            if live.answer.borrow().is_none() {
+                // No attempt has begun, or has heard of it.
+                shared::left(live.plan.candidates.first());
+            }
             if !crate::COUNTS {
                 return;
             }

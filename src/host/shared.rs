@@ -11,6 +11,7 @@ use fnv::FnvHashMap;
 
 use super::abi;
 use crate::COUNTS;
+use crate::route::Candidate;
 use crate::route::health::{Health, Lengths, Verdict};
 
 /// How long what was read is believed.
@@ -139,6 +140,19 @@ pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
         Verdict::Probe => update(model, now, &mut |health| health.probe(now)),
         Verdict::Well if known.is_scarce(tokens, now) => update(model, now, &mut |health| health.take(tokens, now)),
         _ => true,
+    }
+}
+
+/// Takes back what [`claim`] has said of a request whose client has left without a word of the provider, which says
+/// nothing of that: if it was the probe, another may be.
+pub fn left(candidate: Option<&Candidate>) {
+    let Some(model) = candidate.map(|candidate| &candidate.target.model) else { return };
+    let now = abi::now();
+    if health(model, now).is_probed() {
+        update(model, now, &mut |health| {
+            health.left();
+            true
+        });
     }
 }
 

@@ -454,6 +454,9 @@ mod tests {
         assert_eq!(health.verdict(at(504), 0), Verdict::Probe);
         assert!(health.probe(at(504)));
         assert!(!health.probe(at(505)), "one at a time");
+        // Its client has left.
+        health.left();
+        assert!(!health.is_probed() && health.probe(at(505)) && health.is_probed());
         assert!(matches!(health.verdict(at(505), 0), Verdict::Open(_)));
         fail(&mut health, 600);
         assert_eq!(health.verdict(at(601), 0), Verdict::Open(1_001_600), "twice as long");
