@@ -37,8 +37,6 @@ pub struct Stage {
     /// Of a request that is not whole, and of an answer that is passed on as it comes: one that comes whole has
     /// nothing to wait for.
     moving: Option<Moving>,
-    /// Whether the body has come in more than one piece.
-    is_slow: bool,
     phase: Phase,
 }
 
@@ -61,16 +59,7 @@ enum Phase {
 
 impl Stage {
     pub fn new(context: u32, router: Rc<Router>, watch: Rc<Watch>) -> Self {
-        Stage {
-            context,
-            router,
-            watch,
-            began: abi::now(),
-            live: None,
-            moving: None,
-            is_slow: false,
-            phase: Phase::Planned,
-        }
+        Stage { context, router, watch, began: abi::now(), live: None, moving: None, phase: Phase::Planned }
     }
 
     /// Takes up a request, or says how it is answered at once.
@@ -134,8 +123,7 @@ impl Stage {
     /// The whole body is here.
     fn decide(&mut self, body: &[u8]) -> Action {
         // What is known of the targets is judged by the time that it is, which may be long after the headers came.
-        let is_late = self.moving.as_ref().is_some_and(|began| self.watch.has_ticked_since(began));
-        let now = if is_late || self.is_slow { abi::now() } else { self.began };
+        let now = if self.watch.has_ticked_since(self.began) { abi::now() } else { self.began };
         self.is_still();
         let Phase::Request { endpoint, wishes, request_id } = &self.phase else { return Action::Continue };
         let router = Rc::clone(&self.router);
@@ -301,7 +289,6 @@ impl HttpContext for Stage {
         if end {
             return self.decide(&abi::body(Buffer::RequestBody, size));
         }
-        self.is_slow = true;
         self.moved(size);
         Action::Pause
     }

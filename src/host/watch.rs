@@ -53,9 +53,8 @@ impl Watch {
         last.set(self.now.get());
     }
 
-    /// Whether there was a tick since it has last moved.
-    pub fn has_ticked_since(&self, Moving(last): &Moving) -> bool {
-        last.get() != self.now.get()
+    pub fn has_ticked_since(&self, time: Duration) -> bool {
+        self.now.get() > time
     }
 
     pub fn ended(&self, context: u32) {

@@ -70,15 +70,30 @@ impl Effort {
         thinking().filter(|effort| *effort < self).max().or(thinking().min()).unwrap_or(Effort::None)
     }
 
-    /// So many tokens, `None` for as many as the model wants. What gateways have settled on; no vendor
-    /// documents a table.
-    pub fn budget(self) -> Option<u64> {
+    /// How many tokens it stands for. What gateways have settled on; no vendor documents a table.
+    pub fn tokens(self) -> u64 {
         match self {
-            Effort::None => Some(0),
-            Effort::Minimal => Some(1024),
-            Effort::Low => Some(2048),
-            Effort::Medium => Some(8192),
-            Effort::High | Effort::XHigh | Effort::Max => None,
+            Effort::None => 0,
+            Effort::Minimal => 1 << 10,
+            Effort::Low => 2 << 10,
+            Effort::Medium => 8 << 10,
+            Effort::High => 16 << 10,
+            Effort::XHigh => 32 << 10,
+            Effort::Max => u64::MAX,
+        }
+    }
+
+    /// The same where a model may be left to think for as long as it wants, as it is from `high` on.
+    pub fn budget(self) -> Option<u64> {
+        (self < Effort::High).then(|| self.tokens())
+    }
+
+    /// Claude's word for it (`output_config.effort` of the Messages API, `outputConfig.effort` of Converse).
+    pub fn claudes(self) -> Option<&'static str> {
+        match self {
+            Effort::None => None,
+            Effort::Minimal => Some(Effort::Low.name()),
+            effort => Some(effort.name()),
         }
     }
 }

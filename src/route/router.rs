@@ -336,7 +336,7 @@ impl Router {
             headers: upstream.headers,
             edits,
             written,
-            dropped: upstream.dropped,
+            dropped: each_once(upstream.dropped),
             renamed: upstream.renamed,
         })
     }
@@ -412,6 +412,17 @@ fn target(config: &Config, model: &Model) -> Option<Target> {
         reasoning: model.reasoning,
         efforts: model.efforts.clone(),
     })
+}
+
+/// A parameter may be changed for more than one reason.
+fn each_once<T: PartialEq>(names: Vec<T>) -> Vec<T> {
+    let mut once = Vec::with_capacity(names.len());
+    for name in names {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once
 }
 
 /// One of a route's variants, by their shares and the same for the same user or conversation.

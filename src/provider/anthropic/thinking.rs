@@ -77,7 +77,7 @@ impl<'a> Thinking<'a> {
         };
         let is_on = matches!(kind.as_ref(), "adaptive" | "enabled");
         let effort = match effort {
-            Some(effort) if kind != "enabled" && guides(target) => word(effort.of(target, dropped)),
+            Some(effort) if kind != "enabled" && guides(target) => effort.of(target, dropped).claudes(),
             Some(_) => {
                 dropped.push("reasoning_effort".into());
                 None
@@ -108,11 +108,11 @@ impl<'a> Thinking<'a> {
             // It does not think unless it is told to.
             (Some(Reasoning::Budget | Reasoning::Effort) | None, Effort::None) => unsaid,
             (Some(Reasoning::Adaptive), _) => {
-                Thinking { config: adaptive(), effort: word(effort), is_on: true, goes_back }
+                Thinking { config: adaptive(), effort: effort.claudes(), is_on: true, goes_back }
             }
             (Some(Reasoning::Switch), _) => Thinking { config: adaptive(), effort: None, is_on: true, goes_back },
-            (Some(Reasoning::Effort), _) => Thinking { effort: word(effort), ..unsaid },
-            (Some(Reasoning::Budget), _) => match budget(effort).min(max_tokens.saturating_sub(1)) {
+            (Some(Reasoning::Effort), _) => Thinking { effort: effort.claudes(), ..unsaid },
+            (Some(Reasoning::Budget), _) => match effort.tokens().min(max_tokens.saturating_sub(1)) {
                 // What the answer may have is part of what the client allows for both.
                 ..LEAST_BUDGET => {
                     dropped.push(NAME.into());
@@ -136,28 +136,6 @@ impl<'a> Thinking<'a> {
         if let Some(config) = &self.config {
             w.key("thinking").raw(config);
         }
-    }
-}
-
-/// Anthropic's word.
-fn word(effort: Effort) -> Option<&'static str> {
-    match effort {
-        Effort::None => None,
-        Effort::Minimal => Some("low"),
-        effort => Some(effort.name()),
-    }
-}
-
-/// How many tokens it stands for where those are what is asked for.
-fn budget(effort: Effort) -> u64 {
-    match effort {
-        Effort::None => 0,
-        Effort::Minimal => LEAST_BUDGET,
-        Effort::Low => 2 << 10,
-        Effort::Medium => 8 << 10,
-        Effort::High => 16 << 10,
-        Effort::XHigh => 32 << 10,
-        Effort::Max => u64::MAX,
     }
 }
 

@@ -51,19 +51,17 @@ pub fn read(
         Thinks::Nova => chat.field("reasoningConfig"),
         Thinks::GptOss | Thinks::Gpt | Thinks::Effort => None,
     };
-    let effort = match (own, target.reasoning) {
-        (None, Some(_)) => effort.map(|effort| effort.of(target, dropped)),
-        _ => effort,
-    };
-    let mut reasoned = match (own, target.reasoning, effort.map(level)) {
-        (Some(own), mode, level) => owned(own, mode, maker, level, dropped),
-        (None, None, level) => {
-            dropped.extend(level.map(|_| NAME.into()));
+    let mut reasoned = match (own, target.reasoning, effort) {
+        (Some(own), _, effort) => owned(own, target, maker, effort, dropped),
+        (None, None, effort) => {
+            dropped.extend(effort.map(|_| NAME.into()));
             Reasoned::default()
         }
         // Some models think unasked, and want their thoughts back.
         (None, Some(mode), None) => Reasoned { keeps_thoughts: thinks_unasked(maker, mode), ..Reasoned::default() },
-        (None, Some(mode), Some(level)) => derived(level, mode, maker, around, additional, dropped),
+        (None, Some(mode), Some(effort)) => {
+            derived(effort.of(target, dropped), mode, maker, around, additional, dropped)
+        }
     };
     // A forced call is what the client depends on, and thinking is not: Claude refuses both at once. So it does a
     // budget where the thoughts behind the calls that are being answered are lost (extended thinking with tool use).
@@ -83,27 +81,28 @@ fn thinks_unasked(maker: &Maker, mode: Reasoning) -> bool {
 /// What the client says in the maker's own words holds.
 fn owned(
     own: &RawValue,
-    mode: Option<Reasoning>,
+    target: &Target,
     maker: &Maker,
-    level: Option<Level>,
+    effort: Option<Effort>,
     dropped: &mut Vec<Cow<'static, str>>,
 ) -> Reasoned {
     let says = |word: &str| own.get().contains(word);
-    let is_guided = maker.thinks == Thinks::Claude && !says("\"enabled\"") && mode != Some(Reasoning::Budget);
+    let is_guided =
+        maker.thinks == Thinks::Claude && !says("\"enabled\"") && target.reasoning != Some(Reasoning::Budget);
     if !is_guided {
-        dropped.extend(level.map(|_| NAME.into()));
+        dropped.extend(effort.map(|_| NAME.into()));
     }
     let is_claude = maker.thinks == Thinks::Claude;
     Reasoned {
         claude_thinks: is_claude && !says("\"disabled\""),
         keeps_thoughts: is_claude && !says("\"disabled\""),
         nova_thinks_hard: maker.thinks == Thinks::Nova && says("\"high\""),
-        effort: level.filter(|_| is_guided).and_then(effort),
+        effort: effort.filter(|_| is_guided).and_then(|effort| effort.of(target, dropped).claudes()),
     }
 }
 
 fn derived(
-    level: Level,
+    effort: Effort,
     mode: Reasoning,
     maker: &Maker,
     around: &Around<'_>,
@@ -112,8 +111,8 @@ fn derived(
 ) -> Reasoned {
     let keeps_thoughts = thinks_unasked(maker, mode);
     let unsaid = Reasoned { keeps_thoughts, ..Reasoned::default() };
-    let guided = || Reasoned { effort: effort(level), ..Reasoned::default() };
-    let (word, _) = level;
+    let guided = || Reasoned { effort: effort.claudes(), ..Reasoned::default() };
+    let word = effort.name();
     match (maker.thinks, mode) {
         (Thinks::Claude, Reasoning::Adaptive | Reasoning::Switch) if word == "none" => {
             additional.add("thinking", r#"{"type":"disabled"}"#);
@@ -122,12 +121,12 @@ fn derived(
         (Thinks::Claude, Reasoning::Adaptive | Reasoning::Switch) => {
             // Newer models keep their thoughts to themselves unless they are asked for a summary.
             additional.add("thinking", r#"{"type":"adaptive","display":"summarized"}"#);
-            let effort = effort(level).filter(|_| mode == Reasoning::Adaptive);
+            let effort = effort.claudes().filter(|_| mode == Reasoning::Adaptive);
             Reasoned { claude_thinks: true, keeps_thoughts, effort, ..Reasoned::default() }
         }
         // It does not think unless it is told to.
         (Thinks::Claude, Reasoning::Budget | Reasoning::Effort) if word == "none" => unsaid,
-        (Thinks::Claude, Reasoning::Budget) => match budget(level, around) {
+        (Thinks::Claude, Reasoning::Budget) => match budget(effort, around) {
             Some(budget) => {
                 additional.add("thinking", &format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#));
                 Reasoned { claude_thinks: true, keeps_thoughts: true, ..Reasoned::default() }
@@ -168,37 +167,12 @@ fn derived(
     }
 }
 
-type Level = (&'static str, u64);
-
-/// Its word, and how many tokens of thinking it stands for.
-fn level(effort: Effort) -> Level {
-    let budget = match effort {
-        Effort::None => 0,
-        Effort::Minimal => 1024,
-        Effort::Low => 2048,
-        Effort::Medium => 8192,
-        Effort::High => 16_384,
-        Effort::XHigh => 32_768,
-        Effort::Max => u64::MAX,
-    };
-    (effort.name(), budget)
-}
-
-/// `outputConfig.effort`: low, medium, high, xhigh and max.
-fn effort((word, _): Level) -> Option<&'static str> {
-    match word {
-        "none" => None,
-        "minimal" => Some("low"),
-        word => Some(word),
-    }
-}
-
 /// The tokens to think with, which are part of what the client allows for thoughts and answer; `None` where too few
 /// are left. Without a limit the model's own holds, which is at least this much for every one that is given a budget.
-fn budget((_, budget): Level, around: &Around<'_>) -> Option<u64> {
+fn budget(effort: Effort, around: &Around<'_>) -> Option<u64> {
     const ROOM: u64 = 64_000;
     let room = around.max_tokens.unwrap_or(ROOM).saturating_sub(1);
-    Some(budget.min(room)).filter(|budget| *budget >= LEAST_BUDGET)
+    Some(effort.tokens().min(room)).filter(|budget| *budget >= LEAST_BUDGET)
 }
 
 impl Around<'_> {

@@ -596,6 +596,11 @@ pub mod tests {
         assert!(dropped(&budget, &effort).is_empty());
         assert_eq!(dropped(&budget, &format!(r#"{effort},"tool_choice":"required""#)), ["reasoning_effort"]);
         assert_eq!(dropped(&target(CLAUDE), &format!(r#"{effort},"tool_choice":"required""#)), ["reasoning_effort"]);
+        // An effort that the model does not have is the next below in either way of asking.
+        let older = Target { efforts: vec![crate::provider::Effort::High], ..target(CLAUDE) };
+        for thinking in ["", r#""thinking":{"type":"adaptive"},"#] {
+            assert_eq!(dropped(&older, &format!(r#"{thinking}"reasoning_effort":"xhigh""#)), ["reasoning_effort"]);
+        }
         let own = format!(r#"{tools},"thinking":{{"type":"adaptive"}},"tool_choice":"required""#);
         assert_eq!(dropped(&target(CLAUDE), &own), ["thinking"]);
         assert_eq!(with(CLAUDE, &own, "additionalModelRequestFields"), "");

@@ -28,7 +28,7 @@ pub fn read(body: &str) -> Result<ChatResponse<'_>, UpstreamError> {
         return Err(error::read(200, body.as_bytes()));
     }
     let mut choices: Vec<Choice<'_>> = Vec::new();
-    let is_alone = answer.candidates.items.len() < 2;
+    let is_alone = answer.candidates.items.iter().flatten().count() < 2;
     for (place, candidate) in answer.candidates.into_placed() {
         let index = candidate.index.and_then(tolerant::index).unwrap_or(place as u32);
         choices.push(candidate.into_choice(index, is_alone)?);
@@ -461,6 +461,8 @@ mod tests {
             assert_eq!(second.message.extra.iter().any(|(name, _)| *name == FINISH_REASON), is_told);
         }
         assert!(read(r#"{"candidates":[{"finishReason":"STOP"},{"index":1,"finishReason":"OTHER"}]}"#).is_err());
+        // What is no candidate is none of several.
+        assert!(read(r#"{"candidates":[{"finishReason":"STOP"},null]}"#).is_err());
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl StreamTranslator for GeminiStream {
             [Some(candidate)] => candidate.is_text(),
             _ => false,
         };
-        let is_alone = answer.candidates.items.len() < 2 && self.choices.len() < 2;
+        let is_alone = answer.candidates.items.iter().flatten().count() < 2 && self.choices.len() < 2;
         for (place, candidate) in answer.candidates.into_placed() {
             let index = candidate.index.and_then(tolerant::index).unwrap_or(place as u32);
             let known = self.choices.iter().position(|told| told.index == index);
