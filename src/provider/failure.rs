@@ -214,6 +214,7 @@ pub fn meant(meaning: Meaning, status: u16, mut said: Said) -> UpstreamError {
         Meaning::RateLimit => (Class::RateLimited, 429, None, "rate_limit_exceeded"),
         Meaning::Overloaded => (Class::Unreachable, 503, Some("server_error"), "overloaded"),
         Meaning::UnknownModel => (Class::Misconfigured, 404, None, "model_not_found"),
+        Meaning::UnknownReference => (Class::Rejected, 404, Some("invalid_request_error"), "not_found"),
         Meaning::Credential => (Class::Misconfigured, 502, None, "upstream_auth_error"),
     };
     // Where several of OpenAI's own codes have one meaning, the one that was given is kept.

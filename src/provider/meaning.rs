@@ -2,7 +2,8 @@
 //! and for a wrong parameter, for a minute's limit and for an empty account.
 //!
 //! Codes are compared as a whole; words are looked for in messages, and only where a status leaves the
-//! question open, because a message may quote the request.
+//! question open, because a message may quote the request. What stands between quotation marks is not the
+//! provider's, and of a request that names something wrong the rest of the message is about that.
 
 use super::failure::Said;
 
@@ -16,6 +17,8 @@ pub enum Meaning {
     RateLimit,
     Overloaded,
     UnknownModel,
+    /// What the request refers to is not there: a file, a cached prompt.
+    UnknownReference,
     /// Our credential is wrong.
     Credential,
 }
@@ -41,9 +44,32 @@ fn named(name: &str) -> Option<Meaning> {
 }
 
 fn in_words(status: u16, said: &Said) -> Option<Meaning> {
-    let message = said.message.as_deref()?.to_ascii_lowercase();
+    let message = without_quotations(&said.message.as_deref()?.to_ascii_lowercase());
     let says = |words: &[&str]| words.iter().all(|words| message.contains(words));
+    // Pydantic's, behind the name of what is not permitted.
+    if says(&["extra inputs are not permitted"]) {
+        return None;
+    }
     WORDS.iter().find(|(meaning, words)| is_open(status, *meaning) && says(words)).map(|(meaning, _)| *meaning)
+}
+
+/// A message without what is quoted in it, behind a space, so that its first word is found as any other. An apostrophe
+/// within a word is no quotation mark.
+fn without_quotations(message: &str) -> String {
+    let is_letter = |char: char| char.is_ascii_alphanumeric() || !char.is_ascii();
+    let mut out = String::from(" ");
+    let mut rest = message;
+    while let Some(at) = rest.find(['\'', '"']) {
+        let (before, (mark, inside)) = (rest.split_at(at).0, rest.split_at(at).1.split_at(1));
+        out.push_str(before);
+        let behind = |(end, _): (usize, &str)| inside.get(end + 1..);
+        let mut ends = inside.match_indices(mark).filter_map(behind);
+        let closed = ends.find(|behind| !behind.starts_with(is_letter));
+        rest = closed.filter(|_| !before.ends_with(is_letter)).unwrap_or(inside);
+        out.push_str(mark);
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Whether an answer of this status may mean this, so that its words decide.
@@ -51,8 +77,11 @@ fn is_open(status: u16, meaning: Meaning) -> bool {
     match status {
         0..400 => true,
         400 | 422 => !matches!(meaning, Meaning::RateLimit),
-        403 => matches!(meaning, Meaning::Quota | Meaning::ContentFilter | Meaning::UnknownModel),
-        404 => matches!(meaning, Meaning::UnknownModel),
+        403 => matches!(
+            meaning,
+            Meaning::Quota | Meaning::ContentFilter | Meaning::UnknownModel | Meaning::UnknownReference
+        ),
+        404 => matches!(meaning, Meaning::UnknownModel | Meaning::UnknownReference),
         412 => matches!(meaning, Meaning::Quota),
         413 => matches!(meaning, Meaning::ContextLength),
         429 => matches!(meaning, Meaning::Quota | Meaning::Overloaded),
@@ -184,6 +213,13 @@ const WORDS: &[(Meaning, &[&str])] = &[
     (Meaning::UnknownModel, &["url error, please check url"]),
     (Meaning::UnknownModel, &["url error, check url"]),
     (Meaning::UnknownModel, &["make sure the correct model id was used"]),
+    (Meaning::UnknownReference, &["no such file"]),
+    // Not so a profile, which is a model.
+    (Meaning::UnknownReference, &[" file not found"]),
+    (Meaning::UnknownReference, &[" file ", "not exist"]),
+    (Meaning::UnknownReference, &["access the file"]),
+    (Meaning::UnknownReference, &["cachedcontent"]),
+    (Meaning::UnknownReference, &["cached content"]),
     (Meaning::Credential, &["api key not valid"]),
     (Meaning::Credential, &["api key expired"]),
     (Meaning::Credential, &["incorrect api key"]),
@@ -209,6 +245,9 @@ mod tests {
     const OVERLOADED: (Class, u16, Option<&str>) = (Class::Unreachable, 503, Some("overloaded"));
     const MODEL: (Class, u16, Option<&str>) = (Class::Misconfigured, 404, Some("model_not_found"));
     const CREDENTIAL: (Class, u16, Option<&str>) = (Class::Misconfigured, 502, Some("upstream_auth_error"));
+
+    const REFERENCE: (Class, u16, Option<&str>) = (Class::Rejected, 404, Some("not_found"));
+    const FAULT: (Class, u16, Option<&str>) = (Class::Rejected, 400, Some("unknown_parameter"));
 
     type Row = (&'static str, u16, &'static str, (Class, u16, Option<&'static str>));
 
@@ -288,6 +327,15 @@ mod tests {
         ("DashScope", 400, r#"{"code":"InvalidParameter","message":"url error, please check url！"}"#, MODEL),
         ("DashScope", 404, r#"{"code":"ModelNotFound","message":"Model can not be found."}"#, MODEL),
         ("Azure OpenAI", 404, r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#, MODEL),
+        ("OpenAI", 404, r#"{"error":{"message":"No such File object: file-abc","type":"invalid_request_error","param":"id","code":null}}"#, REFERENCE),
+        ("Vertex", 404, r#"{"error":{"message":"Not found: cached content metadata for 12.","status":"NOT_FOUND"}}"#, REFERENCE),
+        ("Gemini", 403, r#"{"error":{"message":"CachedContent not found (or permission denied)","status":"PERMISSION_DENIED"}}"#, REFERENCE),
+        ("Anthropic", 404, r#"{"type":"error","error":{"type":"not_found_error","message":"File not found: file_011"}}"#, REFERENCE),
+        ("Bedrock: a profile is a model", 404, r#"{"message":"The inference profile not found"}"#, MODEL),
+        ("OpenAI: what it quotes is the client's", 400, r#"{"error":{"message":"Unknown parameter: 'credit balance'.","type":"invalid_request_error","param":"credit balance","code":"unknown_parameter"}}"#, FAULT),
+        ("OpenAI: what it quotes is the client's", 400, r#"{"error":{"message":"Invalid value: 'the server's usage limit'. It isn't one of 'auto' and \"overloaded\".","code":"unknown_parameter"}}"#, FAULT),
+        ("Pydantic: so is what it names", 400, r#"{"error":{"message":"messages.0.credit balance: Extra inputs are not permitted","code":"unknown_parameter"}}"#, FAULT),
+        ("Anthropic: an apostrophe is no quotation mark", 400, r#"{"error":{"message":"You've run out: your account's credit balance isn't enough","type":"invalid_request_error"}}"#, QUOTA),
         ("Gemini, compatible", 400, r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#, CREDENTIAL),
         ("xAI", 400, r#"{"code":"x","error":"Incorrect API key provided: xa***ey."}"#, CREDENTIAL),
         ("DashScope", 401, r#"{"code":"InvalidApiKey","message":"Invalid API-key provided."}"#, CREDENTIAL),

@@ -42,8 +42,6 @@ pub fn read(status: u16, body: &[u8]) -> UpstreamError {
         UpstreamError::new(Class::Misconfigured, 502, "server_error", "upstream_auth_error", message)
     } else if status == 400 && says("payload size exceeds") {
         failure::tell(Class::TooLarge, 413, said)
-    } else if status == 403 && says("access the file") {
-        failure::tell(Class::Rejected, 400, said)
     } else {
         match (status, details.quota()) {
             // The words are the same for a minute's limit and for a day's ("You exceeded your current
@@ -225,7 +223,7 @@ mod tests {
         let large = of(400, "Request payload size exceeds the limit: 20971520 bytes.", "[]");
         assert_eq!((large.0, large.1, large.2.as_deref()), (Class::TooLarge, 413, Some("request_too_large")));
         let file = "You do not have permission to access the File abc or it may not exist.";
-        assert_eq!((of(403, file, "[]").0, of(403, file, "[]").1), (Class::Rejected, 400));
+        assert_eq!((of(403, file, "[]").0, of(403, file, "[]").1), (Class::Rejected, 404));
     }
 
     #[test]
