@@ -20,6 +20,7 @@ use crate::metrics::{self, Kind, Point};
 use crate::provider::Target;
 use crate::record::Settled;
 use crate::route::Plan;
+use crate::route::health::Health;
 use crate::route::policy;
 
 /// The host is told of so many requests at once.
@@ -28,6 +29,9 @@ const MOST_WAITING: usize = 64;
 /// Of so many models more the health is shown at a tick. To define a metric takes Envoy up to a tenth of a millisecond,
 /// in which the worker does nothing else: of thousands of models it would stand still for seconds.
 const MOST_NEW: usize = 20;
+
+/// A model of which nothing was shown for so long is of a configuration that is gone.
+const GONE: Duration = Duration::from_secs(10);
 
 /// The metrics of one scope.
 struct Series {
@@ -39,6 +43,8 @@ struct Series {
     next: usize,
     /// Whether there is something of which the host has not been told.
     waits: bool,
+    /// Of gauges: when they were last set.
+    shown: Option<Duration>,
 }
 
 struct Metric {
@@ -183,12 +189,12 @@ impl All {
         let place = self.series.len();
         places.push(place);
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        self.series.push(Series { names, metrics: Vec::new(), next: 0, waits: false });
+        self.series.push(Series { names, metrics: Vec::new(), next: 0, waits: false, shown: None });
         place
     }
 
     fn count(&mut self, place: usize, point: Point, amount: u64) {
-        let Some(Series { names, metrics, next, waits }) = self.series.get_mut(place) else { return };
+        let Some(Series { names, metrics, next, waits, .. }) = self.series.get_mut(place) else { return };
         if metrics.get(*next).is_none_or(|metric| metric.point != point) {
             *next = metrics.iter().position(|metric| metric.point == point).unwrap_or(metrics.len());
         }
@@ -200,6 +206,14 @@ impl All {
         if !std::mem::replace(waits, true) {
             self.waiting.push(place);
         }
+    }
+
+    /// Sets the gauges of a model.
+    fn show(&mut self, place: usize, health: &Health, now: Duration) {
+        for (point, value) in metrics::of_health(health, now) {
+            self.count(place, point, value);
+        }
+        self.series.get_mut(place).into_iter().for_each(|series| series.shown = Some(now));
     }
 
     /// Tells the host all that it has not been told. Of requests last: whoever sees one finds all else that it was.
@@ -274,7 +288,8 @@ pub fn catch_up() {
     });
 }
 
-/// Shows the health of every model: of one after the other, where there are many.
+/// Shows the health of every model: of one after the other, where there are many. Of a model that is gone Envoy would
+/// show for ever what was last known.
 pub fn health(config: &Config, now: Duration) {
     ALL.with_borrow_mut(|all| {
         let mut new = 0;
@@ -287,8 +302,13 @@ pub fn health(config: &Config, now: Duration) {
                     continue;
                 }
             }
-            for (point, value) in metrics::of_health(&shared::health(&model.name, now), now) {
-                all.count(place, point, value);
+            all.show(place, &shared::health(&model.name, now), now);
+        }
+        for place in 0..all.series.len() {
+            let shown = all.series.get(place).and_then(|series| series.shown);
+            if shown.is_some_and(|shown| now.saturating_sub(shown) > GONE) {
+                all.show(place, &Health::default(), now);
+                all.series.get_mut(place).into_iter().for_each(|series| series.shown = None);
             }
         }
     });
