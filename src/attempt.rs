@@ -118,6 +118,7 @@ impl<'a> Attempt<'a> {
             skipped: 0,
             repeated: 0,
             reads_each: false,
+            broke: false,
             meter: Some(Box::new(Meter::judging(&self.plan.expected))),
             state: State::Head,
         }
@@ -135,6 +136,7 @@ pub struct Answer {
     /// Tools that were called by other names, and the client's.
     renamed: Vec<(String, String)>,
     labels: Headers,
+    /// When the attempt began, or its answer.
     now: Duration,
     /// The provider's, until the answer begins.
     head: Headers,
@@ -145,6 +147,8 @@ pub struct Answer {
     /// How many were read by a template, and whether none is to be.
     repeated: usize,
     reads_each: bool,
+    /// Whether it has failed after it had begun.
+    broke: bool,
     /// Of the answer so far, while no relay has it.
     meter: Option<Box<Meter>>,
     state: State,
@@ -184,8 +188,15 @@ pub enum Output {
 }
 
 impl Answer {
-    pub fn head(&mut self, status: u16, headers: Headers, end: bool) -> Output {
-        self.limits = limits::of(&headers, self.now);
+    /// `now`: since the Unix epoch. It may be long after the attempt began, and is only asked for where times are told.
+    pub fn head(&mut self, status: u16, headers: Headers, end: bool, now: impl Fn() -> Duration) -> Output {
+        let limits = limits::are_told(&headers);
+        if limits || status >= 400 {
+            self.now = now();
+        }
+        if limits {
+            self.limits = limits::of(&headers, self.now);
+        }
         self.head = headers;
         let encoding = self.head.get("content-encoding").unwrap_or("identity");
         self.state = match status {
@@ -253,6 +264,7 @@ impl Answer {
                 }
                 // The client has seen a part: a failure can only be told, and nothing may follow it.
                 if let Err(error) = read {
+                    self.broke = true;
                     relay.error(&error.reply);
                 }
                 let ready = relay.take();
@@ -279,6 +291,11 @@ impl Answer {
     /// How many of the stream's events were read by a template.
     pub fn repeated(&self) -> usize {
         self.repeated
+    }
+
+    /// Whether the provider has failed after its answer had begun.
+    pub fn is_broken(&self) -> bool {
+        self.broke
     }
 
     /// To read every event of a stream in the ordinary way: see [`Relay::read_each`].
@@ -345,7 +362,7 @@ impl Answer {
             return Output::Hold;
         };
         let mut error = self.kind.translator.error(status, &self.head, &body);
-        error.retry_after = wait::asked(&self.head, self.now).or(error.retry_after);
+        error.retry_after = wait::asked(status, &self.head, self.now).or(error.retry_after);
         Output::Fail(error)
     }
 
@@ -416,6 +433,7 @@ impl Answer {
                     return Output::Hold;
                 };
                 if let Err(error) = read {
+                    self.broke = true;
                     relay.error(&error.reply);
                 }
                 let body = relay.take();

@@ -44,12 +44,24 @@ impl Outcome {
     }
 }
 
-/// Whether a request ended because its client left, by Envoy's response code details: the connection is gone
-/// (`downstream_remote_disconnect`) or the stream alone was reset (`http2.remote_reset`). What Envoy or a provider
-/// ends has other words (`downstream_local_disconnect(…)`, `upstream_reset_…{remote_reset}`).
-pub fn client_left(details: &[u8]) -> bool {
+/// Who has ended a request before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    Client,
+    Provider,
+    Envoy,
+}
+
+/// By Envoy's response code details. A client's connection is gone (`downstream_remote_disconnect`), or the stream
+/// alone was reset (`http2.remote_reset`); so it is with a provider (`upstream_reset_…{remote_reset}`). What Envoy
+/// ends has other words (`downstream_local_disconnect(…)`).
+pub fn ended_by(details: &[u8]) -> By {
     let is_clients = details.starts_with(b"downstream_") || details.starts_with(b"http");
-    is_clients && memchr::memmem::find(details, b"remote").is_some()
+    match details {
+        _ if details.starts_with(b"upstream_reset") => By::Provider,
+        _ if is_clients && memchr::memmem::find(details, b"remote").is_some() => By::Client,
+        _ => By::Envoy,
+    }
 }
 
 /// When what happened, since the Unix epoch.
@@ -254,7 +266,7 @@ impl Unplanned<'_> {
     pub fn line(&self) -> Vec<u8> {
         let outcome = match self.served {
             true => "served",
-            false if client_left(self.details) => Outcome::Aborted.name(),
+            false if ended_by(self.details) == By::Client => Outcome::Aborted.name(),
             false => "refused",
         };
         let mut w = Writer::with_capacity(256);
@@ -313,21 +325,27 @@ mod tests {
     }
 
     #[test]
-    fn clients_leave_by_closing_or_resetting_and_nobody_else_does() {
-        for details in
-            ["downstream_remote_disconnect", "http2.remote_reset", "http2.remote_refused", "http3.remote_reset"]
-        {
-            assert!(client_left(details.as_bytes()), "{details}");
-        }
-        for details in [
-            "",
-            "via_upstream",
-            "dragoman",
-            "downstream_local_disconnect(filter_chain_is_being_removed)",
-            "upstream_reset_after_response_started{remote_reset}",
-            "wasm_fail_stream",
+    fn clients_leave_by_closing_or_resetting_and_providers_are_upstream() {
+        for (by, all) in [
+            (
+                By::Client,
+                &["downstream_remote_disconnect", "http2.remote_reset", "http2.remote_refused", "http3.remote_reset"][..],
+            ),
+            (By::Provider, &["upstream_reset_after_response_started{remote_reset}"]),
+            (
+                By::Envoy,
+                &[
+                    "",
+                    "via_upstream",
+                    "dragoman",
+                    "downstream_local_disconnect(filter_chain_is_being_removed)",
+                    "wasm_fail_stream",
+                ],
+            ),
         ] {
-            assert!(!client_left(details.as_bytes()), "{details}");
+            for details in all {
+                assert_eq!(ended_by(details.as_bytes()), by, "{details}");
+            }
         }
     }
 }

@@ -97,7 +97,7 @@ fn replay(plan: &Plan, status: u16, headers: &Headers, pieces: &[&[u8]], end_alo
     if end_alone {
         inputs.push(b"");
     }
-    let mut outputs = vec![answer.head(status, headers.clone(), inputs.is_empty())];
+    let mut outputs = vec![answer.head(status, headers.clone(), inputs.is_empty(), || NOW)];
     let last = inputs.len().saturating_sub(1);
     outputs.extend(inputs.iter().enumerate().map(|(at, piece)| answer.body(piece, at == last)));
     let mut head = None;

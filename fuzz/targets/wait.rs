@@ -18,9 +18,9 @@ fuzz_target!(|input: &[u8]| {
         time => Duration::new(1_767_225_600 + u64::from(*time), u32::from(*time) * 1_000_000),
     };
     let (headers, _) = headers(lines);
-    let asked = wait::asked(&headers, now);
+    let asked = wait::asked(429, &headers, now);
     let read = |name: &str| name.starts_with("retry-after") || name.contains("ratelimit");
     let mut few = Headers::default();
     headers.iter().filter(|(name, _)| read(name)).for_each(|(name, value)| few.push(name, value));
-    assert_eq!(wait::asked(&few, now), asked);
+    assert_eq!(wait::asked(429, &few, now), asked);
 });

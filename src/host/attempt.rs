@@ -72,7 +72,8 @@ impl Stage {
         abi::set_headers(Map::RequestHeaders, &attempt.headers(length));
         // For the first target the plan has been made only since it was there.
         if !progress.failures.is_empty() {
-            shared::claim(&attempt.target().model, live.plan.input_estimate, self.began);
+            let claim = shared::claim(&attempt.target().model, live.plan.input_estimate, self.began);
+            live.is_probe.set(claim == Some(true));
         }
         live.answer.replace(Some(attempt.answer(progress.attempts(), self.began)));
         drop(progress);
@@ -132,6 +133,7 @@ impl Stage {
         let now = abi::now();
         if let Some(live) = &self.live {
             live.committed.set(Some(now));
+            live.ended.set(end.then_some(now));
         }
         self.learn(now, true, end);
         abi::set_headers(Map::ResponseHeaders, headers);
@@ -180,7 +182,9 @@ impl Stage {
             Output::Continue(body) => {
                 self.pieces = self.pieces.saturating_add(1);
                 if end {
-                    self.learn(abi::now(), false, true);
+                    let now = abi::now();
+                    self.live.iter().for_each(|live| live.ended.set(Some(now)));
+                    self.learn(now, false, true);
                 } else if self.pieces == LASTING {
                     self.forget_headers();
                 }
@@ -238,7 +242,9 @@ impl Stage {
             let limits = live.answer.borrow().as_ref().map(Answer::limits).unwrap_or_default();
             shared::update(&candidate.target.model, now, &mut |health| {
                 health.limits(limits.requests, limits.tokens);
-                health.failed(error.class, error.retry_after, now, jitter);
+                if live.plan.breaker || error.class == Class::RateLimited {
+                    health.failed(error.class, error.retry_after, now, jitter);
+                }
                 true
             });
         }
@@ -257,7 +263,10 @@ impl Drop for Stage {
     fn drop(&mut self) {
         let Some(live) = self.live.as_ref().filter(|_| !self.settled) else { return };
         if live.is_over.get() {
-            return shared::left(live.plan.candidates.get(live.progress.borrow().next));
+            if live.is_probe.get() {
+                shared::left(live.plan.candidates.get(live.progress.borrow().next));
+            }
+            return;
         }
         let limit = live.plan.try_limit;
         let elapsed = abi::now().saturating_sub(self.began) + early(limit);
@@ -270,7 +279,7 @@ fn is_urgent(known: &Health, limits: &Limits, input: u64, now: Duration) -> bool
     let is_scarce = || {
         let mut heard = *known;
         heard.limits(limits.requests, limits.tokens);
-        heard.is_scarce(input, now)
+        heard.is_scarce(heard.input(input), now)
     };
     !known.is_untroubled() || (!limits.is_empty() && is_scarce())
 }
@@ -302,7 +311,7 @@ impl HttpContext for Stage {
     fn on_http_response_headers(&mut self, _count: usize, end: bool) -> Action {
         let headers = abi::headers(Map::ResponseHeaders);
         let status = headers.get(":status").and_then(|status| status.parse().ok()).unwrap_or(502);
-        match self.read(|answer| answer.head(status, headers, end)) {
+        match self.read(|answer| answer.head(status, headers, end, abi::now)) {
             Some(output) => self.put_head(output, end),
             None => Action::Continue,
         }

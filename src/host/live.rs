@@ -29,6 +29,10 @@ pub struct Live {
     pub running: Cell<Option<Duration>>,
     /// When the answer began to reach the client.
     pub committed: Cell<Option<Duration>>,
+    /// When the last of the answer was passed on.
+    pub ended: Cell<Option<Duration>>,
+    /// Whether the latest attempt is the probe of its target.
+    pub is_probe: Cell<bool>,
     /// Whether the provider was not at the end of its answer when the latest attempt failed.
     pub goes_on: Cell<bool>,
     /// Whether what the answer ends with could not be written.
@@ -72,8 +76,8 @@ fn name(context: u32) -> String {
     format!("{:x}-{context}", BORN.with(|born| *born))
 }
 
-/// Makes a request, and its body, known to its attempts until [`remove`].
-pub fn insert(context: u32, mut plan: Plan, body: &[u8]) -> Rc<Live> {
+/// Makes a request, and its body, known to its attempts until [`remove`]. `is_probe`: the first of them.
+pub fn insert(context: u32, mut plan: Plan, body: &[u8], is_probe: bool) -> Rc<Live> {
     let written = plan.candidates.first_mut().and_then(|first| match (first.written.take(), &first.edits) {
         (Some(bytes), _) => Some(Written { over: body.len(), bytes }),
         (None, Some(edits)) => Some(Written::edited(edits, body)),
@@ -87,6 +91,8 @@ pub fn insert(context: u32, mut plan: Plan, body: &[u8]) -> Rc<Live> {
         answer: RefCell::default(),
         running: Cell::default(),
         committed: Cell::default(),
+        ended: Cell::default(),
+        is_probe: Cell::new(is_probe),
         goes_on: Cell::default(),
         is_cut: Cell::default(),
         is_over: Cell::default(),

@@ -19,7 +19,7 @@ use crate::error::{ErrorReply, Rejection};
 use crate::headers::Headers;
 use crate::meter::Meter;
 use crate::provider::Target;
-use crate::record::{self, Outcome, Settled, Times, Unplanned};
+use crate::record::{self, By, Outcome, Settled, Times, Unplanned};
 use crate::route::{Answered, Moment, Plan, Router, Status, Wishes, ending, policy};
 use abi::{Buffer, Map};
 
@@ -129,13 +129,15 @@ impl Stage {
         let router = Rc::clone(&self.router);
         let seed = policy::hash(u64::from(self.context), &now.as_nanos().to_le_bytes());
         let moment = Moment { now, seed, health: &|model, task| shared::health_for(model, task, now) };
+        let mut is_probe = false;
         let plan = endpoint.parse(body).map_err(|rejection: Rejection| rejection.reply()).and_then(|chat| {
             let mut decided = router.decide(&chat, endpoint.path(), wishes, &moment);
             // Another request has become the probe meanwhile, or has taken what was left of a limit: what is known
             // now decides, which may be another target that is not simply well.
             for _ in 0..MOST_LOST {
-                let is_lost = matches!(&decided, Ok(Answered::Planned(plan)) if !may_begin(plan, now));
-                if !is_lost {
+                let Ok(Answered::Planned(plan)) = &decided else { break };
+                if let Some(claimed) = claim(plan, now) {
+                    is_probe = claimed;
                     break;
                 }
                 decided = router.decide(&chat, endpoint.path(), wishes, &moment);
@@ -145,7 +147,7 @@ impl Stage {
         match plan {
             Ok(Answered::Explained(explanation)) => self.reply(Reply::ok(explanation.to_json())),
             Ok(Answered::Planned(plan)) => {
-                let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan }, body);
+                let live = live::insert(self.context, Plan { request_id: request_id.clone(), ..plan }, body, is_probe);
                 publish(&live, &router);
                 self.live = Some(live);
                 self.phase = Phase::Planned;
@@ -160,16 +162,27 @@ impl Stage {
     fn settle(&self, live: &Live) -> Vec<u8> {
         let answer = live.answer.borrow();
         let answer = answer.as_ref().filter(|_| live.running.get().is_some());
+        let is_whole = || answer.and_then(Answer::meter).is_some_and(Meter::is_complete);
         let outcome = match &self.phase {
             Phase::Failed { .. } | Phase::Replied => Outcome::Failed,
             Phase::Answered if live.is_cut.get() => Outcome::Broken,
-            Phase::Answered if answer.and_then(Answer::meter).is_some_and(Meter::is_complete) => Outcome::Answered,
-            _ if record::client_left(&response_details()) => Outcome::Aborted,
-            Phase::Answered => Outcome::Broken,
-            _ => Outcome::Failed,
+            Phase::Answered if is_whole() => Outcome::Answered,
+            phase => match (record::ended_by(&response_details()), phase) {
+                (By::Client, _) => Outcome::Aborted,
+                (by, Phase::Answered) => {
+                    // A stream that stands still may be one that its client does not read.
+                    if by == By::Provider || answer.is_some_and(Answer::is_broken) {
+                        shared::broke(&live.plan, live.progress.borrow().next);
+                    }
+                    Outcome::Broken
+                }
+                _ => Outcome::Failed,
+            },
         };
         let (attempt, committed) = (live.running.get(), live.committed.get());
-        let times = Times { began: self.began, attempt, committed, ended: abi::now() };
+        // A whole answer has left with its last piece, and the clock need not be asked again.
+        let ended = live.ended.get().filter(|_| outcome == Outcome::Answered).unwrap_or_else(abi::now);
+        let times = Times { began: self.began, attempt, committed, ended };
         let progress = live.progress.borrow();
         let model = |target: &Arc<Target>| self.router.model(target);
         // An attempt's answer is a 200; of any other Envoy knows best.
@@ -234,9 +247,10 @@ fn warn_of_end(router: &Router, model: &Model, now: Duration) {
     }
 }
 
-/// Whether the first target is there for this request, now that it says that it comes.
-fn may_begin(plan: &Plan, now: Duration) -> bool {
-    plan.candidates.first().is_none_or(|first| shared::claim(&first.target.model, plan.input_estimate, now))
+/// Says to the first target's other users that this request comes: see [`shared::claim`].
+fn claim(plan: &Plan, now: Duration) -> Option<bool> {
+    let first = plan.candidates.first();
+    first.map_or(Some(false), |first| shared::claim(&first.target.model, plan.input_estimate, now))
 }
 
 /// Tells Envoy and the attempts what to do. What is the same for nearly all requests stands in Envoy's route: a
@@ -346,7 +360,7 @@ impl HttpContext for Stage {
         if let Some(live) = self.live.take() {
             live::remove(self.context);
             live.is_over.set(true);
-            if live.answer.borrow().is_none() {
+            if live.answer.borrow().is_none() && live.is_probe.get() {
                 // No attempt has begun, or has heard of it.
                 shared::left(live.plan.candidates.first());
             }

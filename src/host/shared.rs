@@ -11,8 +11,8 @@ use fnv::FnvHashMap;
 
 use super::abi;
 use crate::COUNTS;
-use crate::route::Candidate;
 use crate::route::health::{Health, Lengths, Verdict};
+use crate::route::{Candidate, Plan};
 
 /// How long what was read is believed.
 const FRESH: Duration = Duration::from_millis(50);
@@ -133,24 +133,36 @@ pub fn has_just_told(model: &str, now: Duration) -> bool {
 }
 
 /// Tells all workers of a request that is about to be sent to a target that is not simply well: that it is the
-/// probe, or that it takes what little is left of the limits. False if others were quicker.
-pub fn claim(model: &str, tokens: u64, now: Duration) -> bool {
+/// probe, or that it takes what little is left of the limits. `tokens`: of its prompt, as estimated. Tells whether it
+/// is the probe; `None` if others were quicker.
+pub fn claim(model: &str, tokens: u64, now: Duration) -> Option<bool> {
     let known = health(model, now);
+    let tokens = known.input(tokens);
     match known.verdict(now, tokens) {
-        Verdict::Probe => update(model, now, &mut |health| health.probe(now)),
-        Verdict::Well if known.is_scarce(tokens, now) => update(model, now, &mut |health| health.take(tokens, now)),
-        _ => true,
+        Verdict::Probe => update(model, now, &mut |health| health.probe(now)).then_some(true),
+        Verdict::Well if known.is_scarce(tokens, now) => {
+            update(model, now, &mut |health| health.take(tokens, now)).then_some(false)
+        }
+        _ => Some(false),
     }
 }
 
-/// Takes back what [`claim`] has said of a request whose client has left without a word of the provider, which says
-/// nothing of that: if it was the probe, another may be.
+/// Another request may be the probe: the client of the one that was has left without a word of the provider, which
+/// says nothing of that.
 pub fn left(candidate: Option<&Candidate>) {
     let Some(model) = candidate.map(|candidate| &candidate.target.model) else { return };
-    let now = abi::now();
-    if health(model, now).is_probed() {
-        update(model, now, &mut |health| {
-            health.left();
+    update(model, abi::now(), &mut |health| {
+        health.left();
+        true
+    });
+}
+
+/// Notes that an answer of a candidate was broken off.
+pub fn broke(plan: &Plan, candidate: usize) {
+    if let Some(candidate) = plan.candidates.get(candidate).filter(|_| plan.breaker) {
+        let now = abi::now();
+        update(&candidate.target.model, now, &mut |health| {
+            health.broke(now, u64::from(now.subsec_nanos()));
             true
         });
     }

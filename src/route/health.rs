@@ -24,6 +24,9 @@ const RECENT: f32 = 0.05;
 const SHORTEST: u64 = 500;
 const LONGEST: u64 = 30_000;
 
+/// A rate limit is believed for so long at once, whatever it asks for; then one finds out.
+const LONGEST_LIMITED: u64 = 60_000;
+
 /// A budget is scarce when it has less than this share of its limit, or room for fewer such requests: then each
 /// that is sent is taken from it at once, before an answer tells.
 const LITTLE: u64 = 5;
@@ -102,7 +105,8 @@ impl Budget {
     /// wrote that counts as well.
     fn hear(&mut self, told: Budget) {
         let remaining = if self.is_scarce(1, told.at) { self.available(told.at) } else { u64::MAX };
-        *self = Budget { remaining: told.remaining.min(remaining), ..told };
+        // Where answers have overtaken each other, what the time has brought back is not counted twice.
+        *self = Budget { remaining: told.remaining.min(remaining), at: told.at.max(self.at).min(told.reset), ..told };
     }
 
     /// Takes from what is there now.
@@ -153,7 +157,7 @@ impl Health {
         if ahead(self.open_until, LONGEST * 2) {
             return Verdict::Open(self.open_until);
         }
-        if ahead(self.limited_until, LONGEST * 4) {
+        if ahead(self.limited_until, LONGEST_LIMITED * 2) {
             return Verdict::Exhausted(self.limited_until);
         }
         for (budget, needed) in [(self.requests, 1), (self.tokens, tokens)] {
@@ -184,9 +188,15 @@ impl Health {
         self.opened == 0 && self.failures_in_a_row == 0 && self.failed < 0.01
     }
 
-    /// What is learnt of its answers alone.
+    /// Without what its failures say: what is learnt of its answers and left of its limits.
     pub fn without_breaker(self) -> Self {
-        Health { learnt: self.learnt, ..Health::default() }
+        let Health { requests, tokens, limited_until, learnt, .. } = self;
+        Health { requests, tokens, limited_until, learnt, ..Health::default() }
+    }
+
+    /// The tokens of a prompt that was estimated at so many, by what earlier ones came to.
+    pub fn input(&self, estimate: u64) -> u64 {
+        (estimate as f64 * self.learnt.factor()) as u64
     }
 
     /// How much of its limits is left, from 0 to 1: a target's share is lowered before it has to refuse.
@@ -257,11 +267,6 @@ impl Health {
         self.probing = 0;
     }
 
-    /// Whether a request is its probe, as far as is known.
-    pub fn is_probed(&self) -> bool {
-        self.probing > 0
-    }
-
     /// Its probe has ended without a word of the provider.
     pub fn left(&mut self) {
         self.probing = 0;
@@ -276,8 +281,9 @@ impl Health {
                 self.probing = 0;
             }
             Class::RateLimited => {
-                let wait = retry_after.map_or(1_000, milliseconds).min(60_000);
-                self.limited_until = at + spread(wait, jitter);
+                let wait = retry_after.map_or(1_000, milliseconds).min(LONGEST_LIMITED);
+                // Not before the time that it asks for.
+                self.limited_until = at + wait + wait * (jitter % 21) / 100;
                 self.probing = 0;
             }
             // No time will mend it, but an operator may.
@@ -285,13 +291,26 @@ impl Health {
             Class::Transient | Class::Unreachable | Class::Silent | Class::Malformed => {
                 self.outcome(true);
                 self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-                let often = self.outcomes >= ENOUGH && self.failed > MOST_FAILED;
-                if self.opened > 0 || self.failures_in_a_row >= MOST_IN_A_ROW || often {
+                if self.opened > 0 || self.failures_in_a_row >= MOST_IN_A_ROW || self.fails_often() {
                     let wait = SHORTEST << self.opened.min(6);
                     self.open(wait.min(LONGEST), at, jitter);
                 }
             }
         }
+    }
+
+    /// An answer that has begun well was broken off by the provider. It counts twice: its beginning has been counted as
+    /// a success, or would be at the next one.
+    pub fn broke(&mut self, now: Duration, jitter: u64) {
+        self.outcome(true);
+        self.outcome(true);
+        if self.fails_often() {
+            self.open(SHORTEST, milliseconds(now), jitter);
+        }
+    }
+
+    fn fails_often(&self) -> bool {
+        self.outcomes >= ENOUGH && self.failed > MOST_FAILED
     }
 
     fn outcome(&mut self, failed: bool) {
@@ -456,7 +475,7 @@ mod tests {
         assert!(!health.probe(at(505)), "one at a time");
         // Its client has left.
         health.left();
-        assert!(!health.is_probed() && health.probe(at(505)) && health.is_probed());
+        assert!(health.probe(at(505)));
         assert!(matches!(health.verdict(at(505), 0), Verdict::Open(_)));
         fail(&mut health, 600);
         assert_eq!(health.verdict(at(601), 0), Verdict::Open(1_001_600), "twice as long");
@@ -514,8 +533,51 @@ mod tests {
         assert!(health.take(100, at(0)));
         assert_eq!(health.verdict(at(0), 1), Verdict::Exhausted(1_000_600));
         assert_eq!(health.verdict(at(60_000), 501), Verdict::Well, "whole again");
-        health.failed(Class::RateLimited, Some(Duration::from_secs(2)), at(60_000), 20);
-        assert_eq!(health.verdict(at(60_001), 1), Verdict::Exhausted(1_062_000));
+        for jitter in 0..50 {
+            let mut limited = health;
+            limited.failed(Class::RateLimited, Some(Duration::from_secs(2)), at(60_000), jitter);
+            let Verdict::Exhausted(until) = limited.verdict(at(60_001), 1) else { panic!("{jitter}") };
+            assert!((1_062_000..=1_062_400).contains(&until), "never before the time it asks for: {until}");
+        }
+        health.failed(Class::RateLimited, Some(Duration::from_secs(7_000)), at(60_000), 0);
+        assert_eq!(health.verdict(at(60_001), 1), Verdict::Exhausted(1_120_000), "a minute at most");
+    }
+
+    #[test]
+    fn a_provider_that_breaks_most_of_its_answers_off_is_left_alone_and_one_that_breaks_some_is_not() {
+        let opens = |breaks: &dyn Fn(u64) -> bool| {
+            let mut health = Health::default();
+            (0..400).find(|n| {
+                health.succeeded();
+                if breaks(*n) {
+                    health.broke(at(*n), 20);
+                }
+                health.breaker(at(*n)) == Breaker::Open
+            })
+        };
+        assert!(opens(&|_| true).is_some_and(|n| (5..30).contains(&n)));
+        assert_eq!(opens(&|n| n % 4 == 0), None);
+    }
+
+    #[test]
+    fn what_time_brings_back_is_not_counted_twice_by_answers_that_overtake_each_other() {
+        let mut health = Health::default();
+        let told = |milliseconds: u64| {
+            Some(Budget { limit: 10, remaining: 0, reset: 1_060_000, at: 1_000_000 + milliseconds })
+        };
+        health.limits(told(0), None);
+        assert!(health.take(1, at(6_000)), "a tenth of it is back");
+        health.limits(told(1_000), None);
+        assert!(matches!(health.verdict(at(6_100), 1), Verdict::Exhausted(_)));
+    }
+
+    #[test]
+    fn without_breakers_limits_still_hold() {
+        let mut health = Health::default();
+        health.failed(Class::Misconfigured, None, at(0), 0);
+        health.failed(Class::RateLimited, None, at(0), 0);
+        assert!(matches!(health.verdict(at(1), 1), Verdict::Open(_)));
+        assert_eq!(health.without_breaker().verdict(at(1), 1), Verdict::Exhausted(1_001_000));
     }
 
     #[test]

@@ -74,12 +74,18 @@ const PREFIXES: [&str; 3] = ["x-ratelimit-", "anthropic-ratelimit-", "x-requests
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Whether there is anything to read.
+pub fn are_told(headers: &Headers) -> bool {
+    headers.iter().any(|(name, _)| is_told(name))
+}
+
+/// Whether a header tells of limits.
+pub fn is_told(name: &str) -> bool {
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// `now`: since the Unix epoch.
 pub fn of(headers: &Headers, now: Duration) -> Limits {
-    let tells = |name: &str| PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    if !headers.iter().any(|(name, _)| tells(name)) {
-        return Limits::default();
-    }
     let budget = |spellings: &[Names]| spellings.iter().find_map(|names| budget(headers, names, now));
     Limits { requests: budget(REQUESTS), tokens: budget(TOKENS) }
 }

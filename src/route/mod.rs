@@ -48,6 +48,9 @@ pub struct Plan {
     pub try_limit: u64,
     /// How many tries there may be.
     pub attempts: u32,
+    /// Whether failures are held against a target.
+    #[serde(skip)]
+    pub breaker: bool,
     /// How long a rate-limited target is waited for, in milliseconds.
     pub retry_after: u64,
     /// The tokens of the prompt, estimated.

@@ -64,8 +64,8 @@ pub struct Known<'a> {
 pub struct Decision {
     /// Indices into the variant's targets, in the order to try them.
     pub order: Vec<usize>,
-    /// Nobody is well: whoever can is tried once, rather than nothing.
-    pub is_last_resort: bool,
+    /// Nobody is well: only the first is tried, rather than nothing, and this is how it is.
+    pub last_resort: Option<Verdict>,
     /// All targets of the variant, in its order.
     pub considered: Vec<Considered>,
 }
@@ -168,8 +168,9 @@ pub fn decide(variant: &Variant, targets: &[Known<'_>], request: &Request<'_>, n
     }
     sort(&mut places);
     let order: Vec<usize> = places.into_iter().map(|(_, index)| index).collect();
-    let is_last_resort = order.first().and_then(|first| considered.get(*first)).is_some_and(|it| wait(it) > 0);
-    Decision { order, is_last_resort, considered }
+    let first = order.first().and_then(|first| considered.get(*first));
+    let last_resort = first.filter(|it| wait(it) > 0).map(|it| it.verdict);
+    Decision { order, last_resort, considered }
 }
 
 /// What something is sorted by, and its index, which decides between equals.

@@ -113,6 +113,7 @@ mod tests {
             hold: false,
             try_limit: 1,
             attempts,
+            breaker: true,
             retry_after: 5000,
             input_estimate: 0,
             conversation: 0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::explain::{Explained, Explanation};
-use super::health::Health;
+use super::health::{Health, Verdict};
 use super::policy::{self, Considered, Decision, Known, LeftOut, Place};
 use super::{Candidate, Explain, Plan, Wishes, needs};
 use crate::chat::ChatRequest;
@@ -154,7 +154,7 @@ impl Router {
 
         let hold = wishes.commit.unwrap_or(commit) == Commit::Complete;
         let written = self.write(chat, wishes, hold, &indices, &mut decision);
-        let Decision { is_last_resort, considered, .. } = decision;
+        let Decision { last_resort, considered, .. } = decision;
         let only_explains = wishes.explain == Explain::Only;
         if written.candidates.is_empty() && !only_explains {
             return Err(self.none_left(route, &indices, &considered, written).reply());
@@ -177,7 +177,13 @@ impl Router {
             include_usage: chat.include_usage,
             hold,
             try_limit: milliseconds(written.try_limit),
-            attempts: if is_last_resort { 1 } else { self.config.limits.attempts },
+            attempts: match last_resort {
+                None => self.config.limits.attempts,
+                // What it asks to wait for is waited for, as if nobody had asked it before.
+                Some(Verdict::Exhausted(_)) => self.config.limits.attempts.min(2),
+                Some(_) => 1,
+            },
+            breaker: self.config.limits.breaker,
             retry_after: milliseconds(self.config.limits.retry_after),
             input_estimate: input,
             conversation,
@@ -222,9 +228,7 @@ impl Router {
         for target in &variant.targets {
             let index = self.successor(target.model, today, running);
             let Some(model) = self.config.models.get(index) else { continue };
-            // Without breakers nobody's failures are held against it; the speed that is learnt still counts.
-            let health = (moment.health)(&model.name, task);
-            let health = if self.config.limits.breaker { health } else { health.without_breaker() };
+            let health = self.judged((moment.health)(&model.name, task));
             let (context_window, max_output) = (model.context_window, model.max_output);
             indices.push(index);
             known.push(Known { name: &model.name, facts: &model.facts, context_window, max_output, health });
@@ -232,9 +236,14 @@ impl Router {
         (indices, known)
     }
 
+    /// The health of a model as it counts here: without breakers nobody's failures are held against it.
+    pub fn judged(&self, health: Health) -> Health {
+        if self.config.limits.breaker { health } else { health.without_breaker() }
+    }
+
     /// The model that takes the place of one that has retired, if it says which. A conversation that runs
     /// stays where it is as long as it may.
-    fn successor(&self, mut index: usize, today: Date, running: bool) -> usize {
+    pub fn successor(&self, mut index: usize, today: Date, running: bool) -> usize {
         // No chain is longer than there are models, and none is a circle.
         for _ in 0..self.config.models.len() {
             let Some(facts) = self.config.models.get(index).map(|model| &model.facts) else { break };
@@ -266,7 +275,7 @@ impl Router {
                 continue;
             };
             let Some((target, model)) = self.targets.get(*index).zip(self.config.models.get(*index)) else { continue };
-            if decision.is_last_resort && !written.candidates.is_empty() {
+            if decision.last_resort.is_some() && !written.candidates.is_empty() {
                 break;
             }
             // More than there are attempts are only of use for a context that is too long for all of them.

@@ -4,8 +4,13 @@
 use std::time::Duration;
 
 use super::health::{Health, Verdict};
+use super::policy::has_ended;
 use super::router::Router;
+use crate::config::registry::Date;
 use crate::json::{self, Writer};
+
+/// The tokens of the request by which targets are judged: of limits that are used up not even this is left.
+const SMALLEST: u64 = 1;
 
 /// Whether a route has a target that can be asked now.
 struct Served<'a> {
@@ -26,7 +31,7 @@ pub struct Status<'a> {
 impl<'a> Status<'a> {
     /// `health`: of a model, by its name in the registry.
     pub fn new(router: &'a Router, now: Duration, health: impl Fn(&str) -> Health) -> Self {
-        let health = router.config().models.iter().map(|model| health(&model.name)).collect();
+        let health = router.config().models.iter().map(|model| router.judged(health(&model.name))).collect();
         Status { router, now, health }
     }
 
@@ -81,7 +86,7 @@ impl<'a> Status<'a> {
     fn model(&self, w: &mut Writer, health: &Health) {
         let now = self.now;
         w.key("breaker").string(health.breaker(now).name());
-        let (state, until) = match health.verdict(now, 0) {
+        let (state, until) = match health.verdict(now, SMALLEST) {
             Verdict::Well => ("well", None),
             Verdict::Probe => ("probe", None),
             Verdict::Open(until) => ("open", Some(until)),
@@ -114,20 +119,28 @@ impl<'a> Status<'a> {
 
     fn served(&self) -> Vec<Served<'_>> {
         let config = self.router.config();
+        let today = Date::of(self.now);
         let is_healthy = |index: &&usize| {
-            let health = self.health.get(**index);
-            health.is_some_and(|health| matches!(health.verdict(self.now, 0), Verdict::Well | Verdict::Probe))
+            let has_ended = config.models.get(**index).is_some_and(|model| has_ended(&model.facts, today, false));
+            let health = self.health.get(**index).filter(|_| !has_ended);
+            health.is_some_and(|health| matches!(health.verdict(self.now, SMALLEST), Verdict::Well | Verdict::Probe))
         };
         let served =
             |name, targets: Vec<usize>| Served { name, healthy: targets.iter().filter(is_healthy).count(), targets };
         if config.routes.is_empty() {
-            return config.models.iter().enumerate().map(|(index, model)| served(&model.name, vec![index])).collect();
+            return config
+                .models
+                .iter()
+                .enumerate()
+                .map(|(index, model)| served(&model.name, vec![self.router.successor(index, today, false)]))
+                .collect();
         }
         let routes = config.routes.iter().map(|route| {
             let mut targets: Vec<usize> = Vec::new();
             for target in route.variants.iter().flat_map(|variant| &variant.targets) {
-                if !targets.contains(&target.model) {
-                    targets.push(target.model);
+                let model = self.router.successor(target.model, today, false);
+                if !targets.contains(&model) {
+                    targets.push(model);
                 }
             }
             served(&route.name, targets)
@@ -149,6 +162,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::error::Class;
+    use crate::route::health::Budget;
 
     const NOW: Duration = Duration::from_secs(1_795_000_000);
 
@@ -184,6 +198,36 @@ mod tests {
             assert_eq!(told, status, "{body}");
             assert!(body.contains(&format!(r#""status":"{word}""#)), "{body}");
         }
+    }
+
+    #[test]
+    fn models_are_judged_as_requests_are() {
+        let ready = |models: &str, rest: &str, names| {
+            let document = format!(
+                r#"{{"version":"v","providers":{{"openai":{{"credential":"none"}}}},"models":{models},
+                    "routes":{{"r":{{"targets":["a"]}}}}{rest}}}"#
+            );
+            let config = config::from_json(document.as_bytes()).unwrap_or_else(|problems| panic!("{problems}"));
+            Status::new(&Router::new(config), NOW, down(names)).ready().0
+        };
+        let a = r#"{"a":{"provider":"openai","id":"x"}}"#;
+        let retired = r#"{"a":{"provider":"openai","id":"x","retires":"2020-01-01"}}"#;
+        let replaced = r#"{"a":{"provider":"openai","id":"x","retires":"2020-01-01","replaced_by":"b"},
+            "b":{"provider":"openai","id":"y"}}"#;
+        for (models, rest, names, status) in [
+            (a, "", &["a"][..], 503),
+            (a, r#","limits":{"breaker":false}"#, &["a"], 200),
+            (retired, "", &[], 503),
+            (replaced, "", &["a"], 200),
+            (replaced, "", &["b"], 503),
+        ] {
+            assert_eq!(ready(models, rest, names), status, "{models}{rest}, without {names:?}");
+        }
+        let mut spent = Health::default();
+        let at = NOW.as_millis() as u64;
+        spent.limits(None, Some(Budget { limit: 100, remaining: 0, reset: at + 60_000, at }));
+        let router = router(r#"{"one":{"targets":["a"]}}"#);
+        assert_eq!(Status::new(&router, NOW, |_| spent).ready().0, 503, "no tokens are left");
     }
 
     #[test]

@@ -2,19 +2,20 @@
 //!
 //! `retry-after-ms` and `retry-after` as OpenAI's and Anthropic's SDKs read them (`_base_client.py`), and
 //! where neither is there, the resets of the budgets that are used up, in all the spellings that there
-//! are.
+//! are: of a 429 also those of which nobody says what is left.
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::limits;
 use crate::headers::Headers;
 
 /// `now`: since the Unix epoch. `None` if nothing is said, or nothing that makes sense.
-pub fn asked(headers: &Headers, now: Duration) -> Option<Duration> {
+pub fn asked(status: u16, headers: &Headers, now: Duration) -> Option<Duration> {
     let milliseconds = headers.get("retry-after-ms").and_then(|text| text.trim().parse::<f64>().ok());
     milliseconds
         .and_then(|milliseconds| seconds(milliseconds / 1000.0))
         .or_else(|| headers.get("retry-after").and_then(|text| after(text, now)))
-        .or_else(|| resets(headers, now))
+        .or_else(|| resets(status, headers, now))
 }
 
 /// Seconds, or an HTTP date.
@@ -27,13 +28,14 @@ fn after(text: &str, now: Duration) -> Option<Duration> {
 }
 
 /// The longest of the resets, those of budgets of which something is left apart.
-fn resets(headers: &Headers, now: Duration) -> Option<Duration> {
-    let spent = |name: &str| {
-        let remaining = headers.get(&name.replace("-reset", "-remaining"));
-        remaining.is_none_or(|remaining| remaining.trim() == "0")
+fn resets(status: u16, headers: &Headers, now: Duration) -> Option<Duration> {
+    let spent = |name: &str| match headers.get(&name.replace("-reset", "-remaining")) {
+        // Some write counts as floats.
+        Some(remaining) => remaining.trim().parse::<f64>().is_ok_and(|remaining| remaining <= 0.0),
+        None => status == 429,
     };
-    let resets =
-        headers.iter().filter(|(name, _)| name.contains("ratelimit") && name.contains("-reset") && spent(name));
+    let is_reset = |name: &str| (name.contains("ratelimit") || limits::is_told(name)) && name.contains("-reset");
+    let resets = headers.iter().filter(|(name, _)| is_reset(name) && spent(name));
     resets.filter_map(|(_, value)| until(std::str::from_utf8(value).ok()?, now)).max()
 }
 
@@ -90,11 +92,15 @@ mod tests {
     const NOW: Duration = Duration::from_secs(1_795_255_200);
 
     fn wait(list: &[(&str, &str)]) -> Option<u64> {
+        wait_of(429, list)
+    }
+
+    fn wait_of(status: u16, list: &[(&str, &str)]) -> Option<u64> {
         let mut headers = Headers::default();
         for (name, value) in list {
             headers.push(name, *value);
         }
-        asked(&headers, NOW).map(|wait| wait.as_millis() as u64)
+        asked(status, &headers, NOW).map(|wait| wait.as_millis() as u64)
     }
 
     #[test]
@@ -135,5 +141,13 @@ mod tests {
         ];
         assert_eq!(wait(&spent), Some(3000));
         assert_eq!(wait(&spent[2..]), None, "nothing is spent, so nothing is known");
+        assert_eq!(wait_of(500, &spent), Some(3000));
+        assert_eq!(wait_of(500, &spent[1..]), None, "only of a 429 a reset alone says that it is spent");
+        assert_eq!(wait(&[("x-ratelimit-remaining", "0.0"), ("x-ratelimit-reset", "2")]), Some(2000), "Together");
+        assert_eq!(
+            wait(&[("x-requests-limit-remaining", "0"), ("x-requests-limit-reset", "1")]),
+            Some(1000),
+            "watsonx"
+        );
     }
 }

@@ -109,6 +109,52 @@ async fn clients_that_leave_say_nothing_of_the_provider() {
     assert_eq!(ask(&world).await, (1, "first".to_owned()));
 }
 
+#[tokio::test]
+async fn a_provider_that_breaks_its_streams_off_is_left_alone() {
+    for fault in ["cut_after=3", "error_after=3"] {
+        let world = world("breaks");
+        world.control("PUT", "/faults/openai", fault).await;
+        let mut broken = 0;
+        let answered = loop {
+            let reply = world.ask(&chat("both", true, &marker())).await;
+            match reply.header("x-dragoman-model") {
+                "first" if broken < 40 => broken += 1,
+                model => break model.to_owned(),
+            }
+            // What one worker finds out, the other knows 50 ms later.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert_eq!(answered, "second", "{fault}: {broken} streams were broken off");
+        assert!(broken >= 5, "{fault}: {broken} streams say little");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_while_a_short_wait_is_on_waits_as_well() {
+    let world = own(
+        "short-wait",
+        |mut document: Document<'_>| {
+            document.model("first", "openai", "", None);
+            document.route("only", &["first"], "first_token");
+            document.finish(json!({"retry_after": "5s"}))
+        },
+        &[],
+    );
+    let ask = || async {
+        let reply = world.ask(&chat("only", false, &marker())).await;
+        (reply.status, reply.attempts())
+    };
+    world.control("PUT", "/faults/openai", "status=429&retry_after=1&times=3").await;
+    let first = ask();
+    let later = async {
+        // The other worker knows by now.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        together((0..2).map(|_| ask())).await
+    };
+    let (first, later) = tokio::join!(first, later);
+    assert_eq!((first, later), ((200, 2), vec![(200, 2); 2]));
+}
+
 /// What explain says of the health of the route's targets, by the order of attempts.
 pub async fn explained(world: &Session, text: &str) -> Vec<(String, String)> {
     let reply = world.ask_with(&[("x-dragoman-explain", "only")], &chat("both", false, text)).await;

@@ -189,8 +189,8 @@ impl World {
             ..Request::default()
         };
         let decision = policy::decide(&self.variant, &known, &request, time(now));
-        let only = if decision.is_last_resort { 1 } else { COUNT };
-        let plan = plan(decision.order.iter().take(only), decision.is_last_resort, client.input);
+        let only = if decision.last_resort.is_some() { 1 } else { COUNT };
+        let plan = plan(decision.order.iter().take(only), decision.last_resort, client.input);
         let index = self.running.len();
         self.running.push(Running { client, plan, progress: Progress::default() });
         self.going.push(None);
@@ -327,7 +327,7 @@ fn time(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-fn plan<'a>(order: impl Iterator<Item = &'a usize>, is_last_resort: bool, input_estimate: u64) -> Plan {
+fn plan<'a>(order: impl Iterator<Item = &'a usize>, last_resort: Option<Verdict>, input_estimate: u64) -> Plan {
     let candidate = |model: &usize| Candidate {
         target: Arc::new(Target { model: MODELS[*model].name.into(), ..Target::default() }),
         path: String::new(),
@@ -346,7 +346,12 @@ fn plan<'a>(order: impl Iterator<Item = &'a usize>, is_last_resort: bool, input_
         include_usage: false,
         hold: false,
         try_limit: FIRST_TOKEN_LIMIT,
-        attempts: if is_last_resort { 1 } else { 4 },
+        attempts: match last_resort {
+            None => 4,
+            Some(Verdict::Exhausted(_)) => 2,
+            Some(_) => 1,
+        },
+        breaker: true,
         retry_after: 5_000,
         input_estimate,
         conversation: 0,

@@ -184,7 +184,7 @@ impl Asked<'_> {
         let (status, headers, _) = parse_response(given);
         let mut pieces = split(body);
         let mut outputs = Vec::new();
-        outputs.push(answer.head(status, headers, pieces.is_empty()));
+        outputs.push(answer.head(status, headers, pieces.is_empty(), || NOW));
         if let Some(last) = pieces.pop() {
             outputs.extend(pieces.iter().map(|piece| answer.body(piece, false)));
             outputs.push(answer.body(&last, true));
