@@ -133,13 +133,13 @@ impl<'a> ChatRequest<'a> {
     /// A number within a range of two whole ones; its text is kept, so that it can be written as the client wrote it.
     pub fn number(&self, name: &str, from: f64, to: f64) -> Result<Option<&'a str>, Rejection> {
         let Some(value) = self.field(name) else { return Ok(None) };
-        match value.get().parse::<f64>() {
-            Ok(number) if (from..=to).contains(&number) => Ok(Some(value.get())),
-            Ok(_) => {
+        match json::float(value.get()) {
+            Some(number) if (from..=to).contains(&number) => Ok(Some(value.get())),
+            Some(_) => {
                 let [from, to] = [from, to].map(|bound| json::decimal(bound, 0));
                 Err(Rejection::invalid(name, format!("'{name}' must be between {from} and {to}.")))
             }
-            Err(_) => Err(wrong_type(At::top(name), "a number", value)),
+            None => Err(wrong_type(At::top(name), "a number", value)),
         }
     }
 

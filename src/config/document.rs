@@ -381,7 +381,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a s
     if name.len() > 128 {
         return None;
     }
-    let near = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate));
+    let near = known.map(|candidate| (strsim::osa_distance(name, candidate), candidate));
     let (distance, candidate) = near.min_by_key(|(distance, _)| *distance)?;
     let longest = name.chars().count().max(candidate.chars().count());
     (distance <= longest.div_ceil(3) && distance < longest).then_some(candidate)

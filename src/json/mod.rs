@@ -20,7 +20,7 @@ mod write;
 
 pub use edit::{Edits, pair_span, span};
 pub use scan::{escape_into, hexadecimal, plain_end, quote_end};
-pub use write::{Digits, Writer, decimal, escape};
+pub use write::{Digits, Writer, decimal, escape, float};
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]
@@ -471,7 +471,7 @@ pub fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
 /// A number as a count: providers also write them as floats, now and then negative.
 pub fn whole_number(value: &RawValue) -> Option<u64> {
     let text = value.get();
-    text.parse().ok().or_else(|| text.parse::<f64>().ok().map(|number| number as u64))
+    text.parse().ok().or_else(|| float(text).map(|number| number as u64))
 }
 
 /// A JSON string as it was written, quotes and escapes included: what one API escaped, another can

@@ -65,7 +65,7 @@ pub fn one_of_two(
         return Ok(None);
     }
     let says = |sampling: Sampling, most| {
-        let number = chat.number(sampling.name(), 0.0, most)?.and_then(|number| number.parse().ok());
+        let number = chat.number(sampling.name(), 0.0, most)?.and_then(json::float);
         let sent = number.filter(|number| target.sampling.contains(&sampling) && takes(sampling, *number));
         Ok::<_, Rejection>(sent.map(|number| number != 1.0))
     };
@@ -98,7 +98,7 @@ pub fn clamped<'a>(
     dropped: &mut Dropped,
 ) -> Result<Option<&'a str>, Rejection> {
     let Some(text) = chat.number(name, from, to)? else { return Ok(None) };
-    let number = |text: &str| text.parse::<f64>().unwrap_or_default();
+    let number = |text: &str| json::float(text).unwrap_or_default();
     let inside = if number(text) < number(range.least) {
         range.least
     } else if number(text) > number(range.most) {

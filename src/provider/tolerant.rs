@@ -351,7 +351,7 @@ fn odd_count(value: &RawValue) -> Option<u64> {
     if let Ok(count) = text.parse() {
         return Some(count);
     }
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    let number = json::float(text).filter(|number| number.is_finite())?;
     Some(number as u64)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::health::Budget;
 use super::wait;
 use crate::headers::Headers;
+use crate::json;
 
 /// The budgets of requests and of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,7 +108,7 @@ pub fn as_openai(name: &str, value: &[u8], now: Duration) -> Option<(String, Vec
 
 fn budget(headers: &Headers, names: &Names, now: Duration) -> Option<Budget> {
     // Some write counts as floats, and some -1 where there is no limit.
-    let count = |name| headers.get(name)?.trim().parse::<f64>().ok().filter(|count| (0.0..1e15).contains(count));
+    let count = |name| json::float(headers.get(name)?.trim()).filter(|count| (0.0..1e15).contains(count));
     let remaining = count(names.remaining)?;
     let wait = match headers.get(names.reset) {
         Some(text) => wait::until(text, now)?,

@@ -8,10 +8,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::limits;
 use crate::headers::Headers;
+use crate::json;
 
 /// `now`: since the Unix epoch. `None` if nothing is said, or nothing that makes sense.
 pub fn asked(status: u16, headers: &Headers, now: Duration) -> Option<Duration> {
-    let milliseconds = headers.get("retry-after-ms").and_then(|text| text.trim().parse::<f64>().ok());
+    let milliseconds = headers.get("retry-after-ms").and_then(|text| json::float(text.trim()));
     milliseconds
         .and_then(|milliseconds| seconds(milliseconds / 1000.0))
         .or_else(|| headers.get("retry-after").and_then(|text| after(text, now)))
@@ -21,7 +22,7 @@ pub fn asked(status: u16, headers: &Headers, now: Duration) -> Option<Duration> 
 /// Seconds, or an HTTP date.
 fn after(text: &str, now: Duration) -> Option<Duration> {
     let text = text.trim();
-    text.parse().ok().and_then(seconds).or_else(|| {
+    json::float(text).and_then(seconds).or_else(|| {
         let date = httpdate::parse_http_date(text).ok()?;
         Some(date.duration_since(UNIX_EPOCH).ok()?.saturating_sub(now))
     })
@@ -31,7 +32,7 @@ fn after(text: &str, now: Duration) -> Option<Duration> {
 fn resets(status: u16, headers: &Headers, now: Duration) -> Option<Duration> {
     let spent = |name: &str| match headers.get(&name.replace("-reset", "-remaining")) {
         // Some write counts as floats.
-        Some(remaining) => remaining.trim().parse::<f64>().is_ok_and(|remaining| remaining <= 0.0),
+        Some(remaining) => json::float(remaining.trim()).is_some_and(|remaining| remaining <= 0.0),
         None => status == 429,
     };
     let is_reset = |name: &str| (name.contains("ratelimit") || limits::is_told(name)) && name.contains("-reset");
@@ -42,7 +43,7 @@ fn resets(status: u16, headers: &Headers, now: Duration) -> Option<Duration> {
 /// `1h2m3.5s`, `120ms`, seconds, an RFC 3339 time, or Unix seconds or milliseconds.
 pub fn until(text: &str, now: Duration) -> Option<Duration> {
     let text = text.trim();
-    if let Ok(number) = text.parse::<f64>() {
+    if let Some(number) = json::float(text) {
         // No budget takes three years to come back: larger numbers are times.
         return match number {
             1e12.. => seconds(number / 1000.0).map(|time| time.saturating_sub(now)),
@@ -74,7 +75,7 @@ fn go_duration(text: &str) -> Option<Duration> {
             "ns" => 1e-9,
             _ => return None,
         };
-        total = total.checked_add(seconds(number.parse::<f64>().ok()? * scale)?)?;
+        total = total.checked_add(seconds(json::float(number)? * scale)?)?;
         rest = tail;
     }
     (!text.is_empty()).then_some(total)

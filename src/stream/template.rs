@@ -279,10 +279,11 @@ fn only(written: &[u8], string: &[u8]) -> Option<Option<Range<usize>>> {
 impl Form {
     /// Takes the blanks out of the bytes. `None` if one lies in another.
     fn of(bytes: &[u8], mut blanks: Vec<(Range<usize>, Blank)>) -> Option<Self> {
-        blanks.sort_by_key(|(range, _)| range.start);
         let mut form = Form { fixed: Vec::with_capacity(bytes.len()), blanks: Vec::with_capacity(blanks.len()) };
         let mut from = 0;
-        for (range, blank) in blanks {
+        // There are a handful; a sort is a lot of code.
+        while let Some((next, _)) = blanks.iter().enumerate().min_by_key(|(_, (range, _))| range.start) {
+            let (range, blank) = blanks.swap_remove(next);
             form.fixed.extend_from_slice(bytes.get(from..range.start)?);
             form.blanks.push((form.fixed.len(), blank));
             from = range.end;

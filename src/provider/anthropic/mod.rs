@@ -42,6 +42,7 @@ use super::{Auth, Kind, Reasoning, Setting, StreamTranslator, Target, Translator
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
 use crate::headers::Headers;
+use crate::json;
 use surface::Surface;
 
 pub const KIND: Kind = Kind {
@@ -87,7 +88,7 @@ pub struct Anthropic(Surface);
 /// `lib/_parse/_transform.py` does the same on the client's side).
 const SCHEMA: Dialect = Dialect {
     takes: |key, value| match key {
-        "minItems" => value.get().parse::<f64>().is_ok_and(|least| least <= 1.0),
+        "minItems" => json::float(value.get()).is_some_and(|least| least <= 1.0),
         _ => schema::is_common(key, value),
     },
     closes: true,

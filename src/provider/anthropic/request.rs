@@ -233,7 +233,7 @@ fn write_sampling(
             dropped.extend(left_out.is_named.then_some(name.into()));
             continue;
         }
-        let number: f64 = text.parse().unwrap_or_default();
+        let number = json::float(text).unwrap_or_default();
         if !target.sampling.contains(&parameter) || !takes(parameter, number) {
             dropped.push(name.into());
         } else if parameter == Sampling::Temperature && number > 1.0 {

@@ -13,7 +13,7 @@ use super::{Maker, Thinks, maker};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
-use crate::json::{Object, RawValue, Str, Writer};
+use crate::json::{self, Object, RawValue, Str, Writer};
 use crate::provider::{Body, Sampling, Target, UpstreamRequest, parameters, path, schema, turns};
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
@@ -230,7 +230,7 @@ fn write_inference(
             continue;
         }
         let Some(number) = chat.number(name, 0.0, most)? else { continue };
-        let value = number.parse::<f64>().unwrap_or(1.0);
+        let value = json::float(number).unwrap_or(1.0);
         if !target.sampling.contains(&parameter) || !takes(parameter, value) || reasoned.nova_thinks_hard {
             dropped.push(name.into());
             continue;

@@ -263,7 +263,7 @@ fn write_penalties(w: &mut Writer, chat: &ChatRequest<'_>, dropped: &mut Dropped
     for name in ["frequency_penalty", "presence_penalty"] {
         let range = Range { least: "0", most: "1" };
         let Some(number) = parameters::clamped(chat, name, (-2.0, 2.0), &range, dropped)? else { continue };
-        if number.parse::<f64>().is_ok_and(|number| number == 0.0) {
+        if json::float(number).is_some_and(|number| number == 0.0) {
             continue;
         }
         if has_one {

@@ -248,7 +248,7 @@ pub fn logprobs(items: &[&WireLogprobs<'_>]) -> Option<String> {
         match numbers[..] {
             [number] => w.raw(number.get()),
             _ => {
-                let sum: f64 = numbers.iter().filter_map(|number| number.get().parse::<f64>().ok()).sum();
+                let sum: f64 = numbers.iter().filter_map(|number| json::float(number.get())).sum();
                 w.raw(json::decimal(sum, 9).trim_end_matches('0').trim_end_matches('.'))
             }
         };

@@ -6,7 +6,7 @@ use super::messages;
 use crate::chat::ChatRequest;
 use crate::chat::request::{ResponseFormat, Tool};
 use crate::error::Rejection;
-use crate::json::Writer;
+use crate::json::{self, Writer};
 use crate::provider::distinct::{Rule, ToolNames};
 use crate::provider::offer::{Choice, Offer};
 use crate::provider::parameters::{self, Dropped, Range};
@@ -173,7 +173,7 @@ fn write_penalties(w: &mut Writer, chat: &ChatRequest<'_>, dropped: &mut Dropped
         w.key("presence_penalty").raw(number);
     }
     let frequency = chat.number("frequency_penalty", -2.0, 2.0)?;
-    if frequency.is_some_and(|number| number.parse::<f64>().is_ok_and(|number| number != 0.0)) {
+    if frequency.is_some_and(|number| json::float(number).is_some_and(|number| number != 0.0)) {
         dropped.push("frequency_penalty".into());
     }
     Ok(())

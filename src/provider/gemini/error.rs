@@ -140,7 +140,7 @@ impl Details {
 
 /// A duration as protobuf writes it: `34s`, `34.074824224s`.
 fn seconds(text: &str) -> Option<Duration> {
-    Duration::try_from_secs_f64(text.strip_suffix('s')?.parse().ok()?).ok()
+    Duration::try_from_secs_f64(json::float(text.strip_suffix('s')?)?).ok()
 }
 
 #[cfg(test)]

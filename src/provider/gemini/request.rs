@@ -336,7 +336,7 @@ fn write_sampling(
     for (name, wire) in [("presence_penalty", "presencePenalty"), ("frequency_penalty", "frequencyPenalty")] {
         match chat.number(name, -2.0, 2.0)? {
             // What is so without it, too.
-            Some(number) if number.parse() == Ok(0.0) => {}
+            Some(number) if json::float(number) == Some(0.0) => {}
             // Models that think refuse them: "Penalty is not enabled for this model".
             Some(_) if target.reasoning.is_some() => dropped.push(name.into()),
             Some(number) => {

@@ -111,14 +111,15 @@ impl<'a> Request<'_, 'a> {
 
     /// A number beyond what the vendor or the model takes is cut off, not scaled.
     fn limit(&mut self, place: usize, name: &str, value: &RawValue) {
-        let Ok(number) = value.get().parse::<f64>() else { return };
+        let Some(number) = json::float(value.get()) else { return };
         let most_tokens = self.target.max_output.filter(|_| matches!(name, "max_tokens" | "max_completion_tokens"));
         if let Some(most) = most_tokens.filter(|most| number > *most as f64) {
             self.change(place).value = Some(most.to_string());
             self.name_dropped(name);
         }
         let Some((_, least, most)) = self.dialect.ranges.iter().find(|(ranged, ..)| *ranged == name) else { return };
-        let is = |bound: &str, beyond: fn(f64, f64) -> bool| bound.parse().is_ok_and(|bound| beyond(number, bound));
+        let is =
+            |bound: &str, beyond: fn(f64, f64) -> bool| json::float(bound).is_some_and(|bound| beyond(number, bound));
         let bound = match () {
             () if is(least, |number, least| number < least) => least,
             () if is(most, |number, most| number > most) => most,
