@@ -159,7 +159,7 @@ static REFUSED: Family = family(
     Kind::Counter,
     Scope::Gateway,
     &["status"],
-    "requests that ended before there was a plan, by status; 0 if the client left",
+    "requests that ended before there was a plan, by status; 0 if the client left. What Envoy refuses first (a wrong key, broken HTTP) is not among them",
 );
 static DURATION: Family = histogram(
     "gen_ai_client_operation_duration_milliseconds",
