@@ -62,8 +62,13 @@ pub fn write(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<'_>) ->
             }
         } else {
             // Results come first, in the order of the calls, whatever the client's order.
-            for (call, message) in std::mem::take(&mut calls).answered_by(&turn.messages)? {
-                write_result(w, message, &call, setting)?;
+            let results = std::mem::take(&mut calls).answered_by(&turn.messages)?;
+            for (call, message) in &results {
+                write_result(w, message, call, setting)?;
+            }
+            // Vertex AI takes a content with anything behind its results for the model's, and refuses it.
+            if !results.is_empty() && results.len() < turn.messages.len() {
+                w.end_array().end_object().begin_object().key("role").string("user").key("parts").begin_array();
             }
             for message in turn.messages.iter().filter(|message| message.role != Role::Tool) {
                 write_content(w, message, setting)?;
@@ -338,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn results_come_first_in_the_order_of_the_calls_and_by_name() {
+    fn results_come_first_in_the_order_of_the_calls_and_by_name_with_nothing_behind_them_in_their_content() {
         let list = format!(
             r#"[{{"role":"user","content":"go"}},{},{},{{"role":"system","content":"s"}},{},{{"role":"user","content":"u"}}]"#,
             calls(&["a", "b"]),
@@ -349,8 +354,8 @@ mod tests {
             r#"{"role":"model","parts":[{"functionCall":{"name":"f","args":{"n": 1.0}}},"#,
             r#"{"functionCall":{"name":"f","args":{"n": 1.0}}}]},{"role":"user","parts":["#,
             r#"{"functionResponse":{"name":"f","response":{"output":"of a"}}},"#,
-            r#"{"functionResponse":{"name":"f","response":{"output":"of b"}}},"#,
-            r#"{"text":"s"},{"text":"u"}]}]"#
+            r#"{"functionResponse":{"name":"f","response":{"output":"of b"}}}]},"#,
+            r#"{"role":"user","parts":[{"text":"s"},{"text":"u"}]}]"#
         );
         let list = contents(&list).unwrap();
         assert!(list.ends_with(expected), "{list}");

@@ -78,6 +78,11 @@ pub fn read(value: &Value, surface: Surface, prompt: &mut Prompt) -> Checked<()>
         turns.push(turn(content, surface).map_err(|problem| problem.at(index))?);
     }
     order(&turns)?;
+    let is_result = |part: &Part| matches!(part, Part::Result(..));
+    let mixes = |parts: &[Part]| parts.iter().any(is_result) && !parts.iter().all(is_result);
+    if surface == Surface::Vertex && turns.iter().any(|(_, parts)| mixes(parts)) {
+        return Err(plain("Requests ending with a model turn are not supported."));
+    }
     if !is_older(&prompt.model) {
         signatures(&turns)?;
     }

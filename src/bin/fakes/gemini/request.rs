@@ -530,5 +530,9 @@ mod tests {
         let armored = asked(json!({"modelArmorConfig": {}}));
         assert_eq!(answer(&armored, "gemini-fake", Surface::Vertex), Ok(()));
         assert!(answer(&asked(json!({"store": false})), "gemini-fake", Surface::Vertex).is_err());
+        let mut mixed = used(&[Some("skip_thought_signature_validator")], 1);
+        mixed["contents"][2]["parts"].as_array_mut().unwrap().push(json!({"text": "and now?"}));
+        assert_eq!(answer(&mixed, "gemini-fake", Surface::Studio), Ok(()));
+        assert!(answer(&mixed, "gemini-fake", Surface::Vertex).unwrap_err().contains("ending with a model turn"));
     }
 }
