@@ -514,6 +514,11 @@ mod tests {
         }
         let hi = asked(json!({}));
         assert!(answer(&hi, "gpt-fake", Surface::Studio).unwrap_err().contains("is not found"));
+        let mut shown = used(&[Some("skip_thought_signature_validator")], 1);
+        let media = json!([{"inlineData": {"mimeType": "image/png", "data": "aGkh"}}]);
+        shown["contents"][2]["parts"][0]["functionResponse"]["parts"] = media;
+        assert_eq!(answer(&shown, "gemini-fake", Surface::Studio), Ok(()));
+        assert!(answer(&shown, "gemini-2.5-fake", Surface::Studio).unwrap_err().contains("`function_response.parts`"));
         let level = generation(json!({"thinkingConfig": {"thinkingLevel": "LOW"}}));
         assert!(answer(&level, "gemini-2.5-fake", Surface::Studio).unwrap_err().contains("level is not supported"));
     }
