@@ -171,6 +171,10 @@ fn request(value: &Value, mut prompt: Prompt, surface: Surface) -> Checked<Promp
     present(&fields, "tools", |tools| {
         let lists = each(tools, |value| tool(value, surface))?;
         prompt.tools = lists.concat();
+        let is_built_in = |tool: &Value| BUILT_IN.iter().any(|name| !tool[*name].is_null());
+        if !prompt.tools.is_empty() && tools.as_array().into_iter().flatten().any(is_built_in) {
+            return Err(plain("Multiple tools are supported only when they are all search tools."));
+        }
         Ok(())
     })?;
     if prompt.tools.len() > MOST_TOOLS {
@@ -486,6 +490,7 @@ mod tests {
             (declared(json!({"name": "f", "parameters": {"type": ["object", "null"]}})), "cannot start list"),
             (declared(json!({"name": "f", "parametersJsonSchema": {"type": "array"}})), "should be of type OBJECT"),
             (declared(json!({"name": "f", "strict": true})), "Unknown name \"strict\""),
+            (asked(json!({"tools": [tools()[0], {"googleSearch": {}}]})), "only when they are all search tools"),
             (asked(json!({"tools": [{"functionDeclarations": [{"name": "f"}, {"name": "f"}]}]})), "Duplicate function"),
             (calling(json!({"mode": "AUTO", "allowedFunctionNames": ["f"]})), "only when function calling mode is ANY"),
             (calling(json!({"mode": "ANY", "allowedFunctionNames": ["g"]})), "not declared: g"),
