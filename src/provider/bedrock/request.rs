@@ -47,7 +47,8 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     tools.write(&mut w, maker, &mut cache, &mut additional, &mut dropped)?;
     let format = chat.response_format()?;
     let (system, conversation) = list.split_at(turns::leading_system(list));
-    let mut out = Conversation::new(&mut w, &mut cache, &tools.names, &target.id, reasoned.keeps_thoughts);
+    let thoughts = reasoned.keeps_thoughts;
+    let mut out = Conversation::new(&mut w, &mut cache, &tools.names, &target.id, thoughts, maker.mixes);
     out.write_system(system, matches!(format, ResponseFormat::JsonObject))?;
     out.write(conversation)?;
     if cache.dropped {
