@@ -16,6 +16,21 @@ pub struct Dialect {
     pub closes: bool,
 }
 
+/// What Claude is held to, and every model at Bedrock (Anthropic, JSON schema limitations; Bedrock user guide,
+/// structured outputs). Which patterns are simple enough cannot be told: none goes, as with Anthropic's own SDK
+/// (anthropic-sdk-python `lib/_parse/_transform.py`).
+pub const CLOSED: Dialect = Dialect {
+    takes: |key, value| match key {
+        "minItems" => matches!(value.get(), "0" | "1"),
+        "pattern" => false,
+        "format" => FORMATS.contains(&value.get().trim_matches('"')),
+        _ => is_common(key, value),
+    },
+    closes: true,
+};
+
+const FORMATS: &[&str] = &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+
 /// Keywords that a grammar for decoding hardly ever knows.
 const SELDOM_TAKEN: &[&str] = &[
     "minimum",
@@ -224,15 +239,6 @@ fn describes_object(fields: &Object<'_>) -> bool {
 mod tests {
     use super::*;
 
-    /// With `minItems` up to 1, and closed objects.
-    const CLOSED: Dialect = Dialect {
-        takes: |key, value| match key {
-            "minItems" => matches!(value.get(), "0" | "1"),
-            _ => is_common(key, value),
-        },
-        closes: true,
-    };
-
     fn reduced(schema: &str) -> String {
         reduce(json::parse_str(schema).unwrap(), &CLOSED, "schema").unwrap().into_owned()
     }
@@ -296,6 +302,12 @@ mod tests {
             reduced(r#"{"items":[{"type":"string"}],"minItems":2,"type":"array"}"#),
             r#"{"type":"array","description":"{items: [{\"type\":\"string\"}], minItems: 2}"}"#
         );
+        assert_eq!(
+            reduced(r#"{"type":"string","pattern":"^(?!a)","format":"password"}"#),
+            r#"{"type":"string","description":"{pattern: \"^(?!a)\", format: \"password\"}"}"#
+        );
+        let date = r#"{"type":"string","format":"date"}"#;
+        assert_eq!(reduced(date), date);
         assert_eq!(
             reduced(r#"{"description":"","not":{"const":"x\n\""}}"#),
             r#"{"description":"{not: {\"const\":\"x\\n\\\"\"}}"}"#

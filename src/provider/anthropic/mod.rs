@@ -37,7 +37,6 @@ mod thinking;
 mod tools;
 
 use super::aws;
-use super::schema::{self, Dialect};
 use super::{Auth, Kind, Reasoning, Setting, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
@@ -82,16 +81,6 @@ pub const BEDROCK: Kind = Kind {
 };
 
 pub struct Anthropic(Surface);
-
-/// What structured outputs take of JSON Schema (JSON schema limitations; anthropic-sdk-python
-/// `lib/_parse/_transform.py` does the same on the client's side).
-const SCHEMA: Dialect = Dialect {
-    takes: |key, value| match key {
-        "minItems" => value.get().parse::<f64>().is_ok_and(|least| least <= 1.0),
-        _ => schema::is_common(key, value),
-    },
-    closes: true,
-};
 
 impl Translator for Anthropic {
     fn api(&self) -> &'static str {

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::cache::CachePoints;
 use super::messages::{self, Conversation};
 use super::reasoning::{self, Around, Reasoned};
-use super::tools::{SCHEMA, Tools};
+use super::tools::Tools;
 use super::{Maker, Thinks, maker};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
@@ -294,7 +294,7 @@ fn write_output(w: &mut Writer, format: &ResponseFormat<'_>, reasoned: &Reasoned
                 w.key(key).str(*text);
             }
         }
-        w.key("schema").string(&schema::reduce(schema, &SCHEMA, at)?);
+        w.key("schema").string(&schema::reduce(schema, &schema::CLOSED, at)?);
         w.end_object().end_object().end_object();
     }
     w.end_object();

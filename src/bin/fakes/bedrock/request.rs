@@ -11,7 +11,7 @@ use super::blocks::{self, Conversation};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
     Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, integer, integer_in, number_in, object,
-    open_object, present, required, string,
+    open_object, present, required, string, too_much_of_text,
 };
 use crate::thinking::Thinks;
 
@@ -429,7 +429,8 @@ fn output_config(value: &Value, prompt: &mut Prompt) -> Checked<()> {
 /// Every object says that it has no further properties, and nothing is asked for that cannot be held.
 fn closed(schema: &Value) -> Checked<()> {
     let Some(fields) = schema.as_object() else { return Ok(()) };
-    if let Some(keyword) = fields.keys().find(|key| UNSUPPORTED_KEYWORDS.contains(&key.as_str())) {
+    let unsupported = fields.keys().map(String::as_str).find(|key| UNSUPPORTED_KEYWORDS.contains(key));
+    if let Some(keyword) = unsupported.or_else(|| too_much_of_text(fields)) {
         return Err(of_model(&format!("output_config.format.schema: For type, property '{keyword}' is not supported")));
     }
     if fields.contains_key("properties") && fields.get("additionalProperties") != Some(&Value::Bool(false)) {
