@@ -543,6 +543,10 @@ mod tests {
             (used(json!("4")), "found without `tool_result` blocks"),
             (used(json!([{"type": "text", "text": "a"}, result("t1")])), "must come first"),
             (used(json!([result("t1"), result("t1")])), "unexpected `tool_use_id`"),
+            (
+                used(json!([{"type": "tool_result", "tool_use_id": "t1", "is_error": true}])),
+                "content cannot be empty if `is_error` is true",
+            ),
         ];
         for (body, message) in cases {
             let refusal = read(body.to_string().as_bytes(), OLD).map(drop).unwrap_err();
