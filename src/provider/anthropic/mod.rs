@@ -42,6 +42,7 @@ use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
 use crate::headers::Headers;
 use surface::Surface;
+pub use surface::betas;
 
 pub const KIND: Kind = Kind {
     name: "anthropic",
