@@ -11,6 +11,8 @@ use crate::provider::tolerant::{self, wire};
 /// does not say it, with whatever stands around it.
 pub fn read(status: u16, exception: Option<&str>, body: &[u8]) -> UpstreamError {
     let said = failure::said(status, body);
+    // A frame without an exception is only an `error`: its name is the body's code.
+    let exception = exception.filter(|name| *name != "error");
     let name = exception.or(said.kind.as_deref()).or(said.code.as_deref()).map(bare).unwrap_or_default();
     let meaning = match name.as_str() {
         "servicequotaexceeded" => Some(Meaning::Quota),
@@ -128,6 +130,8 @@ mod tests {
             let event = format!("{}{}", name[..1].to_lowercase(), &name[1..]);
             assert!(is_exception(&event));
             assert_eq!(told(&read(200, Some(&event), plain.as_bytes())), expected, "{name} in a frame");
+            let coded = format!(r#"{{"code":"{name}","message":"words"}}"#);
+            assert_eq!(told(&read(200, Some("error"), coded.as_bytes())), expected, "{name} as a frame's code");
         }
     }
 

@@ -190,6 +190,7 @@ const WORDS: &[(Meaning, &[&str])] = &[
     (Meaning::ContextLength, &["`inputs` tokens + `max_new_tokens` must be"]),
     (Meaning::ContextLength, &["range of input length should be"]),
     (Meaning::ContextLength, &["cannot exceed the total tokens limit"]),
+    (Meaning::ContextLength, &["input token count is", "supports up to"]),
     // Not the one about `max tokens`, which begins alike.
     (Meaning::ContextLength, &["too many tokens", "prompt"]),
     (Meaning::ContextLength, &["too many tokens", "size limit exceeded"]),
@@ -269,6 +270,7 @@ mod tests {
         ("Mistral", 400, r#"{"object":"error","message":"Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length","type":"invalid_request_prompt","code":"3051"}"#, CONTEXT),
         ("DeepSeek", 400, r#"{"error":{"message":"This model's maximum context length is 131072 tokens. However, you requested 351430 tokens.","type":"invalid_request_error","code":"invalid_request_error"}}"#, CONTEXT),
         ("Gemini, compatible", 400, r#"[{"error":{"code":400,"message":"The input token count (1048577) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}]"#, CONTEXT),
+        ("Vertex AI", 400, r#"{"error":{"code":400,"message":"Unable to submit request because the input token count is 1251952 but model only supports up to 1048576. Reduce the input token count and try again.","status":"INVALID_ARGUMENT"}}"#, CONTEXT),
         ("Bedrock", 400, r#"{"message":"Input is too long for requested model."}"#, CONTEXT),
         ("Fireworks", 400, r#"{"error":{"message":"The prompt is too long: 9000, model maximum context length: 8192","type":"invalid_request_error"}}"#, CONTEXT),
         ("xAI", 400, r#"{"code":"Client specified an invalid argument","error":"This model's maximum prompt length is 131072 but the request contains 136973 tokens."}"#, CONTEXT),

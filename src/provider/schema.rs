@@ -16,6 +16,21 @@ pub struct Dialect {
     pub closes: bool,
 }
 
+/// What Claude is held to, and every model at Bedrock (Anthropic, JSON schema limitations; Bedrock user guide,
+/// structured outputs). Which patterns are simple enough cannot be told: none goes, as with Anthropic's own SDK
+/// (anthropic-sdk-python `lib/_parse/_transform.py`).
+pub const CLOSED: Dialect = Dialect {
+    takes: |key, value| match key {
+        "minItems" => matches!(value.get(), "0" | "1"),
+        "pattern" => false,
+        "format" => FORMATS.contains(&value.get().trim_matches('"')),
+        _ => is_common(key, value),
+    },
+    closes: true,
+};
+
+const FORMATS: &[&str] = &["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+
 /// Keywords that a grammar for decoding hardly ever knows.
 const SELDOM_TAKEN: &[&str] = &[
     "minimum",
@@ -59,13 +74,20 @@ pub fn is_common(key: &str, value: &RawValue) -> bool {
 /// Every level is scanned once more by the one below, so that the depth bounds the work. OpenAI's own
 /// limit is 10 levels of objects (structured outputs, supported schemas); arrays and unions count here, too.
 const MAX_DEPTH: usize = 32;
+const TOO_DEEP: &str = "the schema is nested more than 32 levels deep";
+
+const OPEN_OBJECT: &str =
+    "With this model an object must name its properties: 'additionalProperties' alone are not supported.";
 
 pub const NOT_AN_OBJECT: &str = "it is not an object";
 
 /// The schema as a provider takes it. `at` is its place in the client's request.
 pub fn reduce<'a>(schema: &'a RawValue, dialect: &Dialect, at: &str) -> Result<Cow<'a, str>, Rejection> {
     let mut reduced = Reduction { dialect, out: Writer::with_capacity(schema.get().len() + 64), changed: false };
-    reduced.schema(schema, 0).map_err(|problem| Rejection::invalid(at, format!("Invalid '{at}': {problem}.")))?;
+    reduced.schema(schema, 0).map_err(|problem| match problem {
+        OPEN_OBJECT => Rejection::unsupported(at, problem),
+        _ => Rejection::invalid(at, format!("Invalid '{at}': {problem}.")),
+    })?;
     Ok(match String::from_utf8(reduced.out.into_bytes()) {
         Ok(text) if reduced.changed => Cow::Owned(text),
         _ => Cow::Borrowed(schema.get()),
@@ -79,26 +101,34 @@ struct Reduction<'d> {
 }
 
 impl Reduction<'_> {
-    fn schema(&mut self, schema: &RawValue, depth: usize) -> Result<(), String> {
+    fn schema(&mut self, schema: &RawValue, depth: usize) -> Result<(), &'static str> {
         // `true` and `false` are schemas, too.
         if json::type_of(schema) != Type::Object {
             self.out.raw(schema.get());
             return Ok(());
         }
         if depth == MAX_DEPTH {
-            return Err(format!("the schema is nested more than {MAX_DEPTH} levels deep"));
+            return Err(TOO_DEEP);
         }
         let fields = Object::of(schema).ok_or(NOT_AN_OBJECT)?;
+        let closes = self.dialect.closes;
+        // Closed, a map of names that only the model knows could have nothing in it.
+        let further = fields.get("additionalProperties").filter(|further| closes && further.get() != "false");
+        let has_properties = || Object::of(fields.get("properties")?).filter(|properties| !properties.is_empty());
+        if further.is_some() && has_properties().is_none() {
+            return Err(OPEN_OBJECT);
+        }
         // There is room for one of them only.
         let has_any_of = fields.get("anyOf").is_some();
         let takes = self.dialect.takes;
         let moves = |key: &str, value: &RawValue| match key {
             "oneOf" => has_any_of,
+            "additionalProperties" => closes && json::type_of(value) == Type::Object,
             _ => !takes(key, value),
         };
         let notes = notes(fields.iter().filter(|(key, value)| moves(key, value)));
         self.changed |= !notes.is_empty();
-        let mut needs_closing = self.dialect.closes && describes_object(&fields);
+        let mut needs_closing = closes && describes_object(&fields);
         self.out.begin_object();
         for (key, value) in fields.iter() {
             match key {
@@ -120,7 +150,7 @@ impl Reduction<'_> {
                     self.out.key("anyOf");
                     self.schemas(value, depth + 1)?;
                 }
-                "additionalProperties" if self.dialect.closes => {
+                "additionalProperties" if closes => {
                     needs_closing = false;
                     self.changed |= value.get() != "false";
                     self.out.any_key(key).raw("false");
@@ -146,7 +176,7 @@ impl Reduction<'_> {
         Ok(())
     }
 
-    fn schemas_by_name(&mut self, value: &RawValue, depth: usize) -> Result<(), String> {
+    fn schemas_by_name(&mut self, value: &RawValue, depth: usize) -> Result<(), &'static str> {
         let Some(schemas) = Object::of(value) else {
             self.out.raw(value.get());
             return Ok(());
@@ -160,7 +190,7 @@ impl Reduction<'_> {
         Ok(())
     }
 
-    fn schemas(&mut self, value: &RawValue, depth: usize) -> Result<(), String> {
+    fn schemas(&mut self, value: &RawValue, depth: usize) -> Result<(), &'static str> {
         let Some(schemas) = json::elements(value) else {
             self.out.raw(value.get());
             return Ok(());
@@ -209,15 +239,6 @@ fn describes_object(fields: &Object<'_>) -> bool {
 mod tests {
     use super::*;
 
-    /// With `minItems` up to 1, and closed objects.
-    const CLOSED: Dialect = Dialect {
-        takes: |key, value| match key {
-            "minItems" => matches!(value.get(), "0" | "1"),
-            _ => is_common(key, value),
-        },
-        closes: true,
-    };
-
     fn reduced(schema: &str) -> String {
         reduce(json::parse_str(schema).unwrap(), &CLOSED, "schema").unwrap().into_owned()
     }
@@ -239,7 +260,7 @@ mod tests {
     fn every_object_is_closed() {
         assert_eq!(
             reduced(
-                r#"{"type":"object","properties":{"a":{"type":["object","null"],"additionalProperties":true},
+                r#"{"type":"object","properties":{"a":{"type":["object","null"]},
                 "b":{"anyOf":[{"properties":{}}]}}}"#
             ),
             concat!(
@@ -247,6 +268,28 @@ mod tests {
                 r#""b":{"anyOf":[{"properties":{},"additionalProperties":false}]}},"additionalProperties":false}"#
             )
         );
+    }
+
+    #[test]
+    fn further_properties_are_told_beside_others_and_refused_alone() {
+        assert_eq!(
+            reduced(r#"{"properties":{"a":{}},"additionalProperties":true}"#),
+            r#"{"properties":{"a":{}},"additionalProperties":false}"#
+        );
+        assert_eq!(
+            reduced(r#"{"additionalProperties":{"type":"string"},"properties":{"a":{}}}"#),
+            concat!(
+                r#"{"properties":{"a":{}},"additionalProperties":false,"#,
+                r#""description":"{additionalProperties: {\"type\":\"string\"}}"}"#
+            )
+        );
+        for map in [
+            r#"{"type":"object","additionalProperties":{"type":"string"}}"#,
+            r#"{"items":{"type":"object","properties":{},"additionalProperties":true}}"#,
+        ] {
+            let refused = reduce(json::parse_str(map).unwrap(), &CLOSED, "x.schema").unwrap_err();
+            assert_eq!((refused.code, refused.param.as_deref()), ("unsupported_parameter", Some("x.schema")));
+        }
     }
 
     #[test]
@@ -259,6 +302,12 @@ mod tests {
             reduced(r#"{"items":[{"type":"string"}],"minItems":2,"type":"array"}"#),
             r#"{"type":"array","description":"{items: [{\"type\":\"string\"}], minItems: 2}"}"#
         );
+        assert_eq!(
+            reduced(r#"{"type":"string","pattern":"^(?!a)","format":"password"}"#),
+            r#"{"type":"string","description":"{pattern: \"^(?!a)\", format: \"password\"}"}"#
+        );
+        let date = r#"{"type":"string","format":"date"}"#;
+        assert_eq!(reduced(date), date);
         assert_eq!(
             reduced(r#"{"description":"","not":{"const":"x\n\""}}"#),
             r#"{"description":"{not: {\"const\":\"x\\n\\\"\"}}"}"#

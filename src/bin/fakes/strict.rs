@@ -234,6 +234,18 @@ pub fn identifier(value: &Value, most: usize) -> Checked<&str> {
     Err(Problem::rule(format!("String should match pattern '{pattern}'")))
 }
 
+/// Which keyword of a schema for texts is more than a grammar can hold: a pattern that looks around, or a format
+/// that it does not know.
+pub fn too_much_of_text(keywords: &Map<String, Value>) -> Option<&'static str> {
+    let known = ["date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"];
+    let text = |key: &str| keywords.get(key).and_then(Value::as_str);
+    match (text("pattern"), text("format")) {
+        (Some(pattern), _) if pattern.contains("(?") => Some("pattern"),
+        (_, Some(format)) if !known.contains(&format) => Some("format"),
+        _ => None,
+    }
+}
+
 /// Standard alphabet with padding, and nothing else.
 pub fn is_base64(text: &str) -> bool {
     let body = text.trim_end_matches('=');

@@ -4,13 +4,13 @@
 
 use super::cache::{self, Marks};
 use super::{content, thinking, tools};
-use crate::chat::request::{Content, Message, ResponseFormat, Role, ToolCall};
+use crate::chat::request::{Content, Message, Part, ResponseFormat, Role, ToolCall};
 use crate::error::Rejection;
 use crate::json::Writer;
 use crate::provider::Target;
 use crate::provider::distinct::{Distinct, ToolNames};
 use crate::provider::parameters;
-use crate::provider::turns::{self, Calls, Turn, says_anything, says_part};
+use crate::provider::turns::{self, Calls, Turn, is_blank, says_anything, says_part};
 
 /// What the blocks of a conversation depend on.
 pub struct Conversation<'c> {
@@ -117,18 +117,25 @@ impl Conversation<'_> {
 
     fn write_result(&self, w: &mut Writer, message: &Message<'_>, id: &str) -> Result<(), Rejection> {
         w.begin_object().key("type").string("tool_result").key("tool_use_id").string(id);
+        let mut is_error = turns::is_error(message);
         match &message.content {
-            Content::Text(text) => {
+            Content::Text(text) if !is_error || !is_blank(*text) => {
                 w.key("content").str(*text);
             }
             Content::Parts(parts) if parts.iter().any(says_part) => {
                 w.key("content").begin_array();
                 content::write_nested(w, message, parts)?;
                 w.end_array();
+                // "all content must be type 'text' if 'is_error' is true"
+                is_error &= parts.iter().all(|part| matches!(part, Part::Text(_) | Part::Refusal(_)));
             }
-            Content::Parts(_) | Content::None => {}
+            // "content cannot be empty if is_error is true"
+            _ if is_error => {
+                w.key("content").string("error");
+            }
+            _ => {}
         }
-        if turns::is_error(message) {
+        if is_error {
             w.key("is_error").bool(true);
         }
         cache::write(w, self.marks.within(message.index));
@@ -274,15 +281,21 @@ mod tests {
         };
         assert_eq!(list(""), "}]}]");
         assert_eq!(list(r#","content":[{"type":"text","text":""}]"#), "}]}]");
-        assert_eq!(list(r#","content":"","is_error":true"#), r#","content":"","is_error":true}]}]"#);
+        assert_eq!(list(r#","content":"""#), r#","content":""}]}]"#);
+        for nothing in ["", r#","content":" ""#, r#","content":[]"#] {
+            assert_eq!(list(&format!(r#"{nothing},"is_error":true"#)), r#","content":"error","is_error":true}]}]"#);
+        }
+        assert_eq!(list(r#","content":"no","is_error":true"#), r#","content":"no","is_error":true}]}]"#);
         let image = r#","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"https://h/i"}}]"#;
-        assert_eq!(
-            list(image),
-            concat!(
-                r#","content":[{"type":"text","text":"x"},"#,
-                r#"{"type":"image","source":{"type":"url","url":"https://h/i"}}]}]}]"#
-            )
-        );
+        for error in ["", r#","is_error":true"#] {
+            assert_eq!(
+                list(&format!("{image}{error}")),
+                concat!(
+                    r#","content":[{"type":"text","text":"x"},"#,
+                    r#"{"type":"image","source":{"type":"url","url":"https://h/i"}}]}]}]"#
+                )
+            );
+        }
     }
 
     fn image(url: &str) -> Result<String, Rejection> {

@@ -37,13 +37,12 @@ mod thinking;
 mod tools;
 
 use super::aws;
-use super::schema::{self, Dialect};
 use super::{Auth, Kind, Reasoning, Setting, StreamTranslator, Target, Translator, UpstreamRequest};
 use crate::chat::{ChatRequest, ChatResponse};
 use crate::error::{Rejection, UpstreamError};
 use crate::headers::Headers;
-use crate::json;
 use surface::Surface;
+pub use surface::betas;
 
 pub const KIND: Kind = Kind {
     name: "anthropic",
@@ -83,16 +82,6 @@ pub const BEDROCK: Kind = Kind {
 };
 
 pub struct Anthropic(Surface);
-
-/// What structured outputs take of JSON Schema (JSON schema limitations; anthropic-sdk-python
-/// `lib/_parse/_transform.py` does the same on the client's side).
-const SCHEMA: Dialect = Dialect {
-    takes: |key, value| match key {
-        "minItems" => json::float(value.get()).is_some_and(|least| least <= 1.0),
-        _ => schema::is_common(key, value),
-    },
-    closes: true,
-};
 
 impl Translator for Anthropic {
     fn api(&self) -> &'static str {

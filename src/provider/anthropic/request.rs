@@ -9,7 +9,7 @@ use super::cache::Marks;
 use super::messages::Conversation;
 use super::surface::{self, Surface};
 use super::thinking::Thinking;
-use super::{SCHEMA, content, tools};
+use super::{content, tools};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
@@ -177,7 +177,7 @@ fn write_output_config(
     }
     if let Some(schema) = schema {
         w.key("format").begin_object().key("type").string("json_schema");
-        w.key("schema").raw(&schema::reduce(schema, &SCHEMA, at)?).end_object();
+        w.key("schema").raw(&schema::reduce(schema, &schema::CLOSED, at)?).end_object();
     }
     for (name, value) in given.iter().filter(|(name, _)| has(name)) {
         w.any_key(name).raw(value.get());

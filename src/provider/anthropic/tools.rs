@@ -1,6 +1,5 @@
 //! Tools, and which of them must or may be called.
 
-use super::SCHEMA;
 use super::cache::{self, Marks};
 use crate::chat::ChatRequest;
 use crate::chat::request::{Message, Tool, ToolChoice};
@@ -107,7 +106,7 @@ fn write_tool(w: &mut Writer, tool: &Tool<'_>, at: &str, names: &ToolNames) -> R
     if tool.strict {
         // A strict tool is held to its schema by the same means as a structured answer.
         let schema = json::parse_str(&schema).map_err(|_| Rejection::invalid(&at, format!("Invalid '{at}'.")))?;
-        w.raw(&schema::reduce(schema, &SCHEMA, &at)?).key("strict").bool(true);
+        w.raw(&schema::reduce(schema, &schema::CLOSED, &at)?).key("strict").bool(true);
     } else {
         w.raw(&schema);
     }

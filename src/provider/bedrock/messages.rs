@@ -23,6 +23,8 @@ pub struct Conversation<'w, 'c> {
     /// The model's id.
     model: &'c str,
     keeps_thoughts: bool,
+    /// Whether a turn may have words besides calls of tools, or their results.
+    mixes: bool,
     documents: Documents,
 }
 
@@ -41,8 +43,9 @@ impl<'w, 'c> Conversation<'w, 'c> {
         names: &'c ToolNames,
         model: &'c str,
         keeps_thoughts: bool,
+        mixes: bool,
     ) -> Self {
-        Conversation { w, cache, names, model, keeps_thoughts, documents: Documents::default() }
+        Conversation { w, cache, names, model, keeps_thoughts, mixes, documents: Documents::default() }
     }
 
     pub fn write_system(&mut self, messages: &[Message<'_>], in_json: bool) -> Result<(), Rejection> {
@@ -66,6 +69,12 @@ impl<'w, 'c> Conversation<'w, 'c> {
         let mut calls = Calls::default();
         self.w.key("messages").begin_array();
         for turn in &turns {
+            if !self.mixes
+                && let Some(message) = beside_tools(turn)
+            {
+                let text = "This model takes no words besides calls of tools, or their results, in one turn.";
+                return Err(Rejection::unsupported(message.at("content"), text));
+            }
             self.w.begin_object().key("role").string(if turn.assistant { "assistant" } else { "user" });
             self.w.key("content").begin_array();
             if turn.assistant {
@@ -132,7 +141,7 @@ impl<'w, 'c> Conversation<'w, 'c> {
     fn result(&mut self, message: &Message<'_>, id: &str) -> Result<(), Rejection> {
         self.w.begin_object().key("toolResult").begin_object().key("toolUseId").string(id);
         self.w.key("content").begin_array();
-        if says_result(message) {
+        if says_content(message) {
             self.parts(message, &mut Turn::default(), false)?;
         } else {
             // Blank text and no content at all are refused.
@@ -325,6 +334,13 @@ impl<'w, 'c> Conversation<'w, 'c> {
     }
 }
 
+/// Of a turn with calls or results the first message that says anything else.
+fn beside_tools<'m, 'a>(turn: &turns::Turn<'m, 'a>) -> Option<&'m Message<'a>> {
+    turn.messages.iter().find(|it| it.role == Role::Tool || !it.tool_calls.is_empty())?;
+    let mut others = turn.messages.iter().copied().filter(|it| it.role != Role::Tool);
+    others.find(|it| it.tool_calls.is_empty() || says_content(it))
+}
+
 /// Whether results that stand last in a conversation answer calls that came without this model's thoughts.
 pub fn ends_with_unthought_results(messages: &[Message<'_>], model: &str) -> bool {
     let mut from_end = messages.iter().rev();
@@ -374,7 +390,7 @@ fn inner<'a>(part: &'a RawValue, key: &str) -> Option<Object<'a>> {
     part.get(key).and_then(Object::of)
 }
 
-fn says_result(message: &Message<'_>) -> bool {
+fn says_content(message: &Message<'_>) -> bool {
     match &message.content {
         Content::None => false,
         Content::Text(text) => !is_blank(*text),
@@ -576,6 +592,18 @@ mod tests {
             assert!(list.contains(&call), "{list}");
         }
         assert_eq!(refused(messages(&asked(&[call("1")], "null", ""))), "messages[1].tool_calls[0]");
+    }
+
+    #[test]
+    fn llama_takes_no_words_beside_calls_or_results() {
+        const LLAMA: &str = "us.meta.llama4-maverick-17b-instruct-v1:0";
+        let of = |content: &str, rest: &str| {
+            let result = r#",{"role":"tool","tool_call_id":"1","content":"4"}"#;
+            field(LLAMA, "messages", &asked(&[call("1")], content, &format!("{result}{rest}")), "")
+        };
+        assert!(of("\" \"", r#",{"role":"assistant","content":"4"},{"role":"user","content":"u"}"#).is_ok());
+        assert_eq!(refused(of("\"t\"", "")), "messages[1].content");
+        assert_eq!(refused(of("null", r#",{"role":"user","content":"u"}"#)), "messages[3].content");
     }
 
     #[test]

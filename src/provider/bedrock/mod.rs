@@ -50,6 +50,8 @@ struct Maker {
     caches: Caches,
     /// Whether the Messages API's own `tool_choice` can say what Converse's cannot.
     is_claude: bool,
+    /// Whether a turn may have words besides calls of tools, or their results.
+    mixes: bool,
 }
 
 /// How a request says how much to think.
@@ -77,12 +79,20 @@ enum Caches {
     None,
 }
 
-const OTHER: Maker = Maker { mark: "", top_k: &[], thinks: Thinks::Effort, caches: Caches::None, is_claude: false };
+const OTHER: Maker =
+    Maker { mark: "", top_k: &[], thinks: Thinks::Effort, caches: Caches::None, is_claude: false, mixes: true };
 
 /// The first whose mark is in the id. `top_k`: the inference parameters of each model in the Bedrock user guide.
 /// `reasoning_effort` and `reasoning`: OpenAI's two generations there; `reasoningConfig`: Nova 2.
 const MAKERS: &[Maker] = &[
-    Maker { mark: "anthropic.", top_k: &["top_k"], thinks: Thinks::Claude, caches: Caches::All, is_claude: true },
+    Maker {
+        mark: "anthropic.",
+        top_k: &["top_k"],
+        thinks: Thinks::Claude,
+        caches: Caches::All,
+        is_claude: true,
+        ..OTHER
+    },
     Maker {
         mark: "amazon.nova",
         top_k: &["inferenceConfig", "topK"],
@@ -94,6 +104,8 @@ const MAKERS: &[Maker] = &[
     Maker { mark: "cohere.", top_k: &["k"], ..OTHER },
     Maker { mark: "openai.gpt-oss", thinks: Thinks::GptOss, ..OTHER },
     Maker { mark: "openai.", thinks: Thinks::Gpt, ..OTHER },
+    // "Conversation blocks and tool result blocks cannot be provided in the same turn."
+    Maker { mark: "meta.llama", mixes: false, ..OTHER },
 ];
 
 /// An ARN that names no model: a customer's own inference profile, a provisioned or an imported model. Most are
@@ -153,8 +165,9 @@ mod tests {
             ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-x-v1:0", "anthropic."),
             ("openai.gpt-oss-120b-1:0", "openai.gpt-oss"),
             ("us.openai.gpt-5.2", "openai."),
-            ("meta.llama4-scout-17b-instruct-v1:0", ""),
-            ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.meta.llama4-v1:0", ""),
+            ("meta.llama4-scout-17b-instruct-v1:0", "meta.llama"),
+            ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.meta.llama4-v1:0", "meta.llama"),
+            ("deepseek.v3-v1:0", ""),
             ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3", "arn:"),
             ("arn:aws:bedrock:us-east-1:123456789012:provisioned-model/a1b2c3", "arn:"),
         ] {

@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use super::cache::CachePoints;
 use super::messages::{self, Conversation};
 use super::reasoning::{self, Around, Reasoned};
-use super::tools::{SCHEMA, Tools};
+use super::tools::Tools;
 use super::{Maker, Thinks, maker};
 use crate::chat::ChatRequest;
 use crate::chat::request::ResponseFormat;
 use crate::error::Rejection;
 use crate::json::{self, Object, RawValue, Str, Writer};
-use crate::provider::{Body, Sampling, Target, UpstreamRequest, parameters, path, schema, turns};
+use crate::provider::{Body, Sampling, Target, UpstreamRequest, anthropic, parameters, path, schema, turns};
 
 pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequest, Rejection> {
     refuse(chat)?;
@@ -28,6 +28,10 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     let tools = Tools::read(chat, list)?;
     let max_tokens = max_tokens(chat, target, &mut dropped)?;
     let mut additional = Additional::default();
+    let betas = if maker.thinks == Thinks::Claude { anthropic::betas(chat)? } else { Vec::new() };
+    if !betas.is_empty() {
+        additional.add("anthropic_beta", &format!(r#"["{}"]"#, betas.join(r#"",""#)));
+    }
     for name in of_maker(maker) {
         if let Some(value) = chat.field(name) {
             additional.add(name, value.get());
@@ -47,7 +51,8 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target) -> Result<UpstreamRequ
     tools.write(&mut w, maker, &mut cache, &mut additional, &mut dropped)?;
     let format = chat.response_format()?;
     let (system, conversation) = list.split_at(turns::leading_system(list));
-    let mut out = Conversation::new(&mut w, &mut cache, &tools.names, &target.id, reasoned.keeps_thoughts);
+    let thoughts = reasoned.keeps_thoughts;
+    let mut out = Conversation::new(&mut w, &mut cache, &tools.names, &target.id, thoughts, maker.mixes);
     out.write_system(system, matches!(format, ResponseFormat::JsonObject))?;
     out.write(conversation)?;
     if cache.dropped {
@@ -293,7 +298,7 @@ fn write_output(w: &mut Writer, format: &ResponseFormat<'_>, reasoned: &Reasoned
                 w.key(key).str(*text);
             }
         }
-        w.key("schema").string(&schema::reduce(schema, &SCHEMA, at)?);
+        w.key("schema").string(&schema::reduce(schema, &schema::CLOSED, at)?);
         w.end_object().end_object().end_object();
     }
     w.end_object();
@@ -613,8 +618,10 @@ pub mod tests {
             r#""thinking":{"type":"enabled","budget_tokens":1024},"reasoning_effort":"low","anthropic_beta":["x"]"#;
         assert_eq!(
             with(CLAUDE, rest, "additionalModelRequestFields"),
-            r#"{"thinking":{"type":"enabled","budget_tokens":1024},"anthropic_beta":["x"]}"#
+            r#"{"anthropic_beta":["x"],"thinking":{"type":"enabled","budget_tokens":1024}}"#
         );
+        let betas = r#""anthropic_beta":"a-1, b-2""#;
+        assert_eq!(with(CLAUDE, betas, "additionalModelRequestFields"), r#"{"anthropic_beta":["a-1","b-2"]}"#);
         assert_eq!(dropped(&target(LLAMA), rest), ["thinking", "anthropic_beta"]);
         let own = r#""top_k":3,"additionalModelRequestFields":{"top_k":5,"x":1.0}"#;
         assert_eq!(with(CLAUDE, own, "additionalModelRequestFields"), r#"{"top_k":5,"x":1.0}"#);

@@ -11,22 +11,13 @@ use crate::error::Rejection;
 use crate::json::{self, Str, Writer};
 use crate::places::Places;
 use crate::provider::distinct::{Rule, ToolNames};
-use crate::provider::schema::{self, Dialect};
+use crate::provider::schema;
 
 /// `ToolUseId`
 pub const CALL_IDS: Rule = Rule { punctuation: "_.:-", any_first: true, longest: 64 };
 
 /// `ToolName`
 const NAMES: Rule = Rule { punctuation: "_-", any_first: true, longest: 64 };
-
-/// What a model can be held to (Bedrock user guide, structured outputs, supported JSON schema features).
-pub const SCHEMA: Dialect = Dialect {
-    takes: |key, value| match key {
-        "minItems" => matches!(value.get(), "0" | "1"),
-        _ => schema::is_common(key, value),
-    },
-    closes: true,
-};
 
 /// The tools of a request, and what of them is said where.
 pub struct Tools<'a> {
@@ -141,7 +132,7 @@ impl<'a> Tools<'a> {
         if tool.strict {
             // A strict tool is held to its schema by the same means as a structured answer.
             let schema = json::parse_str(&schema).map_err(|_| Rejection::invalid(at, format!("Invalid '{at}'.")))?;
-            w.raw(&schema::reduce(schema, &SCHEMA, at)?).end_object().key("strict").bool(true);
+            w.raw(&schema::reduce(schema, &schema::CLOSED, at)?).end_object().key("strict").bool(true);
         } else {
             w.raw(&schema).end_object();
         }

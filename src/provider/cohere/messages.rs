@@ -205,11 +205,21 @@ fn write_assistant(w: &mut Writer, message: &Message<'_>, ids: &mut CallIds, how
     } else {
         write_calls(w, message, &texts, ids, how);
     }
-    if let Some(citations) = message.fields.get("citations").filter(|list| json::type_of(list) == Type::Array) {
+    if let Some(citations) = message.fields.get("citations").filter(|list| are_own(list)) {
         w.key("citations").raw(citations.get());
     }
     w.end_object();
     Ok(())
+}
+
+/// Whether citations are Cohere's: those of other providers have the name, too, and are refused.
+fn are_own(citations: &RawValue) -> bool {
+    let is_own = |citation: &RawValue| {
+        let kinds = [("start", Type::Number), ("end", Type::Number), ("sources", Type::Array)];
+        let fields = Object::of(citation).unwrap_or_default();
+        kinds.iter().all(|(name, kind)| fields.get(name).is_some_and(|value| json::type_of(value) == *kind))
+    };
+    json::elements(citations).is_some_and(|list| list.into_iter().all(is_own))
 }
 
 fn write_calls(w: &mut Writer, message: &Message<'_>, texts: &[Str<'_>], ids: &mut CallIds, how: &How<'_>) {
@@ -425,6 +435,24 @@ mod tests {
         let list = messages(&format!(r#"[{{"role":"user","content":"go"}},{turn},{turn}]"#)).unwrap();
         assert!(list.contains(r#""tool_plan":"I will.","tool_calls":[{"id":"a","type":"function""#), "{list}");
         assert!(list.contains(r#"[{"id":"a_2","#) && list.contains(r#""tool_call_id":"a_2""#), "{list}");
+    }
+
+    #[test]
+    fn citations_go_back_to_whom_they_are_from() {
+        let said = |citations: &str| {
+            let answer = format!(r#"{{"role":"assistant","content":"b","citations":{citations}}}"#);
+            messages(&format!(r#"[{{"role":"user","content":"a"}},{answer}]"#)).unwrap()
+        };
+        let own = r#"[{"start":0,"end":1,"text":"b","sources":[{"type":"document","id":"1"}],"type":"TEXT_CONTENT"}]"#;
+        assert!(said(own).ends_with(&format!(r#""content":"b","citations":{own}}}]"#)));
+        for foreign in [
+            r#"["https://h/"]"#,
+            r#"[{"type":"char_location","cited_text":"b","document_index":0}]"#,
+            r#"[{"start":0,"end":1,"sources":[]},{"start":"0","end":1,"sources":[]}]"#,
+            r#"{"start":0,"end":1,"sources":[]}"#,
+        ] {
+            assert!(said(foreign).ends_with(r#"{"role":"assistant","content":"b"}]"#), "{foreign}");
+        }
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn write_blocks<'a>(w: &mut Writer, message: &Message<'a>, images: &mut Vec<Str<
         }
         w.end_object();
     };
-    w.begin_array();
+    let begin = w.begin_array().written();
     match &message.content {
         Content::None => {}
         Content::Text(text) if is_blank(*text) && message.role == Role::Assistant => {}
@@ -165,6 +165,10 @@ fn write_blocks<'a>(w: &mut Writer, message: &Message<'a>, images: &mut Vec<Str<
     }
     if let Some(refusal) = message.refusal.filter(|text| !is_blank(*text)) {
         block(w, "text", refusal.raw(), None);
+    }
+    // Its images are the user's; a result is never empty.
+    if message.role == Role::Tool && w.written() == begin {
+        block(w, "text", "\"{}\"", None);
     }
     w.end_array();
     Ok(())
@@ -354,6 +358,8 @@ mod tests {
         );
         let plain = messages(&list, false).unwrap();
         assert!(plain.ends_with(&expected), "{plain}");
+        let image_alone = messages(&list.replace(r#"{"type":"text","text":"x"},"#, ""), false).unwrap();
+        assert!(image_alone.ends_with(&expected.replace(r#"{"text":"x"}"#, r#"{"text":"{}"}"#)), "{image_alone}");
         let thinks = Target { reasoning: Some(Reasoning::Budget), ..target() };
         let thoughts = field("input", &list, "", &thinks, true).unwrap();
         assert!(thoughts.contains(&format!(r#""content":[],"reasoning_content":"h\n",{call}"#)), "{thoughts}");

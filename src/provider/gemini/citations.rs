@@ -14,6 +14,8 @@ use crate::provider::tolerant::{self, Fields, List, Maybe, wire};
 pub struct Offsets {
     bytes: usize,
     wide: Vec<Run>,
+    /// Where parts begin, if that is known.
+    parts: Vec<usize>,
     /// There were too many runs to remember.
     lost: bool,
 }
@@ -28,6 +30,11 @@ struct Run {
 const MOST_RUNS: usize = 1 << 14;
 
 impl Offsets {
+    /// A part of the answer begins, whatever is in it.
+    pub fn begin_part(&mut self) {
+        self.parts.push(self.bytes);
+    }
+
     pub fn add(&mut self, text: &str) {
         if text.is_ascii() {
             self.bytes += text.len();
@@ -117,7 +124,9 @@ wire! {
         title: Option<&'a RawValue>,
     }
 
+    /// Within a part.
     struct Place<'a> {
+        part = "partIndex": Option<&'a RawValue>,
         start = "startIndex": Option<&'a RawValue>,
         end = "endIndex": Option<&'a RawValue>,
     }
@@ -142,7 +151,7 @@ fn annotations(grounding: Option<&RawValue>, citations: Option<&RawValue>, offse
     let citations: Citations<'_> = read(citations);
     for (_, citation) in citations.citations.into_placed().chain(citations.sources.into_placed()) {
         let Citation { start, end, uri, title } = citation;
-        count += usize::from(annotate(&mut w, &Place { start, end }, &Source { uri, title }, offsets));
+        count += usize::from(annotate(&mut w, &Place { part: None, start, end }, &Source { uri, title }, offsets));
     }
     w.end_array();
     String::from_utf8(w.into_bytes()).ok().filter(|_| count > 0)
@@ -154,10 +163,9 @@ fn read<'a, T: Fields<'a> + Default>(value: Option<&'a RawValue>) -> T {
 
 fn annotate(w: &mut Writer, place: &Place<'_>, source: &Source<'_>, offsets: &Offsets) -> bool {
     // Protobuf leaves out zeros.
-    let at = |byte: Option<&RawValue>| {
-        let byte = byte.map_or(Some(0), tolerant::count)?;
-        offsets.character(usize::try_from(byte).ok()?)
-    };
+    let number = |value: Option<&RawValue>| usize::try_from(value.map_or(Some(0), tolerant::count)?).ok();
+    let part = number(place.part).and_then(|part| offsets.parts.get(part)).copied().unwrap_or_default();
+    let at = |byte| offsets.character(number(byte)?.checked_add(part)?);
     let (Some(url), Some(start), Some(end)) = (text(source.uri), at(place.start), at(place.end)) else { return false };
     w.begin_object().key("type").string("url_citation").key("url_citation").begin_object();
     w.key("start_index").number(start as u64).key("end_index").number(end as u64);
@@ -201,6 +209,17 @@ mod tests {
         let citations =
             raw(r#"{"citationSources":[{"startIndex":8,"endIndex":11,"uri":"https://c/","license":"x"},{}]}"#);
         let extra = extra(Some(grounding), Some(citations), &offsets);
+        let within = raw(
+            r#"{"groundingChunks":[{"web":{"uri":"u"}}],"groundingSupports":[{"segment":{"partIndex":1,"startIndex":1,
+            "endIndex":3},"groundingChunkIndices":[0]}]}"#,
+        );
+        let mut parts = Offsets::default();
+        for part in ["Zürich. ", "Oslo."] {
+            parts.begin_part();
+            parts.add(part);
+        }
+        let annotated = super::annotations(Some(within), None, &parts).unwrap();
+        assert!(annotated.contains(r#""start_index":9,"end_index":11"#), "{annotated}");
         let cited = |start: u32, end: u32, title: &str, url: &str| {
             format!(
                 r#"{{"type":"url_citation","url_citation":{{"start_index":{start},"end_index":{end},"title":"{title}","url":"{url}"}}}}"#

@@ -22,8 +22,9 @@ const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 pub struct Setting<'s> {
     pub surface: Surface,
     pub names: &'s ToolNames,
-    /// Whether the model insists on a signature with the first call of a turn: Gemini 3 does.
-    pub wants_signatures: bool,
+    /// Gemini 3 and later: the model insists on a signature with the first call of a turn, and a result of a
+    /// function may have media.
+    pub is_newer: bool,
     /// Where the API keeps files that were uploaded to it.
     pub files: &'s str,
 }
@@ -56,14 +57,23 @@ pub fn write(w: &mut Writer, messages: &[Message<'_>], setting: &Setting<'_>) ->
                     let at = format!("messages[{}].tool_calls[{index}]", message.index);
                     let own = Own::of(call.id);
                     let is_first = std::mem::replace(&mut is_first, false);
-                    write_call(w, call, &own, is_first && setting.wants_signatures, setting, &at)?;
+                    write_call(w, call, &own, is_first && setting.is_newer, setting, &at)?;
                     calls.add(call, own.id, at)?;
                 }
             }
         } else {
             // Results come first, in the order of the calls, whatever the client's order.
-            for (call, message) in std::mem::take(&mut calls).answered_by(&turn.messages)? {
-                write_result(w, message, &call, setting)?;
+            let results = std::mem::take(&mut calls).answered_by(&turn.messages)?;
+            for (call, message) in &results {
+                write_result(w, message, call, setting)?;
+            }
+            let media_apart = !setting.is_newer && results.iter().any(|(_, message)| has_media(message));
+            // Vertex AI takes a content with anything behind its results for the model's, and refuses it.
+            if media_apart || (!results.is_empty() && results.len() < turn.messages.len()) {
+                w.end_array().end_object().begin_object().key("role").string("user").key("parts").begin_array();
+            }
+            for (_, message) in results.iter().filter(|_| media_apart) {
+                write_all_media(w, message, setting)?;
             }
             for message in turn.messages.iter().filter(|message| message.role != Role::Tool) {
                 write_content(w, message, setting)?;
@@ -263,16 +273,25 @@ fn write_result(
             w.begin_object().key(if is_error { "error" } else { "output" }).escaped(&pieces).end_object();
         }
     }
-    if let Content::Parts(parts) = &message.content
-        && parts.iter().any(is_media)
-    {
+    if setting.is_newer && has_media(message) {
         w.key("parts").begin_array();
-        for (index, part) in parts.iter().enumerate().filter(|(_, part)| is_media(part)) {
-            write_media(w, message, part, &message.at(&format!("content[{index}]")), setting)?;
-        }
+        write_all_media(w, message, setting)?;
         w.end_array();
     }
     w.end_object().end_object();
+    Ok(())
+}
+
+fn has_media(message: &Message<'_>) -> bool {
+    matches!(&message.content, Content::Parts(parts) if parts.iter().any(is_media))
+}
+
+/// What a message has that is not text.
+fn write_all_media(w: &mut Writer, message: &Message<'_>, setting: &Setting<'_>) -> Result<(), Rejection> {
+    let Content::Parts(parts) = &message.content else { return Ok(()) };
+    for (index, part) in parts.iter().enumerate().filter(|(_, part)| is_media(part)) {
+        write_media(w, message, part, &message.at(&format!("content[{index}]")), setting)?;
+    }
     Ok(())
 }
 
@@ -338,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn results_come_first_in_the_order_of_the_calls_and_by_name() {
+    fn results_come_first_in_the_order_of_the_calls_and_by_name_with_nothing_behind_them_in_their_content() {
         let list = format!(
             r#"[{{"role":"user","content":"go"}},{},{},{{"role":"system","content":"s"}},{},{{"role":"user","content":"u"}}]"#,
             calls(&["a", "b"]),
@@ -349,8 +368,8 @@ mod tests {
             r#"{"role":"model","parts":[{"functionCall":{"name":"f","args":{"n": 1.0}}},"#,
             r#"{"functionCall":{"name":"f","args":{"n": 1.0}}}]},{"role":"user","parts":["#,
             r#"{"functionResponse":{"name":"f","response":{"output":"of a"}}},"#,
-            r#"{"functionResponse":{"name":"f","response":{"output":"of b"}}},"#,
-            r#"{"text":"s"},{"text":"u"}]}]"#
+            r#"{"functionResponse":{"name":"f","response":{"output":"of b"}}}]},"#,
+            r#"{"role":"user","parts":[{"text":"s"},{"text":"u"}]}]"#
         );
         let list = contents(&list).unwrap();
         assert!(list.ends_with(expected), "{list}");
@@ -432,7 +451,10 @@ mod tests {
             list(
                 r#","content":[{"type":"text","text":"x"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AA=="}}]"#
             ),
-            r#"{"output":"x"},"parts":[{"inlineData":{"mimeType":"image/png","data":"AA=="}}]}}]}]"#
+            concat!(
+                r#"{"output":"x"}}}]},"#,
+                r#"{"role":"user","parts":[{"inlineData":{"mimeType":"image/png","data":"AA=="}}]}]"#
+            )
         );
     }
 

@@ -4,6 +4,7 @@
 use super::response::text;
 use crate::json::{RawValue, Writer};
 use crate::provider::tolerant::wire;
+use crate::stream::sse::MAX_EVENT;
 
 wire! {
     /// A piece: where it belongs, and a value or the next part of a text.
@@ -17,8 +18,12 @@ wire! {
 }
 
 /// What there is of the arguments so far.
-#[derive(Debug, Default, PartialEq)]
-pub struct Arguments(Node);
+#[derive(Debug, PartialEq)]
+pub struct Arguments {
+    root: Node,
+    /// How many more bytes there is room for.
+    room: usize,
+}
 
 #[derive(Debug, PartialEq)]
 enum Node {
@@ -35,18 +40,31 @@ impl Default for Node {
     }
 }
 
-/// What a stream can make us build is bounded: levels, and elements of a list, which a path may name
-/// without there being any before it.
+/// What a stream can make us build is bounded: levels, and all of it together.
 const MAX_DEPTH: usize = 32;
-const MAX_INDEX: usize = 1024;
+
+/// As many bytes as one event may have, of which a value takes a kilobyte: a path names many that are not there yet
+/// (`$[9][9]`), and among the names of an object each is looked for.
+const ROOM: usize = MAX_EVENT;
+const OF_VALUE: usize = 1 << 10;
+
+impl Default for Arguments {
+    fn default() -> Self {
+        Arguments { root: Node::default(), room: ROOM }
+    }
+}
 
 impl Arguments {
     /// Adds a piece. `false` if it cannot be read, or fits nowhere.
     pub fn add(&mut self, piece: &Piece<'_>) -> bool {
         let Some(path) = text(piece.path).and_then(|path| steps(&path.decode())) else { return false };
-        let mut node = &mut self.0;
+        let Some(room) = self.room.checked_sub(text(piece.string).map_or(0, |more| more.escaped().len())) else {
+            return false;
+        };
+        self.room = room;
+        let mut node = &mut self.root;
         for step in path {
-            node = match node.child(step) {
+            node = match node.child(step, &mut self.room) {
                 Some(node) => node,
                 None => return false,
             };
@@ -65,7 +83,7 @@ impl Arguments {
 
     pub fn to_json(&self) -> String {
         let mut w = Writer::default();
-        self.0.write(&mut w);
+        self.root.write(&mut w);
         String::from_utf8(w.into_bytes()).unwrap_or_default()
     }
 }
@@ -91,7 +109,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
                 }
                 _ => {
                     let (index, tail) = tail.split_once(']')?;
-                    (Step::Index(index.parse().ok().filter(|index| *index < MAX_INDEX)?), tail)
+                    (Step::Index(index.parse().ok()?), tail)
                 }
             };
             steps.push(inner);
@@ -111,7 +129,7 @@ fn steps(path: &str) -> Option<Vec<Step>> {
 }
 
 impl Node {
-    fn child(&mut self, step: Step) -> Option<&mut Node> {
+    fn child(&mut self, step: Step, room: &mut usize) -> Option<&mut Node> {
         // Whatever stands where something deeper is to go makes room if it is empty.
         if let (Node::Object(fields), Step::Index(_)) = (&*self, &step)
             && fields.is_empty()
@@ -120,13 +138,16 @@ impl Node {
         }
         match (self, step) {
             (Node::Object(fields), Step::Name(name)) => {
-                let at = fields.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
+                let at = fields.iter().position(|(known, _)| *known == name).unwrap_or(fields.len());
+                if at == fields.len() {
+                    *room = room.checked_sub(OF_VALUE)?;
                     fields.push((name, Node::default()));
-                    fields.len() - 1
-                });
+                }
                 fields.get_mut(at).map(|(_, node)| node)
             }
             (Node::List(items), Step::Index(index)) => {
+                let missing = index.saturating_add(1).saturating_sub(items.len());
+                *room = room.checked_sub(missing.saturating_mul(OF_VALUE))?;
                 while items.len() <= index {
                     items.push(Node::default());
                 }
@@ -188,5 +209,20 @@ mod tests {
         let expected = r#"{"city":"Z\u00fcrich\n","days":[false,{"n":2.50}],"odd key":{"x":null}}"#;
         assert_eq!(arguments.to_json(), expected);
         assert_eq!(Arguments::default().to_json(), "{}");
+    }
+
+    #[test]
+    fn what_pieces_can_make_us_hold_is_bounded() {
+        let mut arguments = Arguments::default();
+        let mut add = |path: &str, text: &str| {
+            let piece = format!(r#"{{"jsonPath":"{path}","stringValue":"{text}"}}"#);
+            arguments.add(&tolerant::read_str(&piece).unwrap())
+        };
+        let deep = "[1023]".repeat(MAX_DEPTH - 2);
+        assert!((0..1024).filter(|index| add(&format!("$.a[{index}]{deep}"), "")).count() == 0);
+        assert!(!add(&format!("$.b[{}]", usize::MAX), ""));
+        let megabyte = "x".repeat(1 << 20);
+        assert!((0..64).filter(|_| add("$.a", &megabyte)).count() < 16);
+        assert!(arguments.to_json().len() < 2 * ROOM);
     }
 }

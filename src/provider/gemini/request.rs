@@ -32,7 +32,7 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, surface: Surface) -> R
     let setting = messages::Setting {
         surface,
         names: &names,
-        wants_signatures: matches!(target.reasoning, Some(Reasoning::Effort | Reasoning::Adaptive)),
+        is_newer: matches!(target.reasoning, Some(Reasoning::Effort | Reasoning::Adaptive)),
         files: &files,
     };
     let (system, conversation) = list.split_at(turns::leading_system(list));

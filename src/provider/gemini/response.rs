@@ -171,7 +171,11 @@ impl<'a> Candidate<'a> {
         let parts = self.content.0.map(|content| content.parts).unwrap_or_default();
         let mut images = Images::default();
         // Parts without an equivalent (code that the API runs itself) are left out.
-        for (_, part) in parts.into_placed() {
+        for part in parts.items {
+            if cites {
+                offsets.begin_part();
+            }
+            let Some(part) = part else { continue };
             match part.said() {
                 Some((text, true)) => message.reasoning.push(text),
                 Some((text, false)) => {

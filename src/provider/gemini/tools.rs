@@ -52,26 +52,23 @@ pub fn write(
     }
     // Names are for calls that are required: a subset to choose from freely is told by leaving out the rest.
     let is_subset = matches!(choice, Some(ToolChoice::Allowed { required: false, .. }));
-    if tools.is_empty() && !searches {
-        return Ok(());
-    }
-    w.key("tools").begin_array();
-    if !tools.is_empty() {
-        w.begin_object().key("functionDeclarations").begin_array();
-        for (index, tool) in tools.iter().enumerate() {
-            if !is_subset || asked.has(&tool.name.decode()) {
-                write_tool(w, tool, names, &format!("tools[{index}].function"))?;
-            }
+    if tools.is_empty() {
+        if searches {
+            w.key("tools").raw(r#"[{"googleSearch":{}}]"#);
         }
-        w.end_array().end_object();
+        return Ok(());
     }
     if searches {
-        w.begin_object().key("googleSearch").begin_object().end_object().end_object();
+        let text = "With this model 'web_search_options' and 'tools' exclude each other.";
+        return Err(Rejection::unsupported("web_search_options", text));
     }
-    w.end_array();
-    if tools.is_empty() {
-        return Ok(());
+    w.key("tools").begin_array().begin_object().key("functionDeclarations").begin_array();
+    for (index, tool) in tools.iter().enumerate() {
+        if !is_subset || asked.has(&tool.name.decode()) {
+            write_tool(w, tool, names, &format!("tools[{index}].function"))?;
+        }
     }
+    w.end_array().end_object().end_array();
     // Calls are held to the schemas of all tools or of none; where one is required they always are.
     let strict = tools.iter().any(|tool| tool.strict);
     let (mode, named) = match choice {
@@ -198,6 +195,7 @@ mod tests {
     fn a_search_of_the_web_is_googles() {
         let search = r#""web_search_options":{"search_context_size":"low","user_location":null}"#;
         assert_eq!(with(search, &["tools"]).unwrap(), r#"[{"googleSearch":{}}]"#);
+        assert_eq!(refused(with(&format!(r#"{search},"tools":[{}]"#, tool("f", "")), &[])), "web_search_options");
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{search}}}"#);
         let (_, request) = request(&body, &target(), Surface::Studio).unwrap();
         assert_eq!(request.dropped, ["web_search_options.search_context_size"]);

@@ -106,17 +106,21 @@ fn text_block<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Checke
 fn tool_result<'a>(value: &'a Value, cache: &mut impl CacheControl<'a>) -> Checked<Block<'a>> {
     let fields = object(value, &["type", "tool_use_id", "content", "is_error", "cache_control"])?;
     nullable(fields, "cache_control", &mut *cache)?;
-    present(fields, "is_error", boolean)?;
+    let is_error = present(fields, "is_error", boolean)? == Some(true);
     let text = present(fields, "content", |content| match content {
         Value::String(text) => Ok(text.clone()),
         _ => {
             let texts = each(content, |block| match read(block, RESULT_BLOCKS, cache)? {
                 Block::Text { text, .. } => Ok(text),
+                _ if is_error => Err(Problem::rule("all content must be type \"text\" if \"is_error\" is true")),
                 _ => Ok(""),
             })?;
             Ok(texts.concat())
         }
     })?;
+    if is_error && text.as_deref().unwrap_or_default().is_empty() {
+        return Err(Problem::rule("content cannot be empty if `is_error` is true"));
+    }
     let id = required(fields, "tool_use_id", |id| identifier(id, usize::MAX))?;
     Ok(Block::ToolResult { id, text: text.unwrap_or_default() })
 }

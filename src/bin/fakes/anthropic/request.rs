@@ -10,7 +10,7 @@ use super::{INVALID, WITHOUT_SAMPLING, blocks, messages};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
     Checked, Problem, Refusal, TopLevel, Wrong, boolean, choice, each, identifier, integer, integer_in, nullable,
-    number_in, object, open_object, present, required, string,
+    number_in, object, open_object, present, required, string, too_much_of_text,
 };
 use crate::thinking::Thinks;
 
@@ -379,7 +379,8 @@ fn output_config(value: &Value, prompt: &mut Prompt) -> Checked<()> {
 /// Objects have to be closed, everywhere in the schema.
 fn output_schema(schema: &Value) -> Checked<()> {
     let Value::Object(keywords) = schema else { return Ok(()) };
-    if let Some(keyword) = keywords.keys().find(|key| UNSUPPORTED_KEYWORDS.contains(&key.as_str())) {
+    let unsupported = keywords.keys().map(String::as_str).find(|key| UNSUPPORTED_KEYWORDS.contains(key));
+    if let Some(keyword) = unsupported.or_else(|| too_much_of_text(keywords)) {
         return Err(Problem::rule(format!("property '{keyword}' is not supported")));
     }
     let is_object = match keywords.get("type") {
@@ -507,6 +508,10 @@ mod tests {
                 "additionalProperties",
             ),
             (
+                asked(json!({"output_config": {"format": {"type": "json_schema", "schema": {"pattern": "^(?!a)"}}}})),
+                "property 'pattern' is not supported",
+            ),
+            (
                 tool("f g", json!({"type": "object"})),
                 "tools.0.name: String should match pattern '^[a-zA-Z0-9_-]{1,128}$'",
             ),
@@ -538,6 +543,10 @@ mod tests {
             (used(json!("4")), "found without `tool_result` blocks"),
             (used(json!([{"type": "text", "text": "a"}, result("t1")])), "must come first"),
             (used(json!([result("t1"), result("t1")])), "unexpected `tool_use_id`"),
+            (
+                used(json!([{"type": "tool_result", "tool_use_id": "t1", "is_error": true}])),
+                "content cannot be empty if `is_error` is true",
+            ),
         ];
         for (body, message) in cases {
             let refusal = read(body.to_string().as_bytes(), OLD).map(drop).unwrap_err();

@@ -150,6 +150,13 @@ impl Conversation {
         }
         before.role = role;
         let blocks = required(fields, "content", array)?;
+        for (kind, name) in [("toolUse", "tool use"), ("toolResult", "tool result")] {
+            let of_tools = blocks.iter().filter(|block| block.get(kind).is_some()).count();
+            if self.maker == Maker::Meta && (1..blocks.len()).contains(&of_tools) {
+                let text = format!("Conversation blocks and {name} blocks cannot be provided in the same turn.");
+                return Err(Problem::rule(text).under("content"));
+            }
+        }
         if blocks.is_empty() {
             return Err(Problem::rule(
                 "The content field in the Message object at {place} is empty. Add a ContentBlock object to the content field and \

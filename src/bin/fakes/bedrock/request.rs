@@ -11,7 +11,7 @@ use super::blocks::{self, Conversation};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
     Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, integer, integer_in, number_in, object,
-    open_object, present, required, string,
+    open_object, present, required, string, too_much_of_text,
 };
 use crate::thinking::Thinks;
 
@@ -61,6 +61,7 @@ const UNSUPPORTED_KEYWORDS: &[&str] = &[
 pub enum Maker {
     Claude,
     Nova,
+    Meta,
     Other,
 }
 
@@ -149,6 +150,7 @@ fn request(model: &str, fields: &Map<String, Value>) -> Checked<Prompt> {
     let maker = match &prompt.model {
         name if name.contains("anthropic.") => Maker::Claude,
         name if name.contains("amazon.nova") => Maker::Nova,
+        name if name.contains("meta.") => Maker::Meta,
         _ => Maker::Other,
     };
     let mut cache_points = 0;
@@ -168,7 +170,7 @@ fn request(model: &str, fields: &Map<String, Value>) -> Checked<Prompt> {
     }
     let conversation = Conversation { maker, thinks, has_tools: fields.contains_key("toolConfig") };
     required(fields, "messages", |value| conversation.read(value, &mut prompt, &mut cache_points))?;
-    if cache_points > 0 && maker == Maker::Other {
+    if cache_points > 0 && matches!(maker, Maker::Meta | Maker::Other) {
         return Err(Problem::rule("You invoked an unsupported model or your request did not allow prompt caching."));
     }
     if cache_points > MOST_CACHE_POINTS {
@@ -278,7 +280,7 @@ fn additional(
     let known: &[&str] = match maker {
         Maker::Claude => &["top_k", "thinking", "tool_choice", "anthropic_beta", "output_config"],
         Maker::Nova => &["inferenceConfig", "reasoningConfig"],
-        Maker::Other => &[],
+        Maker::Meta | Maker::Other => &[],
     };
     let fields = object(value, known)?;
     present(fields, "anthropic_beta", |value| each(value, string))?;
@@ -427,7 +429,8 @@ fn output_config(value: &Value, prompt: &mut Prompt) -> Checked<()> {
 /// Every object says that it has no further properties, and nothing is asked for that cannot be held.
 fn closed(schema: &Value) -> Checked<()> {
     let Some(fields) = schema.as_object() else { return Ok(()) };
-    if let Some(keyword) = fields.keys().find(|key| UNSUPPORTED_KEYWORDS.contains(&key.as_str())) {
+    let unsupported = fields.keys().map(String::as_str).find(|key| UNSUPPORTED_KEYWORDS.contains(key));
+    if let Some(keyword) = unsupported.or_else(|| too_much_of_text(fields)) {
         return Err(of_model(&format!("output_config.format.schema: For type, property '{keyword}' is not supported")));
     }
     if fields.contains_key("properties") && fields.get("additionalProperties") != Some(&Value::Bool(false)) {
@@ -581,6 +584,9 @@ mod tests {
         assert!(
             refused(CLAUDE, &json!({"messages": without["messages"]})).contains("toolConfig field must be defined")
         );
+        let mixed = used(json!([{"toolResult": {"toolUseId": "t1", "content": []}}, {"text": "and now?"}]));
+        assert_eq!(refused(CLAUDE, &mixed), "");
+        assert!(refused("us.meta.llama-fake-v1:0", &mixed).contains("cannot be provided in the same turn"));
         assert!(refused("anthropic.claude-fake-v1%3A0", &json!({})).contains("model identifier is invalid"));
         let hard = json!({"inferenceConfig": {"maxTokens": 5}, "additionalModelRequestFields": {"reasoningConfig":
             {"type": "enabled", "maxReasoningEffort": "high"}}});

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::request::{document, tool_name};
 use crate::prompt::Prompt;
 use crate::strict::{
-    Checked, Problem, array, choice, each, is_base64, nullable, object, open_object, present, required, string,
+    Checked, Problem, array, choice, each, integer, is_base64, nullable, object, open_object, present, required, string,
 };
 use crate::thinking::is_unchanged;
 
@@ -59,7 +59,7 @@ fn read_message<'a>(value: &'a Value, index: usize, prompt: &mut Prompt, calls: 
 fn assistant<'a>(value: &'a Value, calls: &mut Vec<&'a str>) -> Checked<()> {
     let fields = object(value, &["role", "content", "tool_calls", "tool_plan", "citations"])?;
     nullable(fields, "tool_plan", string)?;
-    nullable(fields, "citations", |citations| each(citations, |citation| open_object(citation)))?;
+    nullable(fields, "citations", |citations| each(citations, citation))?;
     let own = nullable(fields, "tool_calls", |calls| each(calls, tool_call))?.unwrap_or_default();
     let text = nullable(fields, "content", |content| texts(content, &["text", "thinking"]))?;
     if text.is_none() && own.is_empty() {
@@ -72,6 +72,13 @@ fn assistant<'a>(value: &'a Value, calls: &mut Vec<&'a str>) -> Checked<()> {
         calls.push(id);
     }
     Ok(())
+}
+
+fn citation(value: &Value) -> Checked<()> {
+    let fields = object(value, &["start", "end", "text", "sources", "content_index", "type"])?;
+    nullable(fields, "start", integer)?;
+    nullable(fields, "end", integer)?;
+    nullable(fields, "sources", array).map(drop)
 }
 
 fn tool_call(value: &Value) -> Checked<&str> {

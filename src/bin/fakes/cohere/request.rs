@@ -441,6 +441,10 @@ mod tests {
             ),
             (talked(json!([])), "must not be empty"),
             (
+                talked(json!([user, {"role": "assistant", "content": "b", "citations": [{"cited_text": "b"}]}])),
+                "cited_text",
+            ),
+            (
                 talked(json!([user, {"role": "system", "content": "b"}, user])),
                 "system turn must be the first in the list",
             ),

@@ -56,6 +56,9 @@ impl<'a> Conversation<'a> {
             "assistant" => self.assistant(value)?,
             _ => {
                 let fields = object(value, &["role", "content", "tool_call_id"])?;
+                if fields.get("content").and_then(Value::as_array).is_some_and(Vec::is_empty) {
+                    return Err(Problem::rule(MODAL));
+                }
                 let text = self.content(fields, false)?;
                 let id = required(fields, "tool_call_id", string)?;
                 let at = self.unanswered.iter().position(|asked| *asked == id).filter(|_| self.has_called);

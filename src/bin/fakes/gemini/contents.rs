@@ -74,16 +74,31 @@ pub fn read(value: &Value, surface: Surface, prompt: &mut Prompt) -> Checked<()>
         return Err(Problem::rule("contents is not specified"));
     }
     let mut turns = Vec::new();
+    let older = is_older(&prompt.model);
+    let has_media = |part: &Value| part.pointer("/functionResponse/parts").is_some();
+    if older && contents.iter().filter_map(|content| content["parts"].as_array()).flatten().any(has_media) {
+        return Err(plain(
+            "Unable to submit request because `function_response.parts` is not supported for this model.",
+        ));
+    }
     for (index, content) in contents.iter().enumerate() {
         turns.push(turn(content, surface).map_err(|problem| problem.at(index))?);
     }
     order(&turns)?;
-    if !is_older(&prompt.model) {
+    let is_result = |part: &Part| matches!(part, Part::Result(..));
+    let mixes = |parts: &[Part]| parts.iter().any(is_result) && !parts.iter().all(is_result);
+    if surface == Surface::Vertex && turns.iter().any(|(_, parts)| mixes(parts)) {
+        return Err(plain("Requests ending with a model turn are not supported."));
+    }
+    if !older {
         signatures(&turns)?;
     }
     for (_, parts) in turns.iter().filter(|(is_model, _)| !is_model) {
         let texts: Vec<&str> = parts.iter().filter_map(Part::text).collect();
         let results: Vec<String> = parts.iter().filter_map(Part::result).collect();
+        if texts.is_empty() && results.is_empty() {
+            continue;
+        }
         // Results with a text behind them are a question about the text.
         prompt.tool_results = (texts.is_empty() && !results.is_empty()).then_some(results);
         if !texts.is_empty() {

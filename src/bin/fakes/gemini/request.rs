@@ -171,6 +171,10 @@ fn request(value: &Value, mut prompt: Prompt, surface: Surface) -> Checked<Promp
     present(&fields, "tools", |tools| {
         let lists = each(tools, |value| tool(value, surface))?;
         prompt.tools = lists.concat();
+        let is_built_in = |tool: &Value| BUILT_IN.iter().any(|name| !tool[*name].is_null());
+        if !prompt.tools.is_empty() && tools.as_array().into_iter().flatten().any(is_built_in) {
+            return Err(plain("Multiple tools are supported only when they are all search tools."));
+        }
         Ok(())
     })?;
     if prompt.tools.len() > MOST_TOOLS {
@@ -486,6 +490,7 @@ mod tests {
             (declared(json!({"name": "f", "parameters": {"type": ["object", "null"]}})), "cannot start list"),
             (declared(json!({"name": "f", "parametersJsonSchema": {"type": "array"}})), "should be of type OBJECT"),
             (declared(json!({"name": "f", "strict": true})), "Unknown name \"strict\""),
+            (asked(json!({"tools": [tools()[0], {"googleSearch": {}}]})), "only when they are all search tools"),
             (asked(json!({"tools": [{"functionDeclarations": [{"name": "f"}, {"name": "f"}]}]})), "Duplicate function"),
             (calling(json!({"mode": "AUTO", "allowedFunctionNames": ["f"]})), "only when function calling mode is ANY"),
             (calling(json!({"mode": "ANY", "allowedFunctionNames": ["g"]})), "not declared: g"),
@@ -514,6 +519,11 @@ mod tests {
         }
         let hi = asked(json!({}));
         assert!(answer(&hi, "gpt-fake", Surface::Studio).unwrap_err().contains("is not found"));
+        let mut shown = used(&[Some("skip_thought_signature_validator")], 1);
+        let media = json!([{"inlineData": {"mimeType": "image/png", "data": "aGkh"}}]);
+        shown["contents"][2]["parts"][0]["functionResponse"]["parts"] = media;
+        assert_eq!(answer(&shown, "gemini-fake", Surface::Studio), Ok(()));
+        assert!(answer(&shown, "gemini-2.5-fake", Surface::Studio).unwrap_err().contains("`function_response.parts`"));
         let level = generation(json!({"thinkingConfig": {"thinkingLevel": "LOW"}}));
         assert!(answer(&level, "gemini-2.5-fake", Surface::Studio).unwrap_err().contains("level is not supported"));
     }
@@ -530,5 +540,9 @@ mod tests {
         let armored = asked(json!({"modelArmorConfig": {}}));
         assert_eq!(answer(&armored, "gemini-fake", Surface::Vertex), Ok(()));
         assert!(answer(&asked(json!({"store": false})), "gemini-fake", Surface::Vertex).is_err());
+        let mut mixed = used(&[Some("skip_thought_signature_validator")], 1);
+        mixed["contents"][2]["parts"].as_array_mut().unwrap().push(json!({"text": "and now?"}));
+        assert_eq!(answer(&mixed, "gemini-fake", Surface::Studio), Ok(()));
+        assert!(answer(&mixed, "gemini-fake", Surface::Vertex).unwrap_err().contains("ending with a model turn"));
     }
 }
