@@ -107,6 +107,7 @@ impl Stage {
                     health.limits(limits.requests, limits.tokens);
                 }
                 if let Some(measured) = &measured {
+                    health.ended();
                     health.learn(measured, now);
                 }
                 true

@@ -39,12 +39,14 @@ const LONGEST_RESET: u64 = 25 * 3_600_000;
 const PROBE: u64 = 60_000;
 
 /// Layout of the bytes; a record of another layout is a new one.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 /// Times are milliseconds since the Unix epoch; 0 is never.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Health {
     failures_in_a_row: u16,
+    /// Answers that were broken off, without a whole one in between.
+    broken_in_a_row: u8,
     /// The share of failures among the latest, and how many there were.
     failed: f32,
     outcomes: f32,
@@ -299,14 +301,22 @@ impl Health {
         }
     }
 
-    /// An answer that has begun well was broken off by the provider. It counts twice: its beginning has been counted as
-    /// a success, or would be at the next one.
+    /// An answer that has begun well was broken off by the provider. It counts twice among the latest, as its beginning
+    /// has counted as a success. That has closed the breaker, too: how long it opens goes by the answers in a row.
     pub fn broke(&mut self, now: Duration, jitter: u64) {
         self.outcome(true);
         self.outcome(true);
-        if self.fails_often() {
-            self.open(SHORTEST, milliseconds(now), jitter);
+        self.broken_in_a_row = self.broken_in_a_row.saturating_add(1);
+        let beyond = u16::from(self.broken_in_a_row).checked_sub(MOST_IN_A_ROW);
+        if beyond.is_some() || self.fails_often() {
+            let wait = SHORTEST << beyond.unwrap_or(0).min(6);
+            self.open(wait.min(LONGEST), milliseconds(now), jitter);
         }
+    }
+
+    /// An answer has come to its end.
+    pub fn ended(&mut self) {
+        self.broken_in_a_row = 0;
     }
 
     fn fails_often(&self) -> bool {
@@ -354,6 +364,7 @@ impl Health {
         out.push(LAYOUT);
         out.push(self.opened);
         out.extend(self.failures_in_a_row.to_le_bytes());
+        out.push(self.broken_in_a_row);
         for number in [
             self.open_until,
             self.probing,
@@ -397,7 +408,7 @@ impl Health {
 }
 
 fn read(bytes: &[u8]) -> Option<Health> {
-    let (&[layout, opened, low, high], mut rest) = bytes.split_first_chunk::<4>()?;
+    let (&[layout, opened, low, high, broken_in_a_row], mut rest) = bytes.split_first_chunk::<5>()?;
     if layout != LAYOUT {
         return None;
     }
@@ -434,6 +445,7 @@ fn read(bytes: &[u8]) -> Option<Health> {
     let failures_in_a_row = u16::from_le_bytes([low, high]);
     Some(Health {
         failures_in_a_row,
+        broken_in_a_row,
         failed,
         outcomes,
         open_until,
@@ -551,12 +563,24 @@ mod tests {
                 health.succeeded();
                 if breaks(*n) {
                     health.broke(at(*n), 20);
+                } else {
+                    health.ended();
                 }
                 health.breaker(at(*n)) == Breaker::Open
             })
         };
-        assert!(opens(&|_| true).is_some_and(|n| (5..30).contains(&n)));
-        assert_eq!(opens(&|n| n % 4 == 0), None);
+        assert_eq!(opens(&|_| true), Some(4), "five in a row");
+        assert!(opens(&|n| n % 5 > 0).is_some_and(|n| n > 5), "most");
+        assert_eq!(opens(&|n| n % 4 == 0), None, "some");
+        // Every probe begins well and breaks.
+        let (mut health, mut now) = (Health::default(), 0);
+        for wait in [0, 0, 0, 0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+            health.succeeded();
+            health.broke(at(now), 20);
+            let open = Verdict::Open(1_000_000 + now + wait);
+            assert_eq!(health.verdict(at(now), 0), if wait == 0 { Verdict::Well } else { open });
+            now += wait;
+        }
     }
 
     #[test]
@@ -617,7 +641,7 @@ mod tests {
             assert_eq!(Health::from_bytes(&bytes[..cut]), Health::default());
         }
         let now = at(0);
-        let mut odd = Health::from_bytes(&[vec![LAYOUT], vec![0xFF; 99], vec![0; 48]].concat());
+        let mut odd = Health::from_bytes(&[vec![LAYOUT], vec![0xFF; 100], vec![0; 48]].concat());
         assert_eq!(odd.verdict(now, 0), Verdict::Probe, "the end of time is no time to wait for");
         odd.succeeded();
         assert_eq!(odd.verdict(now, 0), Verdict::Well);
