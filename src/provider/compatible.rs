@@ -87,7 +87,8 @@ pub const MISTRAL: Kind = Kind {
 };
 
 /// DeepSeek (api-docs.deepseek.com, litellm). Thinking is on by default and maps every effort to one of
-/// its own; tool loops need `reasoning_content` back. A `json_schema` becomes an instruction. Which images
+/// its own; it refuses to be made to call a tool while it thinks ("Thinking mode does not support this
+/// tool_choice"), and tool loops need `reasoning_content` back. A `json_schema` becomes an instruction. Which images
 /// a model takes is DeepSeek's to judge.
 ///
 /// Vendor fields that pass: `thinking`; in messages `prefix` (beta) and `reasoning_content`.
@@ -106,7 +107,7 @@ pub const DEEPSEEK: Kind = Kind {
         thinking: Thinking {
             efforts: &[Minimal, Low, Medium, High, XHigh, Max],
             switch: Switch::Thinking,
-            not_forced: false,
+            not_forced: true,
         },
         messages: Messages {
             fields: Names("role content tool_calls tool_call_id prefix reasoning_content"),
@@ -155,8 +156,8 @@ pub const QWEN: Kind = Kind {
 };
 
 /// Moonshot's Kimi (litellm, platform.kimi.ai as models.dev and agentscope read it). Models that think
-/// (`reasoning: switch`, from K3 on `effort`) fix all sampling and refuse tool loops without
-/// `reasoning_content`. Which tool may be named is unverified.
+/// (`reasoning: switch`, from K3 on `effort`) fix all sampling, refuse tool loops without
+/// `reasoning_content`, and a tool that is named while they think.
 ///
 /// Vendor fields that pass: `thinking`, `prompt_cache_key`; tools of type `builtin_function`; in messages
 /// `partial`.
@@ -171,7 +172,7 @@ pub const MOONSHOT: Kind = Kind {
         ranges: &[("temperature", "0", "1")],
         choice: Choice { required: Way::Refused, ..Choice::BASE },
         tools: Tools { only_functions: false, fields: Names("name description parameters"), needs_parameters: false },
-        thinking: Thinking { efforts: &[Low, High, Max], switch: Switch::Thinking, not_forced: false },
+        thinking: Thinking { efforts: &[Low, High, Max], switch: Switch::Thinking, not_forced: true },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id partial reasoning_content"),
             joined: true,

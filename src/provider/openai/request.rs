@@ -185,7 +185,10 @@ impl<'a> Request<'_, 'a> {
                 ToolChoice::Allowed { required: true, .. } if rules.required == Way::Same => Way::Word("required"),
                 ToolChoice::Allowed { required: true, .. } => rules.required,
             };
-            is_forced = matches!(given, ToolChoice::Required | ToolChoice::Named(_));
+            is_forced = matches!(
+                given,
+                ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }
+            );
             let is_word = !matches!(given, ToolChoice::Named(_));
             match way {
                 Way::Same => {}

@@ -73,6 +73,8 @@ pub struct Dialect {
     pub thoughts: Thoughts,
     /// While it thinks, its thoughts have to come back with its calls of tools.
     pub wants_thoughts_back: bool,
+    /// A tool can be forced on it while it thinks.
+    pub forced_while_thinking: bool,
 
     pub refuses: Refuses,
     /// Messages, choices and answers have the fields beside the content that only OpenAI has.
@@ -207,6 +209,7 @@ pub const OPENAI: Dialect = Dialect {
     },
     thoughts: Thoughts::Hidden,
     wants_thoughts_back: false,
+    forced_while_thinking: true,
     refuses: Refuses::InField,
     own_fields: true,
     whole_calls: false,

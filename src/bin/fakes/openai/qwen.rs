@@ -30,6 +30,7 @@ pub const QWEN: Dialect = Dialect {
         _ => Thinks::Never,
     },
     thoughts: Thoughts::Field("reasoning_content"),
+    forced_while_thinking: false,
     refuses: Refuses::InContent,
     own_fields: false,
     usage: answer::usage,

@@ -12,6 +12,7 @@ use crate::strict::{
     Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, identifier, integer, integer_in,
     nullable, number_in, object, open_object, required, string,
 };
+use crate::thinking::Thinks;
 
 const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
 
@@ -112,6 +113,11 @@ fn request(dialect: &Dialect, asked: Option<Asked>, fields: &Map<String, Value>)
             string(value)?;
             tool_choice(dialect, value, &mut prompt)
         })?;
+    }
+    let is_forced = matches!(prompt.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    if is_forced && prompt.thinks != Thinks::Never && !dialect.forced_while_thinking {
+        let text = "Thinking mode does not support this tool_choice";
+        return Err(Problem::refused(Refusal::new(400, INVALID, text).code(INVALID)));
     }
     nullable(fields, "function_call", |value| match value {
         Value::String(_) => choice(value, &["none", "auto"]).map(drop),
@@ -494,6 +500,11 @@ mod tests {
         let image = said(json!([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]));
         let (status, text) = answer(&DEEPSEEK, &image);
         assert!(status == 400 && text.contains("unknown variant `image_url`, expected one of `text`"), "{text}");
+        for (thinking, expected) in [("enabled", 400), ("disabled", 200)] {
+            let forced = json!({"model": "deepseek-fake", "thinking": {"type": thinking}, "messages": [user], "tools": [tool("f")],
+                "tool_choice": "required"});
+            assert_eq!(answer(&DEEPSEEK, &forced).0, expected, "{thinking}");
+        }
         // It does not see what it does not know.
         let seed = json!({"model": "deepseek-fake", "seed": "?", "messages": [user]});
         assert_eq!(answer(&DEEPSEEK, &seed).0, 200);
