@@ -20,6 +20,8 @@ wire! {
         tool_calls: List<WireToolCall<'a>>,
         audio: Option<&'a RawValue>,
         function_call: Option<&'a RawValue>,
+        /// OpenRouter's and LiteLLM's place for what was drawn.
+        images: Option<&'a RawValue>,
     }
 
     struct WireToolCall<'a> {
@@ -113,9 +115,10 @@ impl<'a> WireMessage<'a> {
     }
 
     fn has_other(&self) -> bool {
+        let lists = [self.reasoning_details, self.images];
         self.audio.is_some()
             || self.function_call.is_some()
-            || self.reasoning_details.is_some_and(|details| details.get() != "[]")
+            || lists.into_iter().flatten().any(|list| list.get() != "[]")
     }
 
     /// Reasoning where it is one string: the first of its names that has one. Who sends two names says
