@@ -22,6 +22,7 @@ wire! {
         function_call: Option<&'a RawValue>,
         /// OpenRouter's and LiteLLM's place for what was drawn.
         images: Option<&'a RawValue>,
+        annotations: Option<&'a RawValue>,
     }
 
     struct WireToolCall<'a> {
@@ -115,7 +116,7 @@ impl<'a> WireMessage<'a> {
     }
 
     fn has_other(&self) -> bool {
-        let lists = [self.reasoning_details, self.images];
+        let lists = [self.reasoning_details, self.images, self.annotations];
         self.audio.is_some()
             || self.function_call.is_some()
             || lists.into_iter().flatten().any(|list| list.get() != "[]")
