@@ -6,8 +6,8 @@
 use super::Effort::{High, Low, Max, Medium, Minimal, XHigh};
 use super::openai::OpenAi;
 use super::openai::dialect::{
-    Audio, Choice, Dialect, Files, Images, Logprobs, Messages, Names, Parts, Schema, Switch, Thinking, Tools, Usage,
-    Way, When,
+    Audio, Choice, Dialect, Files, Images, LIMIT_OF_ALL, Logprobs, Messages, Names, Parts, Schema, Switch, Thinking,
+    Tools, Usage, Way, When,
 };
 use super::openai::echo::Echo;
 use super::{Auth, Effort, Kind, Reasoning, Setting, Target, path};
@@ -23,6 +23,7 @@ pub const AZURE: Kind = Kind {
         path: azure_path,
         // The dated surface refuses unknown fields; `stream_options` came with this preview.
         usage: Usage::AskedSince("2024-09-01"),
+        renamed_thinking: LIMIT_OF_ALL,
         ..Dialect::OPENAI
     }),
     auth: Auth::Header("api-key"),
@@ -477,7 +478,7 @@ pub const OLLAMA: Kind = Kind {
 /// llama.cpp's `llama-server`.
 pub const LLAMACPP: Kind = Kind { name: "llamacpp", translator: &OpenAi(SELF_HOSTED), ..Kind::BASE };
 
-/// Any other server of this format: nothing is changed.
+/// Any other server of this format: nothing is changed but for what is known of the model.
 pub const OPENAI_COMPATIBLE: Kind = Kind { name: "openai-compatible", ..Kind::BASE };
 
 /// OpenRouter (SDK openrouter 1.3: `ChatRequest`, `ChatAssistantMessage`). It takes all of OpenAI's fields

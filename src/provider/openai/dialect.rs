@@ -16,7 +16,7 @@ pub struct Dialect {
     pub project: Option<&'static str>,
     pub usage: Usage,
     /// Which of OpenAI's fields the vendor has beside `model`, `messages` and `stream`; empty: it is left to the vendor to judge, and nothing at
-    /// the top level is changed beyond what the rest of the row says. What is not among them is refused
+    /// the top level is changed beyond what the rest of the row says and what is known of the model. What is not among them is refused
     /// where the answer would silently lack what was asked for, and else left out and named.
     pub known: Names,
     /// The vendor refuses whatever it does not know: other fields than `known` are not sent either.
@@ -26,6 +26,8 @@ pub struct Dialect {
     pub not_thinking: Names,
     /// Fields that have another name there.
     pub renamed: &'static [(&'static str, &'static str)],
+    /// The same of models that think.
+    pub renamed_thinking: &'static [(&'static str, &'static str)],
     /// Numbers are cut off at these, which are written as they are to be sent.
     pub ranges: &'static [(&'static str, &'static str, &'static str)],
     /// Fields that are lists there even of one.
@@ -201,6 +203,9 @@ pub enum Files {
     Refused,
 }
 
+/// Models that think count their thoughts in the limit, and refuse the name of the one that did not.
+pub const LIMIT_OF_ALL: &[(&str, &str)] = &[("max_tokens", "max_completion_tokens")];
+
 impl Dialect {
     pub const OPENAI: Dialect = Dialect {
         path: |_, _| "/chat/completions".to_owned(),
@@ -211,6 +216,7 @@ impl Dialect {
         is_closed: false,
         not_thinking: Names::NONE,
         renamed: &[],
+        renamed_thinking: &[],
         ranges: &[],
         lists: Names::NONE,
         defaults: &[],

@@ -62,39 +62,48 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, dialect: &Dialect) -> 
 }
 
 impl<'a> Request<'_, 'a> {
-    /// The top level, but for what has a function of its own.
+    /// The top level, but for what has a function of its own. Where the vendor judges it, only what is known of
+    /// the model counts.
     fn fields(&mut self) -> Result<(), Rejection> {
-        let dialect = self.dialect;
-        if dialect.known.is_empty() {
-            return Ok(());
-        }
-        let chat = self.chat;
+        let (chat, target, dialect) = (self.chat, self.target, self.dialect);
+        let is_judged = !dialect.known.is_empty();
         for (place, (name, value)) in chat.object().iter().enumerate() {
-            if matches!(name, "model" | "messages" | "stream" | "stream_options") {
+            let sampling = Sampling::ALL.iter().find(|sampling| sampling.name() == name);
+            let is_limit = matches!(name, "max_tokens" | "max_completion_tokens");
+            if matches!(name, "model" | "messages" | "stream" | "stream_options")
+                || !(is_judged || is_limit || sampling.is_some())
+            {
                 continue;
             }
             if json::type_of(value) == Type::Null {
-                self.cut(place);
+                if is_judged {
+                    self.cut(place);
+                }
                 continue;
             }
-            let renamed = dialect.renamed.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
-            let is_left_out = self.target.reasoning.is_some() && dialect.not_thinking.contains(name);
-            let is_known = renamed.is_some() || dialect.known.contains(name);
+            let thinking = if target.reasoning.is_some() { dialect.renamed_thinking } else { &[] };
+            let renamed = dialect.renamed.iter().chain(thinking).find(|(from, _)| *from == name).map(|(_, to)| *to);
+            let is_left_out = target.reasoning.is_some() && dialect.not_thinking.contains(name);
+            let is_known = renamed.is_some() || !is_judged || dialect.known.contains(name);
             if !is_known || is_left_out {
                 if dialect.is_closed || OPENAI_FIELDS.contains(name) {
                     self.lacks(place, name, value)?;
                 }
                 continue;
             }
-            let sampling = Sampling::ALL.iter().find(|sampling| sampling.name() == name);
-            if sampling.is_some_and(|sampling| !self.target.sampling.contains(sampling)) {
+            if sampling.is_some_and(|sampling| !target.sampling.contains(sampling)) {
                 self.drop(place, name);
                 continue;
             }
             if let Some(to) = renamed {
                 // Of two names for the same the client's newer one holds, as with OpenAI.
-                if let Some(other) = self.place(to) {
-                    self.cut(other);
+                match self.place(to) {
+                    Some(_) if name == "max_tokens" && chat.field(to).is_some() => {
+                        self.cut(place);
+                        continue;
+                    }
+                    Some(other) => self.cut(other),
+                    None => {}
                 }
                 self.change(place).key = Some(to);
             }
