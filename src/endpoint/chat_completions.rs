@@ -292,25 +292,26 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
         let id = call.id.unwrap_or(Str::EMPTY);
         write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(&identity.id, choice, index));
     }
+    let (kind, arguments_key) = if call.is_custom { ("custom", "input") } else { ("function", "arguments") };
     if call.begins {
-        w.key("type").string("function");
+        w.key("type").string(kind);
     }
-    w.key("function").begin_object();
+    w.key(kind).begin_object();
     if let Some(name) = call.name {
         w.key("name").str(name);
     }
     match call.arguments {
         Some(arguments) => {
-            write_arguments(w.key("arguments"), arguments);
+            write_arguments(w.key(arguments_key), arguments);
         }
         None if call.begins => {
-            w.key("arguments").str(Str::EMPTY);
+            w.key(arguments_key).str(Str::EMPTY);
         }
         None => {}
     }
     w.end_object();
     for (key, value) in source.iter() {
-        if !matches!(key, "index" | "id" | "type" | "function") {
+        if !matches!(key, "index" | "id" | "type" | "function" | "custom") {
             w.any_key(key).raw(value.get());
         }
     }

@@ -287,11 +287,13 @@ impl Choice {
             return false;
         };
         fragment.index = call.index;
-        call.has_arguments |= match fragment.arguments {
+        let says = match fragment.arguments {
             Some(Arguments::Text(text)) => !text.is_empty(),
             Some(Arguments::Json(_)) => true,
             None => false,
         };
+        // Nothing is a text, too.
+        call.has_arguments |= says || fragment.is_custom;
         exact && fragment.index == given
     }
 

@@ -30,12 +30,14 @@ wire! {
         id: Present<'a>,
         kind = "type": Present<'a>,
         function: Maybe<WireFunction<'a>>,
-        custom: Option<&'a RawValue>,
+        custom: Maybe<WireFunction<'a>>,
     }
 
+    /// Of a custom tool, too, whose arguments are any text.
     struct WireFunction<'a> {
         name: Present<'a>,
         arguments: Present<'a>,
+        input: Present<'a>,
     }
 }
 
@@ -110,7 +112,7 @@ impl<'a> WireMessage<'a> {
             Piece::Reasoning(text) => message.reasoning.push(text),
             Piece::Content(text) => message.content.push(text),
         });
-        message.other |= self.tool_calls.items.iter().flatten().any(|call| call.custom.is_some());
+        message.other |= self.tool_calls.items.iter().flatten().any(|call| call.custom.0.is_some());
         message.tool_calls = self.tool_calls.into_placed().filter_map(|(place, call)| call.call(place)).collect();
         message
     }
@@ -193,14 +195,14 @@ impl<'a> WireToolCall<'a> {
         let begins = self.id.0.is_some();
         self.index.is_some_and(tolerant::is_plain_index)
             && self.id.0.is_none_or(is_word)
-            && self.kind.0.map_or(!begins, is_function)
-            && self.function.0.as_ref().is_some_and(|function| {
-                function.name.0.is_none_or(is_word) && function.arguments.0.is_none_or(|text| Str::new(text).is_some())
+            && self.kind.0.map_or(!begins, |kind| is_function(kind) || kind.get() == "\"custom\"")
+            && self.function.0.as_ref().or(self.custom.0.as_ref()).is_some_and(|function| {
+                function.name.0.is_none_or(is_word) && function.said().is_none_or(|text| Str::new(text).is_some())
             })
     }
 
     fn is_exact_call(&self) -> bool {
-        if self.custom.is_some() {
+        if self.custom.0.is_some() {
             return self.id.0.is_some_and(is_word);
         }
         self.id.0.is_some_and(is_word)
@@ -223,17 +225,25 @@ impl<'a> WireToolCall<'a> {
     }
 
     fn delta(self, place: usize) -> ToolCallDelta<'a> {
-        let function = self.function.0.unwrap_or_default();
+        let is_custom = self.function.0.is_none() && self.custom.0.is_some();
+        let function = self.function.0.or(self.custom.0).unwrap_or_default();
         let not_empty = |text: &Str<'_>| !text.is_empty();
         ToolCallDelta {
             place: Some(place),
             index: self.index.and_then(tolerant::index),
             id: text(self.id.0).filter(is_id),
             name: text(function.name.0).filter(not_empty),
-            arguments: arguments(function.arguments.0),
+            arguments: arguments(function.said()),
+            is_custom,
             state: None,
             begins: false,
         }
+    }
+}
+
+impl<'a> WireFunction<'a> {
+    fn said(&self) -> Option<&'a RawValue> {
+        self.arguments.0.or(self.input.0)
     }
 }
 
