@@ -445,10 +445,12 @@ pub const VLLM: Kind = Kind { name: "vllm", translator: &OpenAi(SELF_HOSTED), ..
 /// SGLang's server.
 pub const SGLANG: Kind = Kind { name: "sglang", translator: &OpenAi(SELF_HOSTED), ..Kind::BASE };
 
-/// Models that think are told so by their chat template (`reasoning: switch`), or by an effort.
+/// Models that think are told so by their chat template (`reasoning: switch`), or by an effort. Most templates
+/// know no `developer`: his words are left out, or the request is refused (Qwen's).
 const SELF_HOSTED: Dialect = Dialect {
     choice: Choice::BASE,
     thinking: Thinking { efforts: &[], switch: Switch::Template, not_forced: false },
+    messages: Messages { no_developer: true, ..Messages::OPENAI },
     ..Dialect::OPENAI
 };
 

@@ -267,10 +267,9 @@ impl Messages {
         ..Messages::OPENAI
     };
 
-    /// Whether messages need to be looked at.
+    /// Whether messages need to be looked at, whoever's they are.
     pub const fn are_edited(&self) -> bool {
-        self.no_developer
-            || !self.fields.is_empty()
+        !self.fields.is_empty()
             || self.names.is_some()
             || self.joined
             || !matches!(self.parts, Parts::Same)
