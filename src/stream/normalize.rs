@@ -7,7 +7,7 @@
 
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, FinishReason, ToolCallDelta, Usage};
 use crate::error::UpstreamError;
-use crate::json::Str;
+use crate::json::{RawValue, Str};
 
 /// No API gives more choices to one request (OpenAI's `n` is at most 128); what a stream can make us
 /// remember is bounded by it, and by the same number of tool calls for each.
@@ -102,6 +102,7 @@ impl Normalizer {
         if let Some(source) = &mut chunk.source {
             source.exact &= exact;
         }
+        let has_usage = chunk.usage.is_some();
         self.take_usage(chunk);
         for choice in &mut chunk.choices {
             exact &= self.choice(choice);
@@ -123,7 +124,9 @@ impl Normalizer {
             };
             chunk.choices.retain(says);
         }
-        if chunk.choices.is_empty() { Verdict::Drop } else { Verdict::Send }
+        let is_sent = !chunk.choices.is_empty()
+            || source_is_exact && !has_usage && chunk.source.is_some_and(|source| says_more(source.text));
+        if is_sent { Verdict::Send } else { Verdict::Drop }
     }
 
     /// Whether nothing is new in a chunk that says no more than a text: its choice has begun, and with it the
@@ -330,10 +333,18 @@ impl Choice {
     }
 }
 
+/// Whether a chunk without choices has anything that is not in all of a stream: OpenAI's `moderation`, say.
+#[cold]
+fn says_more(chunk: &str) -> bool {
+    const COMMON: &[&str] =
+        &["id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation"];
+    RawValue::trusted(chunk).pairs().any(|(key, value)| !COMMON.contains(&key.escaped()) && value.get() != "null")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Delta;
+    use crate::chat::{Delta, Source};
 
     fn str(text: &'static str) -> Str<'static> {
         Str::parse(text).unwrap()
@@ -369,6 +380,23 @@ mod tests {
                 seen.push(chunk.choices[0].delta.tool_calls[0].index);
             }
             assert_eq!(seen, [Some(0), Some(0), Some(1)], "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_without_choices_is_sent_if_it_says_more_than_every_chunk() {
+        let rest = r#""object":"chat.completion.chunk","created":1,"service_tier":"default","choices":[]}"#;
+        for (first, exact, expected) in [
+            (r#"{"id":"x","model":"m","#, true, Verdict::Drop),
+            (r#"{"id":"x","model":"m","moderation":null,"#, true, Verdict::Drop),
+            (r#"{"id":"x","model":"m","moderation":{},"#, true, Verdict::Send),
+            (r#"{"id":"x","model":"m","moderation":{},"#, false, Verdict::Drop),
+        ] {
+            let text = format!("{first}{rest}");
+            let source = Some(Source { text: &text, usage: None, exact });
+            let (id, model) = (Some(str("\"x\"")), Some(str("\"m\"")));
+            let mut chunk = ChatChunk { source, id, model, created: Some(1), ..ChatChunk::default() };
+            assert_eq!(normalizer().chunk(&mut chunk), expected, "{text}");
         }
     }
 

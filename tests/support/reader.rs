@@ -120,6 +120,10 @@ fn stream(body: &[u8], with_arguments: bool) -> Read {
         check(same.0.is_string() && same.1.is_string() && same.2.is_u64(), "id, model, created")?;
         check(*identity.get_or_insert(same.clone()) == same, "id, model and created are the same throughout")?;
         let list = chunk["choices"].as_array().ok_or("choices")?;
+        if list.is_empty() && chunk["usage"].is_null() {
+            check(chunk.as_object().is_some_and(|chunk| chunk.len() > 5), "a chunk says something")?;
+            continue;
+        }
         if list.is_empty() {
             check(!usage_seen && chunk["usage"].is_object(), "usage comes once")?;
             usage(&chunk["usage"])?;
