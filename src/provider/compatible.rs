@@ -374,10 +374,12 @@ pub const NVIDIA: Kind = Kind {
     ..Kind::BASE
 };
 
-/// Perplexity (docs.perplexity.ai as litellm and Bifrost read it): no tools, no `stop`. Citations come at
-/// the answer's top level (`citations`, `search_results`) and stay there.
+/// Perplexity (docs.perplexity.ai as litellm and Bifrost read it): no tools, no `stop`, no `json_object`
+/// ("Input should be 'json_schema'"). Citations come at the answer's top level (`citations`,
+/// `search_results`) and stay there.
 ///
-/// Vendor fields pass (`search_domain_filter`, `search_recency_filter`, `return_images`, `top_k` …).
+/// Vendor fields pass (`search_domain_filter`, `search_recency_filter`, `return_images`, `top_k` …), and a
+/// `response_format` of type `regex`.
 pub const PERPLEXITY: Kind = Kind {
     name: "perplexity",
     translator: &OpenAi(Dialect {
@@ -388,6 +390,7 @@ pub const PERPLEXITY: Kind = Kind {
         ),
         renamed: &[("max_completion_tokens", "max_tokens")],
         ranges: &[("temperature", "0", "1.99")],
+        schema: Schema::Alone,
         thinking: Thinking { efforts: &[Minimal, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages { fields: Names("role content"), ..Messages::BASE },
         ..Dialect::OPENAI

@@ -121,6 +121,8 @@ pub enum Schema {
     Same,
     /// `json_object`, and the schema as an instruction, which nothing enforces.
     Instructed,
+    /// Schemas, and the vendor's own; no `json_object`, which becomes an instruction.
+    Alone,
 }
 
 /// What becomes of `reasoning_effort`, by the target's [`crate::provider::Reasoning`].

@@ -363,18 +363,26 @@ impl<'a> Request<'_, 'a> {
         Ok(!is_off)
     }
 
-    /// A schema that the vendor cannot hold an answer to becomes an instruction: the text of it.
+    /// A format that the vendor cannot hold an answer to becomes an instruction: the text of it.
     fn format(&mut self) -> Result<Option<String>, Rejection> {
-        if self.dialect.schema == Schema::Same {
-            return Ok(None);
+        let schema = self.dialect.schema;
+        let place = self.place("response_format").filter(|_| schema != Schema::Same);
+        let Some(place) = place else { return Ok(None) };
+        match (schema, self.chat.response_format()) {
+            (Schema::Instructed, Ok(ResponseFormat::JsonSchema { schema, .. })) => {
+                self.change(place).value = Some(r#"{"type":"json_object"}"#.to_owned());
+                self.name_dropped("response_format.json_schema");
+                let schema = schema.map_or("{}", RawValue::get);
+                Ok(Some(format!("{ANSWER_IN_SCHEMA}{schema}")))
+            }
+            (Schema::Alone, Ok(ResponseFormat::JsonObject)) => {
+                self.cut(place);
+                Ok(Some(parameters::ANSWER_IN_JSON.to_owned()))
+            }
+            // It has formats of its own.
+            (Schema::Alone, _) | (_, Ok(_)) => Ok(None),
+            (_, Err(rejection)) => Err(rejection),
         }
-        let ResponseFormat::JsonSchema { schema, .. } = self.chat.response_format()? else { return Ok(None) };
-        if let Some(place) = self.place("response_format") {
-            self.change(place).value = Some(r#"{"type":"json_object"}"#.to_owned());
-        }
-        self.name_dropped("response_format.json_schema");
-        let schema = schema.map_or("{}", RawValue::get);
-        Ok(Some(format!("{ANSWER_IN_SCHEMA}{schema}")))
     }
 
     /// Usage is always asked for: whether the client is shown it is the endpoint's business.

@@ -55,9 +55,10 @@ pub const CEREBRAS: Dialect =
     Dialect { thoughts: Thoughts::Field("reasoning"), ..row("cerebras", "cerebras-fake", "csk-fake", "/v1") };
 pub const NVIDIA: Dialect = row("nvidia", "nvidia-fake", "nvapi-fake", "/v1");
 
-/// It has no tools of its clients'.
+/// It has no tools of its clients', and no JSON without a schema.
 pub const PERPLEXITY: Dialect = Dialect {
     tool_types: &[],
+    response_formats: &["text", "json_schema"],
     most_choices: 1,
     usage_in: &[UsageIn::Finish],
     ..row("perplexity", "sonar-fake", "pplx-fake", "")
