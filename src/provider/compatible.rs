@@ -480,8 +480,13 @@ pub const OLLAMA: Kind = Kind {
     ..Kind::BASE
 };
 
-/// llama.cpp's `llama-server`.
-pub const LLAMACPP: Kind = Kind { name: "llamacpp", translator: &OpenAi(SELF_HOSTED), ..Kind::BASE };
+/// llama.cpp's `llama-server`. A choice of tools that is no word it takes for `auto`, and says so in its own log
+/// alone.
+pub const LLAMACPP: Kind = Kind {
+    name: "llamacpp",
+    translator: &OpenAi(Dialect { choice: Choice { named: Way::Alone, ..Choice::BASE }, ..SELF_HOSTED }),
+    ..Kind::BASE
+};
 
 /// Any other server of this format: nothing is changed but for what is known of the model.
 pub const OPENAI_COMPATIBLE: Kind = Kind { name: "openai-compatible", ..Kind::BASE };

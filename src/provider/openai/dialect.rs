@@ -102,6 +102,8 @@ pub struct Choice {
 pub enum Way {
     Same,
     Word(&'static str),
+    /// `required`, and no other tool than the one that is named.
+    Alone,
     Refused,
     /// The request goes without tools.
     NoTools,

@@ -202,6 +202,7 @@ impl<'a> Request<'_, 'a> {
             match way {
                 Way::Same => {}
                 Way::Word(word) => self.change(place).value = Some(json::escape(word)),
+                Way::Alone => self.change(place).value = Some(r#""required""#.to_owned()),
                 Way::Refused => {
                     let message =
                         "This model cannot be made to call a tool in this way: 'tool_choice' must be another.";
@@ -219,8 +220,10 @@ impl<'a> Request<'_, 'a> {
             if is_word {
                 self.change(place).key = rules.words;
             }
-            if let ToolChoice::Allowed { names, .. } = given {
-                only = Some(names);
+            match given {
+                ToolChoice::Allowed { names, .. } => only = Some(names),
+                ToolChoice::Named(name) if way == Way::Alone => only = Some(vec![name]),
+                _ => {}
             }
         }
         self.edit_tools(tools, only.as_deref())?;

@@ -78,8 +78,11 @@ pub const OLLAMA: Dialect = Dialect {
     thoughts: Thoughts::Field("reasoning"),
     ..row("ollama", "ollama-fake", "ollama-fake", "/v1")
 };
-pub const LLAMACPP: Dialect =
-    Dialect { roles: TEMPLATE_ROLES, ..row("llamacpp", "llamacpp-fake", "llamacpp-fake", "/v1") };
+pub const LLAMACPP: Dialect = Dialect {
+    roles: TEMPLATE_ROLES,
+    tool_choice_types: &[],
+    ..row("llamacpp", "llamacpp-fake", "llamacpp-fake", "/v1")
+};
 pub const ANY: Dialect = row("openai-compatible", "any-fake", "any-fake", "/v1");
 pub const LITELLM: Dialect = row("litellm", "litellm-fake", "litellm-fake", "/v1");
 pub const PORTKEY: Dialect = Dialect {
