@@ -195,13 +195,17 @@ fn write_identity(w: &mut Writer, identity: &Identity) {
 
 fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, source: &Object<'_>) {
     w.begin_object().key("index").number(choice.index.into());
-    let delta = source.get("delta").map(parse).unwrap_or_default();
+    let delta = source.get("delta");
+    let is_whole = delta.is_none();
+    // Of a whole answer that is told as a stream.
+    let delta = delta.or_else(|| source.get("message")).map(parse).unwrap_or_default();
     w.key("delta");
     write_delta(w, identity, choice, &delta);
     for (key, value) in source.iter() {
         match key {
             // Some put usage here (quirk B6); it is told at the end.
             "index" | "delta" | "finish_reason" | "usage" => {}
+            "message" if is_whole => {}
             "logprobs" => write_logprobs(w.any_key(key), value),
             _ => {
                 w.any_key(key).raw(value.get());
