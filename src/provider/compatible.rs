@@ -63,7 +63,7 @@ pub const MISTRAL: Kind = Kind {
         ),
         is_closed: true,
         renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
-        ranges: &[("temperature", "0", "1.5")],
+        ranges: &[("temperature", "0", "1.5"), ("seed", "0", "18446744073709551615")],
         choice: Choice { required: Way::Word("any"), ..Choice::BASE },
         tools: Tools {
             only_functions: true,
@@ -138,7 +138,7 @@ pub const QWEN: Kind = Kind {
              tool_choice parallel_tool_calls response_format logprobs top_logprobs reasoning_effort",
         ),
         renamed: &[("max_completion_tokens", "max_tokens")],
-        ranges: &[("temperature", "0", "1.99"), ("top_p", "0.01", "1")],
+        ranges: &[("temperature", "0", "1.99"), ("top_p", "0.01", "1"), ("seed", "0", "2147483647")],
         defaults: &[(When::Tools, "parallel_tool_calls", "true")],
         choice: Choice { required: Way::Refused, ..Choice::BASE },
         tools: Tools { only_functions: false, fields: Names("name description parameters"), needs_parameters: false },
@@ -260,6 +260,7 @@ pub const GROQ: Kind = Kind {
              top_p user",
         ),
         is_closed: true,
+        tiers: Names("on_demand auto flex performance"),
         choice: Choice::BASE,
         thinking: Thinking { efforts: &[Effort::None, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages {

@@ -30,6 +30,8 @@ pub struct Dialect {
     pub renamed_thinking: &'static [(&'static str, &'static str)],
     /// Numbers are cut off at these, which are written as they are to be sent.
     pub ranges: &'static [(&'static str, &'static str, &'static str)],
+    /// The words of `service_tier`, the ordinary one first; none: any.
+    pub tiers: Names,
     /// Fields that are lists there even of one.
     pub lists: Names,
     /// Fields that are sent if the client does not.
@@ -222,6 +224,7 @@ impl Dialect {
         renamed: &[],
         renamed_thinking: &[],
         ranges: &[],
+        tiers: Names::NONE,
         lists: Names::NONE,
         defaults: &[],
         logprobs: Logprobs::Two,

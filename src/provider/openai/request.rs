@@ -107,6 +107,9 @@ impl<'a> Request<'_, 'a> {
                 }
                 self.change(place).key = Some(to);
             }
+            if name == "service_tier" && !dialect.tiers.is_empty() {
+                self.tier(place, value);
+            }
             self.limit(place, name, value);
             if dialect.lists.contains(name) && json::type_of(value) == Type::String {
                 self.change(place).value = Some(format!("[{}]", value.get()));
@@ -118,7 +121,19 @@ impl<'a> Request<'_, 'a> {
         Ok(())
     }
 
-    /// A number beyond what the vendor or the model takes is cut off, not scaled.
+    /// OpenAI's ordinary tier in the vendor's word; one that the vendor does not have is its ordinary one, too.
+    fn tier(&mut self, place: usize, value: &RawValue) {
+        let known = self.dialect.tiers;
+        let word = value.get().trim_matches('"');
+        if let ("default", Some(ordinary)) = (word, known.0.split(' ').next()) {
+            self.change(place).value = Some(json::escape(ordinary));
+        } else if !known.contains(word) {
+            self.drop(place, "service_tier");
+        }
+    }
+
+    /// A number beyond what the vendor or the model takes is cut off, not scaled. A seed is left out: none is near
+    /// another.
     fn limit(&mut self, place: usize, name: &str, value: &RawValue) {
         let Ok(number) = value.get().parse::<f64>() else { return };
         let most_tokens = self.target.max_output.filter(|_| matches!(name, "max_tokens" | "max_completion_tokens"));
@@ -133,6 +148,9 @@ impl<'a> Request<'_, 'a> {
             () if is(most, |number, most| number > most) => most,
             () => return,
         };
+        if name == "seed" {
+            self.cut(place);
+        }
         self.change(place).value = Some((*bound).to_owned());
         self.name_dropped(name);
     }

@@ -67,6 +67,8 @@ pub struct Dialect {
     pub user_after_tool: bool,
     pub response_formats: &'static [&'static str],
     pub efforts: &'static [&'static str],
+    pub tiers: &'static [&'static str],
+    pub seeds: (i64, i64),
 
     /// Whether the model thinks, by the fields of the request.
     pub thinks: fn(&Map<String, Value>) -> Thinks,
@@ -203,6 +205,8 @@ pub const OPENAI: Dialect = Dialect {
     user_after_tool: true,
     response_formats: &["text", "json_object", "json_schema"],
     efforts: &["none", "minimal", "low", "medium", "high", "xhigh", "max"],
+    tiers: &["auto", "default", "flex", "scale", "priority", "fast"],
+    seeds: (i64::MIN, i64::MAX),
     thinks: |fields| match fields.get("reasoning_effort").and_then(Value::as_str) {
         Some("none") => Thinks::Never,
         _ => Thinks::IfAsked,

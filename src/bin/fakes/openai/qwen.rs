@@ -21,6 +21,7 @@ pub const QWEN: Dialect = Dialect {
     assistant_parts: &["text"],
     temperature: (0.0, 1.99),
     most_choices: 4,
+    seeds: (0, i32::MAX as i64),
     tool_types: &["function"],
     tool_choices: &["none", "auto"],
     tool_choice_types: &["function"],

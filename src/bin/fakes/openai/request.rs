@@ -9,12 +9,10 @@ use super::dialect::{Dialect, Unknown};
 use super::{Asked, INVALID, messages};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
-    Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, identifier, integer, integer_in,
-    nullable, number_in, object, open_object, required, string,
+    Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, identifier, integer_in, nullable,
+    number_in, object, open_object, required, string,
 };
 use crate::thinking::Thinks;
-
-const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
 
 const MOST_FUNCTION_NAME: usize = 64;
 
@@ -162,13 +160,15 @@ fn plain_fields(dialect: &Dialect, fields: &Map<String, Value>) -> Checked<()> {
     nullable(fields, "top_p", |value| number_in(value, 0.0, 1.0))?;
     nullable(fields, "frequency_penalty", |value| number_in(value, -2.0, 2.0))?;
     nullable(fields, "presence_penalty", |value| number_in(value, -2.0, 2.0))?;
-    nullable(fields, "seed", integer)?;
+    for name in ["seed", "random_seed"] {
+        nullable(fields, name, |value| integer_in(value, dialect.seeds.0, dialect.seeds.1))?;
+    }
     nullable(fields, "store", boolean)?;
     nullable(fields, "user", string)?;
     nullable(fields, "prompt_cache_key", string)?;
     nullable(fields, "prompt_cache_retention", |value| choice(value, &["in_memory", "24h"]))?;
     nullable(fields, "reasoning_effort", |value| choice(value, dialect.efforts))?;
-    nullable(fields, "service_tier", |value| choice(value, TIERS))?;
+    nullable(fields, "service_tier", |value| choice(value, dialect.tiers))?;
     nullable(fields, "verbosity", |value| choice(value, &["low", "medium", "high"]))?;
     nullable(fields, "safety_identifier", |value| short(value, 128))?;
     nullable(fields, "modalities", |value| each(value, |item| choice(item, &["text", "audio"])))?;
