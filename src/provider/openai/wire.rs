@@ -328,11 +328,15 @@ wire! {
         prompt_cache_hit_tokens: Option<&'a RawValue>,
         /// Moonshot.
         cached_tokens: Option<&'a RawValue>,
+        /// Mistral.
+        num_cached_tokens: Option<&'a RawValue>,
     }
 
     struct UsageDetails<'a> {
         cached_tokens: Option<&'a RawValue>,
         cache_write_tokens: Option<&'a RawValue>,
+        /// Qwen.
+        cache_creation_input_tokens: Option<&'a RawValue>,
         reasoning_tokens: Option<&'a RawValue>,
     }
 }
@@ -369,8 +373,9 @@ impl WireUsage<'_> {
         Some(Usage {
             input,
             output,
-            cached_input: cached.or_else(|| self.cached_tokens.and_then(tolerant::count)),
-            cache_write: of_input.and_then(|details| details.cache_write_tokens).and_then(tolerant::count),
+            cached_input: cached.or_else(|| first(self.cached_tokens, self.num_cached_tokens)),
+            cache_write: of_input
+                .and_then(|details| first(details.cache_write_tokens, details.cache_creation_input_tokens)),
             reasoning,
         })
     }
@@ -379,5 +384,24 @@ impl WireUsage<'_> {
     pub fn is_exact(&self, usage: &Usage) -> bool {
         let written = |value: Option<&RawValue>| value.and_then(tolerant::digits);
         usage.is_counted_as(written(self.prompt_tokens), written(self.completion_tokens), written(self.total_tokens))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_from_a_cache_and_went_there_is_counted_wherever_it_is_told() {
+        let counts = |rest: &str| {
+            let text = format!(r#"{{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,{rest}}}"#);
+            let usage = usage(json::parse_str(&text).unwrap()).unwrap();
+            (usage.cached_input, usage.cache_write)
+        };
+        assert_eq!(counts(r#""num_cached_tokens":4"#), (Some(4), None), "Mistral");
+        assert_eq!(counts(r#""prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":5"#), (Some(4), None), "DeepSeek");
+        assert_eq!(counts(r#""cached_tokens":4"#), (Some(4), None), "Moonshot");
+        let qwen = r#""prompt_tokens_details":{"cached_tokens":4,"cache_creation_input_tokens":3}"#;
+        assert_eq!(counts(qwen), (Some(4), Some(3)), "Qwen");
     }
 }
