@@ -347,7 +347,7 @@ impl<'a> Request<'_, 'a> {
                 self.cut(place);
             }
             self.name_dropped("reasoning_effort");
-            self.added.push_str(rules.switch.off());
+            self.switch(rules.switch.off());
             return Ok(false);
         }
         let (Some(place), Some(effort)) = (place, effort) else { return Ok(true) };
@@ -361,15 +361,15 @@ impl<'a> Request<'_, 'a> {
             Reasoning::Effort | Reasoning::Adaptive if is_offered => {}
             _ if is_off && rules.switch != Switch::None => {
                 self.cut(place);
-                self.added.push_str(rules.switch.off());
+                self.switch(rules.switch.off());
             }
             Reasoning::Switch if rules.switch != Switch::None => {
                 self.cut(place);
-                self.added.push_str(rules.switch.on());
+                self.switch(rules.switch.on());
             }
             Reasoning::Budget if rules.switch != Switch::None => {
                 self.cut(place);
-                self.added.push_str(&rules.switch.budget(&effort));
+                self.switch(&rules.switch.budget(&effort));
             }
             _ if is_offered => {}
             _ => {
@@ -382,6 +382,16 @@ impl<'a> Request<'_, 'a> {
             }
         }
         Ok(!is_off)
+    }
+
+    /// Says in the vendor's words how to think. Those that are there already say `null`.
+    fn switch(&mut self, words: &str) {
+        for name in self.dialect.thinking.switch.fields() {
+            if let Some(place) = self.place(name) {
+                self.cut(place);
+            }
+        }
+        self.added.push_str(words);
     }
 
     /// A format that the vendor cannot hold an answer to becomes an instruction: the text of it.
