@@ -206,7 +206,7 @@ fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>,
             // Some put usage here (quirk B6); it is told at the end.
             "index" | "delta" | "finish_reason" | "usage" => {}
             "message" if is_whole => {}
-            "logprobs" => write_logprobs(w.any_key(key), value),
+            "logprobs" => write_logprobs(w.any_key(key), value, choice.delta.content),
             _ => {
                 w.any_key(key).raw(value.get());
             }
@@ -217,11 +217,15 @@ fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>,
 }
 
 /// Log probabilities in OpenAI's shape. The old completions had lists side by side (quirk B29); a bare
-/// number (Together's chunks) belongs to no token that is named.
-fn write_logprobs(w: &mut Writer, value: &RawValue) {
+/// number (Together's chunks) is that of the one token which is the chunk's content.
+fn write_logprobs(w: &mut Writer, value: &RawValue, content: Option<Str<'_>>) {
     let fields = parse(value);
     let list = |key| fields.get(key).and_then(json::elements);
-    let (Some(tokens), Some(logprobs)) = (list("tokens"), list("token_logprobs")) else {
+    let lists = match (json::type_of(value), content.filter(|token| !token.is_empty())) {
+        (Type::Number, Some(token)) => Some((vec![RawValue::trusted(token.raw())], vec![value])),
+        _ => list("tokens").zip(list("token_logprobs")),
+    };
+    let Some((tokens, logprobs)) = lists else {
         let value = if json::type_of(value) == Type::Object { value.get() } else { "null" };
         w.raw(value);
         return;
@@ -405,7 +409,7 @@ fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
         write_message(&mut w, answer.id, choice, &source.get("message").map(parse).unwrap_or_default());
         w.fixed(r#","logprobs":"#);
         match (source.get("logprobs"), &choice.message.logprobs) {
-            (Some(logprobs), _) => write_logprobs(&mut w, logprobs),
+            (Some(logprobs), _) => write_logprobs(&mut w, logprobs, None),
             (None, Some(logprobs)) => {
                 w.raw(logprobs);
             }
