@@ -68,11 +68,12 @@ impl<'a> Request<'_, 'a> {
         let (chat, target, dialect) = (self.chat, self.target, self.dialect);
         let is_judged = !dialect.known.is_empty();
         for (place, (name, value)) in chat.object().iter().enumerate() {
-            let sampling = Sampling::ALL.iter().find(|sampling| sampling.name() == name);
-            let is_limit = matches!(name, "max_tokens" | "max_completion_tokens");
-            if matches!(name, "model" | "messages" | "stream" | "stream_options")
-                || !(is_judged || is_limit || sampling.is_some())
-            {
+            if matches!(name, "model" | "messages" | "stream" | "stream_options") {
+                continue;
+            }
+            let is_refused = |sampling: &Sampling| sampling.name() == name && !target.sampling.contains(sampling);
+            let is_fixed = matches!(name, "temperature" | "top_p" | "top_k") && Sampling::ALL.iter().any(is_refused);
+            if !is_judged && !is_fixed && !matches!(name, "max_tokens" | "max_completion_tokens") {
                 continue;
             }
             if json::type_of(value) == Type::Null {
@@ -91,7 +92,7 @@ impl<'a> Request<'_, 'a> {
                 }
                 continue;
             }
-            if sampling.is_some_and(|sampling| !target.sampling.contains(sampling)) {
+            if is_fixed {
                 self.drop(place, name);
                 continue;
             }
@@ -111,6 +112,9 @@ impl<'a> Request<'_, 'a> {
                 self.tier(place, value);
             }
             self.limit(place, name, value);
+            if !is_judged {
+                continue;
+            }
             if dialect.lists.contains(name) && json::type_of(value) == Type::String {
                 self.change(place).value = Some(format!("[{}]", value.get()));
             }
@@ -135,13 +139,17 @@ impl<'a> Request<'_, 'a> {
     /// A number beyond what the vendor or the model takes is cut off, not scaled. A seed is left out: none is near
     /// another.
     fn limit(&mut self, place: usize, name: &str, value: &RawValue) {
-        let Ok(number) = value.get().parse::<f64>() else { return };
         let most_tokens = self.target.max_output.filter(|_| matches!(name, "max_tokens" | "max_completion_tokens"));
+        let range = self.dialect.ranges.iter().find(|(ranged, ..)| *ranged == name);
+        if most_tokens.is_none() && range.is_none() {
+            return;
+        }
+        let Ok(number) = value.get().parse::<f64>() else { return };
         if let Some(most) = most_tokens.filter(|most| number > *most as f64) {
             self.change(place).value = Some(most.to_string());
             self.name_dropped(name);
         }
-        let Some((_, least, most)) = self.dialect.ranges.iter().find(|(ranged, ..)| *ranged == name) else { return };
+        let Some((_, least, most)) = range else { return };
         let is = |bound: &str, beyond: fn(f64, f64) -> bool| bound.parse().is_ok_and(|bound| beyond(number, bound));
         let bound = match () {
             () if is(least, |number, least| number < least) => least,
