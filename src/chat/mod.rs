@@ -279,6 +279,8 @@ pub struct ToolCallDelta<'a> {
     pub id: Option<Str<'a>>,
     pub name: Option<Str<'a>>,
     pub arguments: Option<Arguments<'a>>,
+    /// Of a custom tool, whose arguments are any text.
+    pub is_custom: bool,
     /// What the provider wants back with this call; with the call's first fragment or not at all.
     pub state: Option<State<'a>>,
     /// The first fragment of its call; set by the normalizer.

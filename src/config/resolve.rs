@@ -329,6 +329,16 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
         }
         (None, None) => None,
     };
+    if let (Some(field), Some(Url { path, .. })) = (&url_field, &url) {
+        let is_dated = |version: &String| version.starts_with(|c: char| c.is_ascii_digit());
+        let is_surface = path.ends_with("/openai/v1") && !api_version.iter().flatten().any(is_dated);
+        let is_azure = kind.is_some_and(|kind| kind.name == "azure");
+        if is_azure && !is_surface && path.split('/').any(|segment| segment == "openai") {
+            field.problem("write the resource's own address, https://NAME.openai.azure.com: the path is added");
+        } else if path.ends_with("/chat/completions") {
+            field.problem("leave `/chat/completions` out: it is added");
+        }
+    }
     if let (Some(field), Some(Url { scheme: Scheme::Http, .. })) = (&ca_field, &url) {
         field.problem("the address is http, where no certificate is checked; leave `ca` out, or write https");
     }

@@ -195,14 +195,18 @@ fn write_identity(w: &mut Writer, identity: &Identity) {
 
 fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>, source: &Object<'_>) {
     w.begin_object().key("index").number(choice.index.into());
-    let delta = source.get("delta").map(parse).unwrap_or_default();
+    let delta = source.get("delta");
+    let is_whole = delta.is_none();
+    // Of a whole answer that is told as a stream.
+    let delta = delta.or_else(|| source.get("message")).map(parse).unwrap_or_default();
     w.key("delta");
     write_delta(w, identity, choice, &delta);
     for (key, value) in source.iter() {
         match key {
             // Some put usage here (quirk B6); it is told at the end.
             "index" | "delta" | "finish_reason" | "usage" => {}
-            "logprobs" => write_logprobs(w.any_key(key), value),
+            "message" if is_whole => {}
+            "logprobs" => write_logprobs(w.any_key(key), value, choice.delta.content),
             _ => {
                 w.any_key(key).raw(value.get());
             }
@@ -213,11 +217,15 @@ fn rewrite_choice(w: &mut Writer, identity: &Identity, choice: &ChunkChoice<'_>,
 }
 
 /// Log probabilities in OpenAI's shape. The old completions had lists side by side (quirk B29); a bare
-/// number (Together's chunks) belongs to no token that is named.
-fn write_logprobs(w: &mut Writer, value: &RawValue) {
+/// number (Together's chunks) is that of the one token which is the chunk's content.
+fn write_logprobs(w: &mut Writer, value: &RawValue, content: Option<Str<'_>>) {
     let fields = parse(value);
     let list = |key| fields.get(key).and_then(json::elements);
-    let (Some(tokens), Some(logprobs)) = (list("tokens"), list("token_logprobs")) else {
+    let lists = match (json::type_of(value), content.filter(|token| !token.is_empty())) {
+        (Type::Number, Some(token)) => Some((vec![RawValue::trusted(token.raw())], vec![value])),
+        _ => list("tokens").zip(list("token_logprobs")),
+    };
+    let Some((tokens, logprobs)) = lists else {
         let value = if json::type_of(value) == Type::Object { value.get() } else { "null" };
         w.raw(value);
         return;
@@ -292,25 +300,26 @@ fn write_tool_call(w: &mut Writer, identity: &Identity, choice: u32, call: &Tool
         let id = call.id.unwrap_or(Str::EMPTY);
         write_call_id(w.key("id"), id, call.state.as_ref(), || call_id(&identity.id, choice, index));
     }
+    let (kind, arguments_key) = if call.is_custom { ("custom", "input") } else { ("function", "arguments") };
     if call.begins {
-        w.key("type").string("function");
+        w.key("type").string(kind);
     }
-    w.key("function").begin_object();
+    w.key(kind).begin_object();
     if let Some(name) = call.name {
         w.key("name").str(name);
     }
     match call.arguments {
         Some(arguments) => {
-            write_arguments(w.key("arguments"), arguments);
+            write_arguments(w.key(arguments_key), arguments);
         }
         None if call.begins => {
-            w.key("arguments").str(Str::EMPTY);
+            w.key(arguments_key).str(Str::EMPTY);
         }
         None => {}
     }
     w.end_object();
     for (key, value) in source.iter() {
-        if !matches!(key, "index" | "id" | "type" | "function") {
+        if !matches!(key, "index" | "id" | "type" | "function" | "custom") {
             w.any_key(key).raw(value.get());
         }
     }
@@ -400,7 +409,7 @@ fn write_response(answer: &ChatResponse<'_>, source: &Object<'_>) -> Vec<u8> {
         write_message(&mut w, answer.id, choice, &source.get("message").map(parse).unwrap_or_default());
         w.fixed(r#","logprobs":"#);
         match (source.get("logprobs"), &choice.message.logprobs) {
-            (Some(logprobs), _) => write_logprobs(&mut w, logprobs),
+            (Some(logprobs), _) => write_logprobs(&mut w, logprobs, None),
             (None, Some(logprobs)) => {
                 w.raw(logprobs);
             }

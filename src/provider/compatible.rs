@@ -6,8 +6,8 @@
 use super::Effort::{High, Low, Max, Medium, Minimal, XHigh};
 use super::openai::OpenAi;
 use super::openai::dialect::{
-    Audio, Choice, Dialect, Files, Images, Logprobs, Messages, Names, Parts, Schema, Switch, Thinking, Tools, Usage,
-    Way, When,
+    Audio, Choice, Dialect, Files, Images, LIMIT_OF_ALL, Logprobs, Messages, Names, Parts, Schema, Switch, Thinking,
+    Tools, Usage, Way, When,
 };
 use super::openai::echo::Echo;
 use super::{Auth, Effort, Kind, Reasoning, Setting, Target, path};
@@ -23,6 +23,7 @@ pub const AZURE: Kind = Kind {
         path: azure_path,
         // The dated surface refuses unknown fields; `stream_options` came with this preview.
         usage: Usage::AskedSince("2024-09-01"),
+        renamed_thinking: LIMIT_OF_ALL,
         ..Dialect::OPENAI
     }),
     auth: Auth::Header("api-key"),
@@ -62,7 +63,7 @@ pub const MISTRAL: Kind = Kind {
         ),
         is_closed: true,
         renamed: &[("max_completion_tokens", "max_tokens"), ("seed", "random_seed")],
-        ranges: &[("temperature", "0", "1.5")],
+        ranges: &[("temperature", "0", "1.5"), ("seed", "0", "18446744073709551615")],
         choice: Choice { required: Way::Word("any"), ..Choice::BASE },
         tools: Tools {
             only_functions: true,
@@ -87,7 +88,8 @@ pub const MISTRAL: Kind = Kind {
 };
 
 /// DeepSeek (api-docs.deepseek.com, litellm). Thinking is on by default and maps every effort to one of
-/// its own; tool loops need `reasoning_content` back. A `json_schema` becomes an instruction. Which images
+/// its own; it refuses to be made to call a tool while it thinks ("Thinking mode does not support this
+/// tool_choice"), and tool loops need `reasoning_content` back. A `json_schema` becomes an instruction. Which images
 /// a model takes is DeepSeek's to judge.
 ///
 /// Vendor fields that pass: `thinking`; in messages `prefix` (beta) and `reasoning_content`.
@@ -106,7 +108,7 @@ pub const DEEPSEEK: Kind = Kind {
         thinking: Thinking {
             efforts: &[Minimal, Low, Medium, High, XHigh, Max],
             switch: Switch::Thinking,
-            not_forced: false,
+            not_forced: true,
         },
         messages: Messages {
             fields: Names("role content tool_calls tool_call_id prefix reasoning_content"),
@@ -136,7 +138,7 @@ pub const QWEN: Kind = Kind {
              tool_choice parallel_tool_calls response_format logprobs top_logprobs reasoning_effort",
         ),
         renamed: &[("max_completion_tokens", "max_tokens")],
-        ranges: &[("temperature", "0", "1.99"), ("top_p", "0.01", "1")],
+        ranges: &[("temperature", "0", "1.99"), ("top_p", "0.01", "1"), ("seed", "0", "2147483647")],
         defaults: &[(When::Tools, "parallel_tool_calls", "true")],
         choice: Choice { required: Way::Refused, ..Choice::BASE },
         tools: Tools { only_functions: false, fields: Names("name description parameters"), needs_parameters: false },
@@ -155,8 +157,8 @@ pub const QWEN: Kind = Kind {
 };
 
 /// Moonshot's Kimi (litellm, platform.kimi.ai as models.dev and agentscope read it). Models that think
-/// (`reasoning: switch`, from K3 on `effort`) fix all sampling and refuse tool loops without
-/// `reasoning_content`. Which tool may be named is unverified.
+/// (`reasoning: switch`, from K3 on `effort`) fix all sampling, refuse tool loops without
+/// `reasoning_content`, and a tool that is named while they think.
 ///
 /// Vendor fields that pass: `thinking`, `prompt_cache_key`; tools of type `builtin_function`; in messages
 /// `partial`.
@@ -171,7 +173,7 @@ pub const MOONSHOT: Kind = Kind {
         ranges: &[("temperature", "0", "1")],
         choice: Choice { required: Way::Refused, ..Choice::BASE },
         tools: Tools { only_functions: false, fields: Names("name description parameters"), needs_parameters: false },
-        thinking: Thinking { efforts: &[Low, High, Max], switch: Switch::Thinking, not_forced: false },
+        thinking: Thinking { efforts: &[Low, High, Max], switch: Switch::Thinking, not_forced: true },
         messages: Messages {
             fields: Names("role content name tool_calls tool_call_id partial reasoning_content"),
             joined: true,
@@ -258,6 +260,7 @@ pub const GROQ: Kind = Kind {
              top_p user",
         ),
         is_closed: true,
+        tiers: Names("on_demand auto flex performance"),
         choice: Choice::BASE,
         thinking: Thinking { efforts: &[Effort::None, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages {
@@ -372,10 +375,12 @@ pub const NVIDIA: Kind = Kind {
     ..Kind::BASE
 };
 
-/// Perplexity (docs.perplexity.ai as litellm and Bifrost read it): no tools, no `stop`. Citations come at
-/// the answer's top level (`citations`, `search_results`) and stay there.
+/// Perplexity (docs.perplexity.ai as litellm and Bifrost read it): no tools, no `stop`, no `json_object`
+/// ("Input should be 'json_schema'"). Citations come at the answer's top level (`citations`,
+/// `search_results`) and stay there.
 ///
-/// Vendor fields pass (`search_domain_filter`, `search_recency_filter`, `return_images`, `top_k` …).
+/// Vendor fields pass (`search_domain_filter`, `search_recency_filter`, `return_images`, `top_k` …), and a
+/// `response_format` of type `regex`.
 pub const PERPLEXITY: Kind = Kind {
     name: "perplexity",
     translator: &OpenAi(Dialect {
@@ -386,6 +391,7 @@ pub const PERPLEXITY: Kind = Kind {
         ),
         renamed: &[("max_completion_tokens", "max_tokens")],
         ranges: &[("temperature", "0", "1.99")],
+        schema: Schema::Alone,
         thinking: Thinking { efforts: &[Minimal, Low, Medium, High], ..Thinking::OPENAI },
         messages: Messages { fields: Names("role content"), ..Messages::BASE },
         ..Dialect::OPENAI
@@ -443,10 +449,12 @@ pub const VLLM: Kind = Kind { name: "vllm", translator: &OpenAi(SELF_HOSTED), ..
 /// SGLang's server.
 pub const SGLANG: Kind = Kind { name: "sglang", translator: &OpenAi(SELF_HOSTED), ..Kind::BASE };
 
-/// Models that think are told so by their chat template (`reasoning: switch`), or by an effort.
+/// Models that think are told so by their chat template (`reasoning: switch`), or by an effort. Most templates
+/// know no `developer`: his words are left out, or the request is refused (Qwen's).
 const SELF_HOSTED: Dialect = Dialect {
     choice: Choice::BASE,
     thinking: Thinking { efforts: &[], switch: Switch::Template, not_forced: false },
+    messages: Messages { no_developer: true, ..Messages::OPENAI },
     ..Dialect::OPENAI
 };
 
@@ -473,10 +481,15 @@ pub const OLLAMA: Kind = Kind {
     ..Kind::BASE
 };
 
-/// llama.cpp's `llama-server`.
-pub const LLAMACPP: Kind = Kind { name: "llamacpp", translator: &OpenAi(SELF_HOSTED), ..Kind::BASE };
+/// llama.cpp's `llama-server`. A choice of tools that is no word it takes for `auto`, and says so in its own log
+/// alone.
+pub const LLAMACPP: Kind = Kind {
+    name: "llamacpp",
+    translator: &OpenAi(Dialect { choice: Choice { named: Way::Alone, ..Choice::BASE }, ..SELF_HOSTED }),
+    ..Kind::BASE
+};
 
-/// Any other server of this format: nothing is changed.
+/// Any other server of this format: nothing is changed but for what is known of the model.
 pub const OPENAI_COMPATIBLE: Kind = Kind { name: "openai-compatible", ..Kind::BASE };
 
 /// OpenRouter (SDK openrouter 1.3: `ChatRequest`, `ChatAssistantMessage`). It takes all of OpenAI's fields

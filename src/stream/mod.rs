@@ -9,7 +9,7 @@ pub mod normalize;
 pub mod sse;
 mod template;
 
-use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, ToolCallDelta};
+use crate::chat::{ChatChunk, ChatResponse, ChunkChoice, Delta, FinishReason, Source, ToolCallDelta};
 use crate::endpoint::Render;
 use crate::error::{ErrorReply, UpstreamError};
 use crate::json::{self, RawValue, Str};
@@ -345,11 +345,15 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
     };
     for choice in &answer.choices {
         let message = &choice.message;
+        let mut source = answer.source.map(|text| Source { text, usage: None, exact: false });
         let mut tell = |delta, finish_reason| {
-            let choice = ChunkChoice { index: choice.index, place: None, delta, finish_reason };
-            output.chunk(ChatChunk { choices: vec![choice], ..chunk() }, &mut seen);
+            let choice = ChunkChoice { index: choice.index, place: choice.place, delta, finish_reason };
+            // With the first of them goes what else there is in the answer.
+            output.chunk(ChatChunk { source: source.take(), choices: vec![choice], ..chunk() }, &mut seen);
         };
-        tell(Delta { role: true, ..Delta::default() }, None);
+        // Calls without a typed field are not told.
+        let other = message.other && choice.finish_reason != FinishReason::ToolCalls;
+        tell(Delta { role: true, other, ..Delta::default() }, None);
         for text in &message.reasoning {
             tell(Delta { reasoning: Some(*text), ..Delta::default() }, None);
         }
@@ -371,9 +375,7 @@ pub fn tell(answer: &ChatResponse<'_>, render: Box<dyn Render>, identity: Identi
             tell(Delta { tool_calls: vec![call], ..Delta::default() }, None);
         }
         let (logprobs, extra) = (message.logprobs.clone(), message.extra.clone());
-        // Output without a typed field is among the further ones, but for that of a source.
-        let other = message.other && answer.source.is_none();
-        tell(Delta { logprobs, extra, other, ..Delta::default() }, Some(choice.finish_reason));
+        tell(Delta { logprobs, extra, ..Delta::default() }, Some(choice.finish_reason));
     }
     output.chunk(ChatChunk { usage: answer.usage, native_usage: answer.native_usage, ..chunk() }, &mut seen);
     output.done();

@@ -7,7 +7,7 @@
 
 use crate::chat::{Arguments, ChatChunk, ChunkChoice, FinishReason, ToolCallDelta, Usage};
 use crate::error::UpstreamError;
-use crate::json::Str;
+use crate::json::{RawValue, Str};
 
 /// No API gives more choices to one request (OpenAI's `n` is at most 128); what a stream can make us
 /// remember is bounded by it, and by the same number of tool calls for each.
@@ -102,6 +102,7 @@ impl Normalizer {
         if let Some(source) = &mut chunk.source {
             source.exact &= exact;
         }
+        let has_usage = chunk.usage.is_some();
         self.take_usage(chunk);
         for choice in &mut chunk.choices {
             exact &= self.choice(choice);
@@ -123,7 +124,9 @@ impl Normalizer {
             };
             chunk.choices.retain(says);
         }
-        if chunk.choices.is_empty() { Verdict::Drop } else { Verdict::Send }
+        let is_sent = !chunk.choices.is_empty()
+            || source_is_exact && !has_usage && chunk.source.is_some_and(|source| says_more(source.text));
+        if is_sent { Verdict::Send } else { Verdict::Drop }
     }
 
     /// Whether nothing is new in a chunk that says no more than a text: its choice has begun, and with it the
@@ -251,8 +254,18 @@ impl Choice {
     /// Gives a fragment its place among the calls and takes away what was sent before. Tells whether
     /// nothing had to be changed.
     fn call(&mut self, fragment: &mut ToolCallDelta<'_>) -> bool {
+        let says = match fragment.arguments {
+            Some(Arguments::Text(text)) => !text.is_empty(),
+            Some(Arguments::Json(_)) => true,
+            None => false,
+        };
         let at = match self.slot(fragment) {
             Some(at) => at,
+            // Some have an empty one beside every text.
+            None if !says && fragment.id.is_none() && fragment.name.is_none() => {
+                *fragment = ToolCallDelta::default();
+                return false;
+            }
             None => {
                 self.calls.push(Call {
                     id: fragment.id.map(|id| id.raw().to_owned()),
@@ -287,11 +300,8 @@ impl Choice {
             return false;
         };
         fragment.index = call.index;
-        call.has_arguments |= match fragment.arguments {
-            Some(Arguments::Text(text)) => !text.is_empty(),
-            Some(Arguments::Json(_)) => true,
-            None => false,
-        };
+        // Nothing is a text, too.
+        call.has_arguments |= says || fragment.is_custom;
         exact && fragment.index == given
     }
 
@@ -304,7 +314,13 @@ impl Choice {
             self.calls.get(at).is_some_and(|call| call.name.as_deref().is_none_or(|known| known == name.raw()))
         };
         if let Some(id) = fragment.id {
-            let known = self.calls.iter().position(|call| call.id.as_deref() == Some(id.raw()));
+            let has_id = |call: &Call| call.id.as_deref() == Some(id.raw());
+            let is_here = |call: &Call| has_id(call) && call.upstream_index == fragment.index;
+            // Some give two calls one id: a name comes again, at another index.
+            let is_other =
+                |call: &Call| fragment.name.is_some() && fragment.index.is_some() && call.upstream_index.is_some();
+            let known = self.calls.iter().rposition(is_here);
+            let known = known.or_else(|| self.calls.iter().position(|call| has_id(call) && !is_other(call)));
             if known.is_some() {
                 return known;
             }
@@ -328,10 +344,18 @@ impl Choice {
     }
 }
 
+/// Whether a chunk without choices has anything that is not in all of a stream: OpenAI's `moderation`, say.
+#[cold]
+fn says_more(chunk: &str) -> bool {
+    const COMMON: &[&str] =
+        &["id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier", "obfuscation"];
+    RawValue::trusted(chunk).pairs().any(|(key, value)| !COMMON.contains(&key.escaped()) && value.get() != "null")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::Delta;
+    use crate::chat::{Delta, Source};
 
     fn str(text: &'static str) -> Str<'static> {
         Str::parse(text).unwrap()
@@ -367,6 +391,23 @@ mod tests {
                 seen.push(chunk.choices[0].delta.tool_calls[0].index);
             }
             assert_eq!(seen, [Some(0), Some(0), Some(1)], "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_without_choices_is_sent_if_it_says_more_than_every_chunk() {
+        let rest = r#""object":"chat.completion.chunk","created":1,"service_tier":"default","choices":[]}"#;
+        for (first, exact, expected) in [
+            (r#"{"id":"x","model":"m","#, true, Verdict::Drop),
+            (r#"{"id":"x","model":"m","moderation":null,"#, true, Verdict::Drop),
+            (r#"{"id":"x","model":"m","moderation":{},"#, true, Verdict::Send),
+            (r#"{"id":"x","model":"m","moderation":{},"#, false, Verdict::Drop),
+        ] {
+            let text = format!("{first}{rest}");
+            let source = Some(Source { text: &text, usage: None, exact });
+            let (id, model) = (Some(str("\"x\"")), Some(str("\"m\"")));
+            let mut chunk = ChatChunk { source, id, model, created: Some(1), ..ChatChunk::default() };
+            assert_eq!(normalizer().chunk(&mut chunk), expected, "{text}");
         }
     }
 
@@ -426,6 +467,33 @@ mod tests {
         assert_eq!(other.choices[0].delta.tool_calls[0].index, Some(0), "dense");
         assert_eq!(normalizer.chunk(&mut chunk(Vec::new(), Some(FinishReason::ToolCalls))), Verdict::Drop);
         assert!(normalizer.end().is_err());
+    }
+
+    #[test]
+    fn two_calls_with_one_id_are_two_where_their_indices_differ() {
+        let mut normalizer = normalizer();
+        let mut place = |index: u32, name: Option<&'static str>| {
+            let name = name.map(str);
+            let mut chunk = chunk(vec![ToolCallDelta { name, ..fragment(Some(index), Some("\"a\""), "\"{}\"") }], None);
+            normalizer.chunk(&mut chunk);
+            chunk.choices[0].delta.tool_calls[0].index
+        };
+        let name = Some("\"f\"");
+        assert_eq!([place(0, name), place(1, name), place(0, None), place(1, None)].map(Option::unwrap), [0, 1, 0, 1]);
+        assert_eq!([place(1, name), place(2, None)].map(Option::unwrap), [1, 0], "who repeats ids, and loses an index");
+    }
+
+    #[test]
+    fn an_empty_fragment_is_no_call() {
+        let mut normalizer = normalizer();
+        let empty = || ToolCallDelta { name: None, ..fragment(Some(0), None, "\"\"") };
+        normalizer.chunk(&mut chunk(vec![empty()], None));
+        let delta = Delta { content: Some(str("\"hi\"")), tool_calls: vec![empty()], ..Default::default() };
+        let choice = ChunkChoice { index: 0, place: None, delta, finish_reason: Some(FinishReason::Stop) };
+        let mut last = ChatChunk { choices: vec![choice], ..Default::default() };
+        assert_eq!(normalizer.chunk(&mut last), Verdict::Send);
+        assert_eq!(last.choices[0].finish_reason, Some(FinishReason::Stop));
+        assert!(last.choices[0].delta.tool_calls.is_empty() && normalizer.end().is_ok());
     }
 
     #[test]

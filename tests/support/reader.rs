@@ -120,6 +120,10 @@ fn stream(body: &[u8], with_arguments: bool) -> Read {
         check(same.0.is_string() && same.1.is_string() && same.2.is_u64(), "id, model, created")?;
         check(*identity.get_or_insert(same.clone()) == same, "id, model and created are the same throughout")?;
         let list = chunk["choices"].as_array().ok_or("choices")?;
+        if list.is_empty() && chunk["usage"].is_null() {
+            check(chunk.as_object().is_some_and(|chunk| chunk.len() > 5), "a chunk says something")?;
+            continue;
+        }
         if list.is_empty() {
             check(!usage_seen && chunk["usage"].is_object(), "usage comes once")?;
             usage(&chunk["usage"])?;
@@ -154,16 +158,15 @@ fn delta(choice: &Value, state: &mut Choice, with_arguments: bool) -> Read {
     for call in delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten() {
         let index = call["index"].as_u64().ok_or("a call has an index")? as usize;
         check(index <= state.calls.len(), "indices are dense")?;
+        let kind = if call.get("custom").is_some() { "custom" } else { "function" };
         if index == state.calls.len() {
             check(call["id"].as_str().is_some_and(|id| !id.is_empty()), "a call begins with its id")?;
-            check(
-                call["function"]["name"].as_str().is_some_and(|name| !name.is_empty()),
-                "a call begins with its name",
-            )?;
-            check(call["type"] == "function", "a call begins with its type")?;
-            state.calls.push(String::new());
+            check(call[kind]["name"].as_str().is_some_and(|name| !name.is_empty()), "a call begins with its name")?;
+            check(call["type"] == kind, "a call begins with its type")?;
+            // A custom tool takes any text.
+            state.calls.push(if kind == "custom" { "{}".into() } else { String::new() });
         } else {
-            check(call.get("id").is_none() && call["function"].get("name").is_none(), "ids and names come once")?;
+            check(call.get("id").is_none() && call[kind].get("name").is_none(), "ids and names come once")?;
         }
         let fragment = call["function"]["arguments"].as_str().unwrap_or_default();
         state.calls[index].push_str(fragment);

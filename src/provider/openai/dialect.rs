@@ -16,7 +16,7 @@ pub struct Dialect {
     pub project: Option<&'static str>,
     pub usage: Usage,
     /// Which of OpenAI's fields the vendor has beside `model`, `messages` and `stream`; empty: it is left to the vendor to judge, and nothing at
-    /// the top level is changed beyond what the rest of the row says. What is not among them is refused
+    /// the top level is changed beyond what the rest of the row says and what is known of the model. What is not among them is refused
     /// where the answer would silently lack what was asked for, and else left out and named.
     pub known: Names,
     /// The vendor refuses whatever it does not know: other fields than `known` are not sent either.
@@ -26,8 +26,12 @@ pub struct Dialect {
     pub not_thinking: Names,
     /// Fields that have another name there.
     pub renamed: &'static [(&'static str, &'static str)],
+    /// The same of models that think.
+    pub renamed_thinking: &'static [(&'static str, &'static str)],
     /// Numbers are cut off at these, which are written as they are to be sent.
     pub ranges: &'static [(&'static str, &'static str, &'static str)],
+    /// The words of `service_tier`, the ordinary one first; none: any.
+    pub tiers: Names,
     /// Fields that are lists there even of one.
     pub lists: Names,
     /// Fields that are sent if the client does not.
@@ -100,6 +104,8 @@ pub struct Choice {
 pub enum Way {
     Same,
     Word(&'static str),
+    /// `required`, and no other tool than the one that is named.
+    Alone,
     Refused,
     /// The request goes without tools.
     NoTools,
@@ -119,6 +125,8 @@ pub enum Schema {
     Same,
     /// `json_object`, and the schema as an instruction, which nothing enforces.
     Instructed,
+    /// Schemas, and the vendor's own; no `json_object`, which becomes an instruction.
+    Alone,
 }
 
 /// What becomes of `reasoning_effort`, by the target's [`crate::provider::Reasoning`].
@@ -201,6 +209,9 @@ pub enum Files {
     Refused,
 }
 
+/// Models that think count their thoughts in the limit, and refuse the name of the one that did not.
+pub const LIMIT_OF_ALL: &[(&str, &str)] = &[("max_tokens", "max_completion_tokens")];
+
 impl Dialect {
     pub const OPENAI: Dialect = Dialect {
         path: |_, _| "/chat/completions".to_owned(),
@@ -211,7 +222,9 @@ impl Dialect {
         is_closed: false,
         not_thinking: Names::NONE,
         renamed: &[],
+        renamed_thinking: &[],
         ranges: &[],
+        tiers: Names::NONE,
         lists: Names::NONE,
         defaults: &[],
         logprobs: Logprobs::Two,
@@ -261,10 +274,9 @@ impl Messages {
         ..Messages::OPENAI
     };
 
-    /// Whether messages need to be looked at.
+    /// Whether messages need to be looked at, whoever's they are.
     pub const fn are_edited(&self) -> bool {
-        self.no_developer
-            || !self.fields.is_empty()
+        !self.fields.is_empty()
             || self.names.is_some()
             || self.joined
             || !matches!(self.parts, Parts::Same)

@@ -16,7 +16,8 @@ use crate::provider::parameters::unsupported;
 pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<String>) -> Result<(), Rejection> {
     let chat = request.chat;
     let rules = &request.dialect.messages;
-    let is_edited = rules.are_edited() || instruction.is_some();
+    let has_developer = rules.no_developer && chat.listed.iter().any(|message| message.is_of("\"developer\""));
+    let is_edited = rules.are_edited() || has_developer || instruction.is_some();
     if !is_edited && !chat.listed.carry_state() {
         return Ok(());
     }

@@ -22,8 +22,12 @@ use crate::headers::Headers;
 use dialect::Dialect;
 use echo::Collector;
 
-pub const KIND: Kind =
-    Kind { name: "openai", translator: &OpenAi(Dialect::OPENAI), url: "https://api.openai.com/v1", ..Kind::BASE };
+pub const KIND: Kind = Kind {
+    name: "openai",
+    translator: &OpenAi(Dialect { renamed_thinking: dialect::LIMIT_OF_ALL, ..Dialect::OPENAI }),
+    url: "https://api.openai.com/v1",
+    ..Kind::BASE
+};
 
 /// The format in a vendor's dialect.
 pub struct OpenAi(pub Dialect);

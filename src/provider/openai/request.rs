@@ -62,43 +62,59 @@ pub fn translate(chat: &ChatRequest<'_>, target: &Target, dialect: &Dialect) -> 
 }
 
 impl<'a> Request<'_, 'a> {
-    /// The top level, but for what has a function of its own.
+    /// The top level, but for what has a function of its own. Where the vendor judges it, only what is known of
+    /// the model counts.
     fn fields(&mut self) -> Result<(), Rejection> {
-        let dialect = self.dialect;
-        if dialect.known.is_empty() {
-            return Ok(());
-        }
-        let chat = self.chat;
+        let (chat, target, dialect) = (self.chat, self.target, self.dialect);
+        let is_judged = !dialect.known.is_empty();
         for (place, (name, value)) in chat.object().iter().enumerate() {
             if matches!(name, "model" | "messages" | "stream" | "stream_options") {
                 continue;
             }
-            if json::type_of(value) == Type::Null {
-                self.cut(place);
+            let is_refused = |sampling: &Sampling| sampling.name() == name && !target.sampling.contains(sampling);
+            let is_fixed = matches!(name, "temperature" | "top_p" | "top_k") && Sampling::ALL.iter().any(is_refused);
+            if !is_judged && !is_fixed && !matches!(name, "max_tokens" | "max_completion_tokens") {
                 continue;
             }
-            let renamed = dialect.renamed.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
-            let is_left_out = self.target.reasoning.is_some() && dialect.not_thinking.contains(name);
-            let is_known = renamed.is_some() || dialect.known.contains(name);
+            if json::type_of(value) == Type::Null {
+                if is_judged {
+                    self.cut(place);
+                }
+                continue;
+            }
+            let thinking = if target.reasoning.is_some() { dialect.renamed_thinking } else { &[] };
+            let renamed = dialect.renamed.iter().chain(thinking).find(|(from, _)| *from == name).map(|(_, to)| *to);
+            let is_left_out = target.reasoning.is_some() && dialect.not_thinking.contains(name);
+            let is_known = renamed.is_some() || !is_judged || dialect.known.contains(name);
             if !is_known || is_left_out {
                 if dialect.is_closed || OPENAI_FIELDS.contains(name) {
                     self.lacks(place, name, value)?;
                 }
                 continue;
             }
-            let sampling = Sampling::ALL.iter().find(|sampling| sampling.name() == name);
-            if sampling.is_some_and(|sampling| !self.target.sampling.contains(sampling)) {
+            if is_fixed {
                 self.drop(place, name);
                 continue;
             }
             if let Some(to) = renamed {
                 // Of two names for the same the client's newer one holds, as with OpenAI.
-                if let Some(other) = self.place(to) {
-                    self.cut(other);
+                match self.place(to) {
+                    Some(_) if name == "max_tokens" && chat.field(to).is_some() => {
+                        self.cut(place);
+                        continue;
+                    }
+                    Some(other) => self.cut(other),
+                    None => {}
                 }
                 self.change(place).key = Some(to);
             }
+            if name == "service_tier" && !dialect.tiers.is_empty() {
+                self.tier(place, value);
+            }
             self.limit(place, name, value);
+            if !is_judged {
+                continue;
+            }
             if dialect.lists.contains(name) && json::type_of(value) == Type::String {
                 self.change(place).value = Some(format!("[{}]", value.get()));
             }
@@ -109,15 +125,31 @@ impl<'a> Request<'_, 'a> {
         Ok(())
     }
 
-    /// A number beyond what the vendor or the model takes is cut off, not scaled.
+    /// OpenAI's ordinary tier in the vendor's word; one that the vendor does not have is its ordinary one, too.
+    fn tier(&mut self, place: usize, value: &RawValue) {
+        let known = self.dialect.tiers;
+        let word = value.get().trim_matches('"');
+        if let ("default", Some(ordinary)) = (word, known.0.split(' ').next()) {
+            self.change(place).value = Some(json::escape(ordinary));
+        } else if !known.contains(word) {
+            self.drop(place, "service_tier");
+        }
+    }
+
+    /// A number beyond what the vendor or the model takes is cut off, not scaled. A seed is left out: none is near
+    /// another.
     fn limit(&mut self, place: usize, name: &str, value: &RawValue) {
-        let Some(number) = json::float(value.get()) else { return };
         let most_tokens = self.target.max_output.filter(|_| matches!(name, "max_tokens" | "max_completion_tokens"));
+        let range = self.dialect.ranges.iter().find(|(ranged, ..)| *ranged == name);
+        if most_tokens.is_none() && range.is_none() {
+            return;
+        }
+        let Some(number) = json::float(value.get()) else { return };
         if let Some(most) = most_tokens.filter(|most| number > *most as f64) {
             self.change(place).value = Some(most.to_string());
             self.name_dropped(name);
         }
-        let Some((_, least, most)) = self.dialect.ranges.iter().find(|(ranged, ..)| *ranged == name) else { return };
+        let Some((_, least, most)) = range else { return };
         let is =
             |bound: &str, beyond: fn(f64, f64) -> bool| json::float(bound).is_some_and(|bound| beyond(number, bound));
         let bound = match () {
@@ -125,6 +157,9 @@ impl<'a> Request<'_, 'a> {
             () if is(most, |number, most| number > most) => most,
             () => return,
         };
+        if name == "seed" {
+            self.cut(place);
+        }
         self.change(place).value = Some((*bound).to_owned());
         self.name_dropped(name);
     }
@@ -186,11 +221,15 @@ impl<'a> Request<'_, 'a> {
                 ToolChoice::Allowed { required: true, .. } if rules.required == Way::Same => Way::Word("required"),
                 ToolChoice::Allowed { required: true, .. } => rules.required,
             };
-            is_forced = matches!(given, ToolChoice::Required | ToolChoice::Named(_));
+            is_forced = matches!(
+                given,
+                ToolChoice::Required | ToolChoice::Named(_) | ToolChoice::Allowed { required: true, .. }
+            );
             let is_word = !matches!(given, ToolChoice::Named(_));
             match way {
                 Way::Same => {}
                 Way::Word(word) => self.change(place).value = Some(json::escape(word)),
+                Way::Alone => self.change(place).value = Some(r#""required""#.to_owned()),
                 Way::Refused => {
                     let message =
                         "This model cannot be made to call a tool in this way: 'tool_choice' must be another.";
@@ -208,8 +247,10 @@ impl<'a> Request<'_, 'a> {
             if is_word {
                 self.change(place).key = rules.words;
             }
-            if let ToolChoice::Allowed { names, .. } = given {
-                only = Some(names);
+            match given {
+                ToolChoice::Allowed { names, .. } => only = Some(names),
+                ToolChoice::Named(name) if way == Way::Alone => only = Some(vec![name]),
+                _ => {}
             }
         }
         self.edit_tools(tools, only.as_deref())?;
@@ -315,7 +356,7 @@ impl<'a> Request<'_, 'a> {
                 self.cut(place);
             }
             self.name_dropped("reasoning_effort");
-            self.added.push_str(rules.switch.off());
+            self.switch(rules.switch.off());
             return Ok(false);
         }
         let (Some(place), Some(effort)) = (place, effort) else { return Ok(true) };
@@ -329,15 +370,15 @@ impl<'a> Request<'_, 'a> {
             Reasoning::Effort | Reasoning::Adaptive if is_offered => {}
             _ if is_off && rules.switch != Switch::None => {
                 self.cut(place);
-                self.added.push_str(rules.switch.off());
+                self.switch(rules.switch.off());
             }
             Reasoning::Switch if rules.switch != Switch::None => {
                 self.cut(place);
-                self.added.push_str(rules.switch.on());
+                self.switch(rules.switch.on());
             }
             Reasoning::Budget if rules.switch != Switch::None => {
                 self.cut(place);
-                self.added.push_str(&rules.switch.budget(&effort));
+                self.switch(&rules.switch.budget(&effort));
             }
             _ if is_offered => {}
             _ => {
@@ -352,18 +393,36 @@ impl<'a> Request<'_, 'a> {
         Ok(!is_off)
     }
 
-    /// A schema that the vendor cannot hold an answer to becomes an instruction: the text of it.
+    /// Says in the vendor's words how to think. Those that are there already say `null`.
+    fn switch(&mut self, words: &str) {
+        for name in self.dialect.thinking.switch.fields() {
+            if let Some(place) = self.place(name) {
+                self.cut(place);
+            }
+        }
+        self.added.push_str(words);
+    }
+
+    /// A format that the vendor cannot hold an answer to becomes an instruction: the text of it.
     fn format(&mut self) -> Result<Option<String>, Rejection> {
-        if self.dialect.schema == Schema::Same {
-            return Ok(None);
+        let schema = self.dialect.schema;
+        let place = self.place("response_format").filter(|_| schema != Schema::Same);
+        let Some(place) = place else { return Ok(None) };
+        match (schema, self.chat.response_format()) {
+            (Schema::Instructed, Ok(ResponseFormat::JsonSchema { schema, .. })) => {
+                self.change(place).value = Some(r#"{"type":"json_object"}"#.to_owned());
+                self.name_dropped("response_format.json_schema");
+                let schema = schema.map_or("{}", RawValue::get);
+                Ok(Some(format!("{ANSWER_IN_SCHEMA}{schema}")))
+            }
+            (Schema::Alone, Ok(ResponseFormat::JsonObject)) => {
+                self.cut(place);
+                Ok(Some(parameters::ANSWER_IN_JSON.to_owned()))
+            }
+            // It has formats of its own.
+            (Schema::Alone, _) | (_, Ok(_)) => Ok(None),
+            (_, Err(rejection)) => Err(rejection),
         }
-        let ResponseFormat::JsonSchema { schema, .. } = self.chat.response_format()? else { return Ok(None) };
-        if let Some(place) = self.place("response_format") {
-            self.change(place).value = Some(r#"{"type":"json_object"}"#.to_owned());
-        }
-        self.name_dropped("response_format.json_schema");
-        let schema = schema.map_or("{}", RawValue::get);
-        Ok(Some(format!("{ANSWER_IN_SCHEMA}{schema}")))
     }
 
     /// Usage is always asked for: whether the client is shown it is the endpoint's business.

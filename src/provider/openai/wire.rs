@@ -20,6 +20,9 @@ wire! {
         tool_calls: List<WireToolCall<'a>>,
         audio: Option<&'a RawValue>,
         function_call: Option<&'a RawValue>,
+        /// OpenRouter's and LiteLLM's place for what was drawn.
+        images: Option<&'a RawValue>,
+        annotations: Option<&'a RawValue>,
     }
 
     struct WireToolCall<'a> {
@@ -27,12 +30,14 @@ wire! {
         id: Present<'a>,
         kind = "type": Present<'a>,
         function: Maybe<WireFunction<'a>>,
-        custom: Option<&'a RawValue>,
+        custom: Maybe<WireFunction<'a>>,
     }
 
+    /// Of a custom tool, too, whose arguments are any text.
     struct WireFunction<'a> {
         name: Present<'a>,
         arguments: Present<'a>,
+        input: Present<'a>,
     }
 }
 
@@ -107,15 +112,16 @@ impl<'a> WireMessage<'a> {
             Piece::Reasoning(text) => message.reasoning.push(text),
             Piece::Content(text) => message.content.push(text),
         });
-        message.other |= self.tool_calls.items.iter().flatten().any(|call| call.custom.is_some());
+        message.other |= self.tool_calls.items.iter().flatten().any(|call| call.custom.0.is_some());
         message.tool_calls = self.tool_calls.into_placed().filter_map(|(place, call)| call.call(place)).collect();
         message
     }
 
     fn has_other(&self) -> bool {
+        let lists = [self.reasoning_details, self.images, self.annotations];
         self.audio.is_some()
             || self.function_call.is_some()
-            || self.reasoning_details.is_some_and(|details| details.get() != "[]")
+            || lists.into_iter().flatten().any(|list| list.get() != "[]")
     }
 
     /// Reasoning where it is one string: the first of its names that has one. Who sends two names says
@@ -189,14 +195,14 @@ impl<'a> WireToolCall<'a> {
         let begins = self.id.0.is_some();
         self.index.is_some_and(tolerant::is_plain_index)
             && self.id.0.is_none_or(is_word)
-            && self.kind.0.map_or(!begins, is_function)
-            && self.function.0.as_ref().is_some_and(|function| {
-                function.name.0.is_none_or(is_word) && function.arguments.0.is_none_or(|text| Str::new(text).is_some())
+            && self.kind.0.map_or(!begins, |kind| is_function(kind) || kind.get() == "\"custom\"")
+            && self.function.0.as_ref().or(self.custom.0.as_ref()).is_some_and(|function| {
+                function.name.0.is_none_or(is_word) && function.said().is_none_or(|text| Str::new(text).is_some())
             })
     }
 
     fn is_exact_call(&self) -> bool {
-        if self.custom.is_some() {
+        if self.custom.0.is_some() {
             return self.id.0.is_some_and(is_word);
         }
         self.id.0.is_some_and(is_word)
@@ -219,17 +225,25 @@ impl<'a> WireToolCall<'a> {
     }
 
     fn delta(self, place: usize) -> ToolCallDelta<'a> {
-        let function = self.function.0.unwrap_or_default();
+        let is_custom = self.function.0.is_none() && self.custom.0.is_some();
+        let function = self.function.0.or(self.custom.0).unwrap_or_default();
         let not_empty = |text: &Str<'_>| !text.is_empty();
         ToolCallDelta {
             place: Some(place),
             index: self.index.and_then(tolerant::index),
             id: text(self.id.0).filter(is_id),
             name: text(function.name.0).filter(not_empty),
-            arguments: arguments(function.arguments.0),
+            arguments: arguments(function.said()),
+            is_custom,
             state: None,
             begins: false,
         }
+    }
+}
+
+impl<'a> WireFunction<'a> {
+    fn said(&self) -> Option<&'a RawValue> {
+        self.arguments.0.or(self.input.0)
     }
 }
 
@@ -314,11 +328,15 @@ wire! {
         prompt_cache_hit_tokens: Option<&'a RawValue>,
         /// Moonshot.
         cached_tokens: Option<&'a RawValue>,
+        /// Mistral.
+        num_cached_tokens: Option<&'a RawValue>,
     }
 
     struct UsageDetails<'a> {
         cached_tokens: Option<&'a RawValue>,
         cache_write_tokens: Option<&'a RawValue>,
+        /// Qwen.
+        cache_creation_input_tokens: Option<&'a RawValue>,
         reasoning_tokens: Option<&'a RawValue>,
     }
 }
@@ -355,8 +373,9 @@ impl WireUsage<'_> {
         Some(Usage {
             input,
             output,
-            cached_input: cached.or_else(|| self.cached_tokens.and_then(tolerant::count)),
-            cache_write: of_input.and_then(|details| details.cache_write_tokens).and_then(tolerant::count),
+            cached_input: cached.or_else(|| first(self.cached_tokens, self.num_cached_tokens)),
+            cache_write: of_input
+                .and_then(|details| first(details.cache_write_tokens, details.cache_creation_input_tokens)),
             reasoning,
         })
     }
@@ -365,5 +384,24 @@ impl WireUsage<'_> {
     pub fn is_exact(&self, usage: &Usage) -> bool {
         let written = |value: Option<&RawValue>| value.and_then(tolerant::digits);
         usage.is_counted_as(written(self.prompt_tokens), written(self.completion_tokens), written(self.total_tokens))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_from_a_cache_and_went_there_is_counted_wherever_it_is_told() {
+        let counts = |rest: &str| {
+            let text = format!(r#"{{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,{rest}}}"#);
+            let usage = usage(json::parse_str(&text).unwrap()).unwrap();
+            (usage.cached_input, usage.cache_write)
+        };
+        assert_eq!(counts(r#""num_cached_tokens":4"#), (Some(4), None), "Mistral");
+        assert_eq!(counts(r#""prompt_cache_hit_tokens":4,"prompt_cache_miss_tokens":5"#), (Some(4), None), "DeepSeek");
+        assert_eq!(counts(r#""cached_tokens":4"#), (Some(4), None), "Moonshot");
+        let qwen = r#""prompt_tokens_details":{"cached_tokens":4,"cache_creation_input_tokens":3}"#;
+        assert_eq!(counts(qwen), (Some(4), Some(3)), "Qwen");
     }
 }

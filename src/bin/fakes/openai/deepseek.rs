@@ -34,6 +34,7 @@ pub const DEEPSEEK: Dialect = Dialect {
     },
     thoughts: Thoughts::Field("reasoning_content"),
     wants_thoughts_back: true,
+    forced_while_thinking: false,
     refuses: Refuses::ByFinish("content_filter"),
     own_fields: false,
     usage,

@@ -67,12 +67,16 @@ pub struct Dialect {
     pub user_after_tool: bool,
     pub response_formats: &'static [&'static str],
     pub efforts: &'static [&'static str],
+    pub tiers: &'static [&'static str],
+    pub seeds: (i64, i64),
 
     /// Whether the model thinks, by the fields of the request.
     pub thinks: fn(&Map<String, Value>) -> Thinks,
     pub thoughts: Thoughts,
     /// While it thinks, its thoughts have to come back with its calls of tools.
     pub wants_thoughts_back: bool,
+    /// A tool can be forced on it while it thinks.
+    pub forced_while_thinking: bool,
 
     pub refuses: Refuses,
     /// Messages, choices and answers have the fields beside the content that only OpenAI has.
@@ -201,12 +205,15 @@ pub const OPENAI: Dialect = Dialect {
     user_after_tool: true,
     response_formats: &["text", "json_object", "json_schema"],
     efforts: &["none", "minimal", "low", "medium", "high", "xhigh", "max"],
+    tiers: &["auto", "default", "flex", "scale", "priority", "fast"],
+    seeds: (i64::MIN, i64::MAX),
     thinks: |fields| match fields.get("reasoning_effort").and_then(Value::as_str) {
         Some("none") => Thinks::Never,
         _ => Thinks::IfAsked,
     },
     thoughts: Thoughts::Hidden,
     wants_thoughts_back: false,
+    forced_while_thinking: true,
     refuses: Refuses::InField,
     own_fields: true,
     whole_calls: false,

@@ -19,6 +19,7 @@ pub const GROQ: Dialect = Dialect {
     most_choices: 1,
     tool_types: &["function"],
     tool_choice_types: &["function"],
+    tiers: &["auto", "on_demand", "flex", "performance"],
     efforts: &["none", "default", "low", "medium", "high"],
     thoughts: Thoughts::Field("reasoning"),
     refuses: Refuses::InContent,

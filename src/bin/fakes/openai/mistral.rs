@@ -21,6 +21,7 @@ pub const MISTRAL: Dialect = Dialect {
     assistant_parts: &["text", "thinking", "reference"],
     bare_media: true,
     temperature: (0.0, 1.5),
+    seeds: (0, i64::MAX),
     tool_types: &["function"],
     tool_choices: &["none", "auto", "any", "required"],
     tool_choice_types: &["function"],

@@ -55,24 +55,34 @@ pub const CEREBRAS: Dialect =
     Dialect { thoughts: Thoughts::Field("reasoning"), ..row("cerebras", "cerebras-fake", "csk-fake", "/v1") };
 pub const NVIDIA: Dialect = row("nvidia", "nvidia-fake", "nvapi-fake", "/v1");
 
-/// It has no tools of its clients'.
+/// It has no tools of its clients', and no JSON without a schema.
 pub const PERPLEXITY: Dialect = Dialect {
     tool_types: &[],
+    response_formats: &["text", "json_schema"],
     most_choices: 1,
     usage_in: &[UsageIn::Finish],
     ..row("perplexity", "sonar-fake", "pplx-fake", "")
 };
 
-pub const VLLM: Dialect =
-    Dialect { thoughts: Thoughts::Field("reasoning"), ..row("vllm", "vllm-fake", "vllm-fake", "/v1") };
-pub const SGLANG: Dialect = row("sglang", "sglang-fake", "sglang-fake", "/v1");
+/// Their models' templates know no developer.
+const TEMPLATE_ROLES: &[&str] = &["system", "user", "assistant", "tool"];
+pub const VLLM: Dialect = Dialect {
+    roles: TEMPLATE_ROLES,
+    thoughts: Thoughts::Field("reasoning"),
+    ..row("vllm", "vllm-fake", "vllm-fake", "/v1")
+};
+pub const SGLANG: Dialect = Dialect { roles: TEMPLATE_ROLES, ..row("sglang", "sglang-fake", "sglang-fake", "/v1") };
 pub const OLLAMA: Dialect = Dialect {
     most_choices: 1,
     whole_calls: true,
     thoughts: Thoughts::Field("reasoning"),
     ..row("ollama", "ollama-fake", "ollama-fake", "/v1")
 };
-pub const LLAMACPP: Dialect = row("llamacpp", "llamacpp-fake", "llamacpp-fake", "/v1");
+pub const LLAMACPP: Dialect = Dialect {
+    roles: TEMPLATE_ROLES,
+    tool_choice_types: &[],
+    ..row("llamacpp", "llamacpp-fake", "llamacpp-fake", "/v1")
+};
 pub const ANY: Dialect = row("openai-compatible", "any-fake", "any-fake", "/v1");
 pub const LITELLM: Dialect = row("litellm", "litellm-fake", "litellm-fake", "/v1");
 pub const PORTKEY: Dialect = Dialect {

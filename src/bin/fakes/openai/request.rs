@@ -9,11 +9,10 @@ use super::dialect::{Dialect, Unknown};
 use super::{Asked, INVALID, messages};
 use crate::prompt::{JsonOutput, Prompt, Tool, ToolChoice, ToolKind};
 use crate::strict::{
-    Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, identifier, integer, integer_in,
-    nullable, number_in, object, open_object, required, string,
+    Checked, Problem, Refusal, TopLevel, Wrong, array, boolean, choice, each, identifier, integer_in, nullable,
+    number_in, object, open_object, required, string,
 };
-
-const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority", "fast"];
+use crate::thinking::Thinks;
 
 const MOST_FUNCTION_NAME: usize = 64;
 
@@ -113,6 +112,11 @@ fn request(dialect: &Dialect, asked: Option<Asked>, fields: &Map<String, Value>)
             tool_choice(dialect, value, &mut prompt)
         })?;
     }
+    let is_forced = matches!(prompt.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    if is_forced && prompt.thinks != Thinks::Never && !dialect.forced_while_thinking {
+        let text = "Thinking mode does not support this tool_choice";
+        return Err(Problem::refused(Refusal::new(400, INVALID, text).code(INVALID)));
+    }
     nullable(fields, "function_call", |value| match value {
         Value::String(_) => choice(value, &["none", "auto"]).map(drop),
         _ => required(object(value, &["name"])?, "name", string).map(drop),
@@ -156,13 +160,15 @@ fn plain_fields(dialect: &Dialect, fields: &Map<String, Value>) -> Checked<()> {
     nullable(fields, "top_p", |value| number_in(value, 0.0, 1.0))?;
     nullable(fields, "frequency_penalty", |value| number_in(value, -2.0, 2.0))?;
     nullable(fields, "presence_penalty", |value| number_in(value, -2.0, 2.0))?;
-    nullable(fields, "seed", integer)?;
+    for name in ["seed", "random_seed"] {
+        nullable(fields, name, |value| integer_in(value, dialect.seeds.0, dialect.seeds.1))?;
+    }
     nullable(fields, "store", boolean)?;
     nullable(fields, "user", string)?;
     nullable(fields, "prompt_cache_key", string)?;
     nullable(fields, "prompt_cache_retention", |value| choice(value, &["in_memory", "24h"]))?;
     nullable(fields, "reasoning_effort", |value| choice(value, dialect.efforts))?;
-    nullable(fields, "service_tier", |value| choice(value, TIERS))?;
+    nullable(fields, "service_tier", |value| choice(value, dialect.tiers))?;
     nullable(fields, "verbosity", |value| choice(value, &["low", "medium", "high"]))?;
     nullable(fields, "safety_identifier", |value| short(value, 128))?;
     nullable(fields, "modalities", |value| each(value, |item| choice(item, &["text", "audio"])))?;
@@ -494,6 +500,11 @@ mod tests {
         let image = said(json!([{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}]));
         let (status, text) = answer(&DEEPSEEK, &image);
         assert!(status == 400 && text.contains("unknown variant `image_url`, expected one of `text`"), "{text}");
+        for (thinking, expected) in [("enabled", 400), ("disabled", 200)] {
+            let forced = json!({"model": "deepseek-fake", "thinking": {"type": thinking}, "messages": [user], "tools": [tool("f")],
+                "tool_choice": "required"});
+            assert_eq!(answer(&DEEPSEEK, &forced).0, expected, "{thinking}");
+        }
         // It does not see what it does not know.
         let seed = json!({"model": "deepseek-fake", "seed": "?", "messages": [user]});
         assert_eq!(answer(&DEEPSEEK, &seed).0, 200);
