@@ -219,10 +219,12 @@ impl<'a> Document<'a> {
     }
 
     pub fn model(&mut self, name: &str, provider: &str, fault: &str, limits: Option<&Value>) {
-        let family = if self.providers[provider]["kind"] == "openai" { "gpt" } else { "claude" };
+        let is_openai = self.providers[provider]["kind"] == "openai";
+        // Of one of the two, no answer is too long.
+        let (family, max_output) = if is_openai { ("gpt", 10_000_000) } else { ("claude", 64_000) };
         let question = if fault.is_empty() { "" } else { "?" };
-        let mut model =
-            json!({"provider": provider, "id": format!("{family}-fake{question}{fault}"), "max_output": 64000});
+        let id = format!("{family}-fake{question}{fault}");
+        let mut model = json!({"provider": provider, "id": id, "max_output": max_output});
         if let Some(limits) = limits {
             model["limits"] = limits.clone();
         }
