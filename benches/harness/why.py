@@ -128,11 +128,10 @@ def counting(results):
     more = sum(ours.values()) - sum(without.values())
     calls = results["instructions"]["found"]["calls"]
     line, histograms = (calls[kind]["all"] for kind in ("line", "histograms"))
-    clock = calls["clock"]["all"] / calls["clock"]["calls"]
     return f"""**Metrics, health and log** are {more:,.0f} of a relay's {sum(ours.values()):,.0f} instructions, {ours['module'] - without['module']:,.0f} of them in the module:
 it writes the line, adds up counts and learns. The rest is the host's: it is given the line, formats and buffers it for its
-file (the bare filter's takes {line:,.0f}), notes three values of histograms, of which each is a call ({histograms:,.0f}), and tells the time
-at the end ({clock:,.0f}): {(line + histograms + clock) / more:.0%} of it, whatever the module did.
+file (the bare filter's takes {line:,.0f}), and notes three values of histograms, of which each is a call ({histograms:,.0f}):
+{(line + histograms) / more:.0%} of it, whatever the module did.
 What it would take: lines in batches, which would wait behind a long stream and be lost with a worker, or histograms as
 counters, which would lose their type. A log that Envoy writes from memory it shares with the filter needs neither."""
 
