@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use dragoman::headers::Headers;
-use dragoman::route::wait;
+use dragoman::route::{limits, wait};
 use dragoman_fuzz::headers;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +19,7 @@ fuzz_target!(|input: &[u8]| {
     };
     let (headers, _) = headers(lines);
     let asked = wait::asked(429, &headers, now);
-    let read = |name: &str| name.starts_with("retry-after") || name.contains("ratelimit");
+    let read = |name: &str| name.starts_with("retry-after") || name.contains("ratelimit") || limits::is_told(name);
     let mut few = Headers::default();
     headers.iter().filter(|(name, _)| read(name)).for_each(|(name, value)| few.push(name, value));
     assert_eq!(wait::asked(429, &few, now), asked);

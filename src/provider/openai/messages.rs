@@ -45,7 +45,10 @@ pub fn edit(request: &mut Request<'_, '_>, thinks: bool, instruction: Option<Str
         let is_cut = rules.ordered && message.index != last && says_nothing(message);
         if !is_cut {
             Editor { request, message, thinks, added: String::new() }.edit(span.start + 1, message.index == last)?;
-            let calls = message.tool_calls.iter().map(|call| call.id).chain(message.tool_call_id);
+            // What is cut out is not edited.
+            let stays = |field| rules.fields.is_empty() || rules.fields.contains(field);
+            let calls = message.tool_calls.iter().filter(|_| stays("tool_calls")).map(|call| call.id);
+            let calls = calls.chain(message.tool_call_id.filter(|_| stays("tool_call_id")));
             for (id, sent) in calls.filter_map(|id| Some((id, ids.sent(id)?))) {
                 if let Some(range) = json::span(chat.body, id.raw()) {
                     request.edits.replace(range, sent);
@@ -404,4 +407,29 @@ fn hashed(id: &str, salt: u8) -> String {
             char::from(digit)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::chat::ChatRequest;
+    use crate::provider::{Body, Target, compatible};
+
+    #[test]
+    fn ids_that_carry_state_are_left_alone_where_they_are_cut_out() {
+        let id = "call_1__dgm_r_T3NsbyBcIml0XCIgaXMu";
+        let body = format!(
+            r#"{{"messages":[{{"role":"assistant","content":"a","tool_calls":[{{"id":"{id}","type":"function","function":
+            {{"name":"f","arguments":""}}}}]}},{{"role":"tool","tool_call_id":"{id}","content":"b"}}],"model":"m"}}"#
+        );
+        let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+        let target = Target { id: "sonar".into(), ..Target::default() };
+        let Body::Edited(edits) = compatible::PERPLEXITY.translator.request(&chat, &target).unwrap().body else {
+            panic!("the request is written")
+        };
+        let written = String::from_utf8(edits.apply(body.as_bytes())).unwrap();
+        assert_eq!(
+            written,
+            r#"{"messages":[{"role":"assistant","content":"a"},{"role":"tool","content":"b"}],"model":"sonar"}"#
+        );
+    }
 }
