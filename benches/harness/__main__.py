@@ -71,8 +71,12 @@ def main():
         }
         given.results.write_text(json.dumps(results, indent=1))
     results = json.loads(given.results.read_text())
-    (given.document / "performance.md").write_text(report.document(results))
-    (given.document / "performance.svg").write_text(report.plot(results))
+    missing = [name for name in [*PARTS, MICRO] if name not in results]
+    # What was measured elsewhere is not to be lost for what was not measured here.
+    directory = given.results.parent if missing else given.document
+    (directory / "performance.md").write_text(report.document(results))
+    (directory / "performance.svg").write_text(report.plot(results))
+    print(f"written: {directory}/performance.md" + (f"; not measured here yet: {', '.join(missing)}" if missing else ""))
 
 
 def run(name, programs, given):
