@@ -147,7 +147,7 @@ pub struct Answer {
     /// How many were read by a template, and whether none is to be.
     repeated: usize,
     reads_each: bool,
-    /// Whether it has failed after it had begun.
+    /// Whether the provider has failed after it had begun.
     broke: bool,
     /// Of the answer so far, while no relay has it.
     meter: Option<Box<Meter>>,
@@ -264,7 +264,7 @@ impl Answer {
                 }
                 // The client has seen a part: a failure can only be told, and nothing may follow it.
                 if let Err(error) = read {
-                    self.broke = true;
+                    self.broke |= is_providers(error.class);
                     relay.error(&error.reply);
                 }
                 let ready = relay.take();
@@ -433,7 +433,7 @@ impl Answer {
                     return Output::Hold;
                 };
                 if let Err(error) = read {
-                    self.broke = true;
+                    self.broke |= is_providers(error.class);
                     relay.error(&error.reply);
                 }
                 let body = relay.take();
@@ -539,6 +539,11 @@ fn content(body: &[u8]) -> &[u8] {
 
 fn too_large() -> UpstreamError {
     UpstreamError::malformed("The provider's answer is larger than what can be held back.")
+}
+
+/// Whether a failure is the provider's, and not the request's: an answer that is filtered half way says nothing of it.
+fn is_providers(class: Class) -> bool {
+    !matches!(class, Class::Rejected | Class::TooLarge)
 }
 
 /// A failure within an answer that had begun well: the same target is not asked again at once.

@@ -73,7 +73,8 @@ impl Meter {
             self.judge.other();
         }
         for call in &delta.tool_calls {
-            let Some(index) = call.index else { continue };
+            // What a custom tool is given is any text.
+            let Some(index) = call.index.filter(|_| !call.is_custom) else { continue };
             if call.begins {
                 self.judge.call(index as usize, call.name.unwrap_or(Str::EMPTY));
             }
@@ -110,7 +111,9 @@ impl Meter {
         }
         for (index, call) in message.tool_calls.iter().enumerate() {
             self.judge.call(index, call.name);
-            self.judge.arguments(index, call.arguments);
+            // Without any, the client is given an empty object.
+            let is_empty = matches!(call.arguments, Arguments::Text(text) if text.is_empty());
+            self.judge.arguments(index, if is_empty { Arguments::Json("{}") } else { call.arguments });
         }
     }
 

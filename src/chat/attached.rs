@@ -60,7 +60,7 @@ fn part(json: &mut Reader<'_>) -> Result<Option<Kind>, Failure> {
                     match key.escaped() {
                         "url" => is_data |= begins_with(value, "\"data:"),
                         "file_data" => is_pdf |= begins_with(value, "\"data:application/pdf"),
-                        "filename" => is_pdf |= value.ends_with(".pdf\""),
+                        "filename" => is_pdf |= value.to_ascii_lowercase().ends_with(".pdf\""),
                         _ => {}
                     }
                 }

@@ -327,6 +327,7 @@ impl<'a> Message<'a> {
                     calls.push(ToolCall::read(call, calls_at.item(index))?);
                 }
             }
+            Some(list) if list.elements().next().is_none() && json::type_of(list) == Type::Array => {}
             Some(_) => {
                 let message = "Only assistant messages can have 'tool_calls'.";
                 return Err(Rejection::invalid(calls_at.to_string(), message));
@@ -668,6 +669,15 @@ mod tests {
         assert!(!request.stream);
         assert!(request.stop().unwrap().is_empty());
         assert_eq!(rejection(r#"{"model":null,"messages":[]}"#).code, "missing_required_parameter");
+    }
+
+    #[test]
+    fn a_list_of_no_calls_may_stand_in_any_message() {
+        let messages = |list: &str| {
+            let body = format!(r#"{{"model":"a","messages":[{{"role":"user","content":"x","tool_calls":{list}}}]}}"#);
+            ChatRequest::parse(body.as_bytes()).unwrap().messages().is_ok()
+        };
+        assert_eq!(["[]", "[ ]", "[{}]", "{}"].map(messages), [true, true, false, false]);
     }
 
     #[test]

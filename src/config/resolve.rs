@@ -329,10 +329,11 @@ fn provider(name: &str, cursor: &Cursor<'_>) -> Option<Provider> {
         }
         (None, None) => None,
     };
-    if let (Some(field), Some(Url { path, .. })) = (&url_field, &url) {
+    if let (Some(field), Some(Url { host, path, .. })) = (&url_field, &url) {
         let is_dated = |version: &String| version.starts_with(|c: char| c.is_ascii_digit());
         let is_surface = path.ends_with("/openai/v1") && !api_version.iter().flatten().any(is_dated);
-        let is_azure = kind.is_some_and(|kind| kind.name == "azure");
+        // A gateway in front of it may have any path.
+        let is_azure = kind.is_some_and(|kind| kind.name == "azure") && host.ends_with(".azure.com");
         if is_azure && !is_surface && path.split('/').any(|segment| segment == "openai") {
             field.problem("write the resource's own address, https://NAME.openai.azure.com: the path is added");
         } else if path.ends_with("/chat/completions") {

@@ -91,7 +91,9 @@ impl Stage {
         let Some((answer, candidate)) = answer.as_ref().zip(live.plan.candidates.get(progress.next)) else { return };
         let limits = answer.limits();
         let model = &candidate.target.model;
-        let is_urgent = begins && is_urgent(&shared::health(model, now), &limits, live.plan.input_estimate, now);
+        let known = shared::health(model, now);
+        let is_urgent =
+            (begins && is_urgent(&known, &limits, live.plan.input_estimate, now)) || (ended && known.has_broken());
         let tells = is_urgent || !shared::has_just_told(model, now);
         if !tells && live.plan.task.is_none() {
             return;

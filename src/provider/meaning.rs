@@ -54,7 +54,7 @@ fn in_words(status: u16, said: &Said) -> Option<Meaning> {
 }
 
 /// A message without what is quoted in it, behind a space, so that its first word is found as any other. An apostrophe
-/// within a word is no quotation mark.
+/// within a word is no quotation mark, and the value of a field is what another provider has said: gateways wrap it.
 fn without_quotations(message: &str) -> String {
     let is_letter = |char: char| char.is_ascii_alphanumeric() || !char.is_ascii();
     let mut out = String::from(" ");
@@ -65,7 +65,8 @@ fn without_quotations(message: &str) -> String {
         let behind = |(end, _): (usize, &str)| inside.get(end + 1..);
         let mut ends = inside.match_indices(mark).filter_map(behind);
         let closed = ends.find(|behind| !behind.starts_with(is_letter));
-        rest = closed.filter(|_| !before.ends_with(is_letter)).unwrap_or(inside);
+        let is_value = || out.trim_end().strip_suffix(':').is_some_and(|field| field.ends_with(['\'', '"']));
+        rest = closed.filter(|_| !before.ends_with(is_letter) && !is_value()).unwrap_or(inside);
         out.push_str(mark);
     }
     out.push_str(rest);
@@ -76,7 +77,7 @@ fn without_quotations(message: &str) -> String {
 fn is_open(status: u16, meaning: Meaning) -> bool {
     match status {
         0..400 => true,
-        400 | 422 => !matches!(meaning, Meaning::RateLimit),
+        400 | 422 => !matches!(meaning, Meaning::RateLimit | Meaning::UnknownReference),
         403 => matches!(
             meaning,
             Meaning::Quota | Meaning::ContentFilter | Meaning::UnknownModel | Meaning::UnknownReference
@@ -337,6 +338,9 @@ mod tests {
         ("OpenAI: what it quotes is the client's", 400, r#"{"error":{"message":"Unknown parameter: 'credit balance'.","type":"invalid_request_error","param":"credit balance","code":"unknown_parameter"}}"#, FAULT),
         ("OpenAI: what it quotes is the client's", 400, r#"{"error":{"message":"Invalid value: 'the server's usage limit'. It isn't one of 'auto' and \"overloaded\".","code":"unknown_parameter"}}"#, FAULT),
         ("Pydantic: so is what it names", 400, r#"{"error":{"message":"messages.0.credit balance: Extra inputs are not permitted","code":"unknown_parameter"}}"#, FAULT),
+        ("LiteLLM, which quotes Anthropic", 400, r#"{"error":{"message":"litellm.ContextWindowExceededError: AnthropicError - {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too long: 210543 tokens > 200000 maximum\"}}","code":"400"}}"#, CONTEXT),
+        ("LiteLLM, by Python", 400, r#"{"error":{"message":"OpenAIException - {'error': {'message': \"This model's maximum context length is 8192 tokens.\"}}"}}"#, CONTEXT),
+        ("Gemini: a cache that is too small is there", 400, r#"{"error":{"message":"Cached content is too small. total_token_count=1024","code":"unknown_parameter"}}"#, FAULT),
         ("Anthropic: an apostrophe is no quotation mark", 400, r#"{"error":{"message":"You've run out: your account's credit balance isn't enough","type":"invalid_request_error"}}"#, QUOTA),
         ("Gemini, compatible", 400, r#"[{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}]"#, CREDENTIAL),
         ("xAI", 400, r#"{"code":"x","error":"Incorrect API key provided: xa***ey."}"#, CREDENTIAL),

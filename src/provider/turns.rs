@@ -14,11 +14,11 @@ use crate::error::Rejection;
 use crate::json::{self, Object, Str, Type};
 use crate::places::Places;
 
-/// How many messages are instructions that stand before the conversation. Where there are no others
+/// How many messages are instructions that stand before the conversation. Where no others say anything
 /// they are the conversation: these APIs refuse one without messages, and OpenAI answers it.
 pub fn leading_system(messages: &[Message<'_>]) -> usize {
     let count = messages.iter().take_while(|message| is_system(message)).count();
-    if count == messages.len() { 0 } else { count }
+    if messages.iter().skip(count).any(says_anything) { count } else { 0 }
 }
 
 pub fn is_system(message: &Message<'_>) -> bool {
@@ -228,6 +228,19 @@ pub fn is_error(message: &Message<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::ChatRequest;
+
+    #[test]
+    fn instructions_are_the_conversation_where_no_other_message_says_anything() {
+        let leading = |messages: &str| {
+            let body = format!(r#"{{"model":"m","messages":{messages}}}"#);
+            leading_system(ChatRequest::parse(body.as_bytes()).unwrap().messages().unwrap())
+        };
+        let system = r#"{"role":"system","content":"do it"}"#;
+        assert_eq!(leading(&format!(r#"[{system},{{"role":"user","content":"hi"}}]"#)), 1);
+        assert_eq!(leading(&format!(r#"[{system}]"#)), 0);
+        assert_eq!(leading(&format!(r#"[{system},{{"role":"user","content":" "}}]"#)), 0);
+    }
 
     #[test]
     fn a_result_follows_the_last_call_of_its_id() {

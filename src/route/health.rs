@@ -314,6 +314,11 @@ impl Health {
         }
     }
 
+    /// Whether the latest answer was broken off, as far as is known.
+    pub fn has_broken(&self) -> bool {
+        self.broken_in_a_row > 0
+    }
+
     /// An answer has come to its end.
     pub fn ended(&mut self) {
         self.broken_in_a_row = 0;

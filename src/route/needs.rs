@@ -82,6 +82,7 @@ mod tests {
             (r#"{"type":"image_url","image_url":{"url":"https://x/data:"}}"#, "image_urls"),
             (r#"{"type":"input_audio","input_audio":{"data":"AA","format":"wav"}}"#, "audio"),
             (r#"{"type":"file","file":{"filename":"a.pdf","file_data":"AA"}}"#, "pdf"),
+            (r#"{"type":"file","file":{"filename":"A.PDF","file_data":"AA"}}"#, "pdf"),
             (r#"{"type":"file","file":{"file_data":"data:application/pdf;base64,AA"}}"#, "pdf"),
             (r#"{"type":"file","file":{"file_id":"x"}}"#, "files"),
             (r#"{"type":"text","text":"image_url"}"#, ""),

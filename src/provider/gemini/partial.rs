@@ -58,9 +58,9 @@ impl Arguments {
     /// Adds a piece. `false` if it cannot be read, or fits nowhere.
     pub fn add(&mut self, piece: &Piece<'_>) -> bool {
         let Some(path) = text(piece.path).and_then(|path| steps(&path.decode())) else { return false };
-        let Some(room) = self.room.checked_sub(text(piece.string).map_or(0, |more| more.escaped().len())) else {
-            return false;
-        };
+        let number = piece.number.map_or(0, |number| number.get().len());
+        let said = text(piece.string).map_or(number, |more| more.escaped().len());
+        let Some(room) = self.room.checked_sub(said) else { return false };
         self.room = room;
         let mut node = &mut self.root;
         for step in path {
@@ -140,7 +140,7 @@ impl Node {
             (Node::Object(fields), Step::Name(name)) => {
                 let at = fields.iter().position(|(known, _)| *known == name).unwrap_or(fields.len());
                 if at == fields.len() {
-                    *room = room.checked_sub(OF_VALUE)?;
+                    *room = room.checked_sub(OF_VALUE.saturating_add(name.len()))?;
                     fields.push((name, Node::default()));
                 }
                 fields.get_mut(at).map(|(_, node)| node)
@@ -224,5 +224,8 @@ mod tests {
         let megabyte = "x".repeat(1 << 20);
         assert!((0..64).filter(|_| add("$.a", &megabyte)).count() < 16);
         assert!(arguments.to_json().len() < 2 * ROOM);
+        let mut arguments = Arguments::default();
+        let named = |number: usize| format!(r#"{{"jsonPath":"$.{megabyte}{number}","boolValue":true}}"#);
+        assert!((0..64).filter(|number| arguments.add(&tolerant::read_str(&named(*number)).unwrap())).count() < 16);
     }
 }

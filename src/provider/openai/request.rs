@@ -72,7 +72,11 @@ impl<'a> Request<'_, 'a> {
                 continue;
             }
             let is_refused = |sampling: &Sampling| sampling.name() == name && !target.sampling.contains(sampling);
-            let is_fixed = matches!(name, "temperature" | "top_p" | "top_k") && Sampling::ALL.iter().any(is_refused);
+            // What is said by leaving it out, too, and what OpenAI's models take when they do not think.
+            let is_taken = || !is_judged && (json::float(value.get()) == Some(1.0) || self.is_told_not_to_think());
+            let is_fixed = matches!(name, "temperature" | "top_p" | "top_k")
+                && Sampling::ALL.iter().any(is_refused)
+                && !is_taken();
             if !is_judged && !is_fixed && !matches!(name, "max_tokens" | "max_completion_tokens") {
                 continue;
             }
@@ -123,6 +127,10 @@ impl<'a> Request<'_, 'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_told_not_to_think(&self) -> bool {
+        self.chat.field("reasoning_effort").is_some_and(|effort| effort.get() == "\"none\"")
     }
 
     /// OpenAI's ordinary tier in the vendor's word; one that the vendor does not have is its ordinary one, too.
@@ -259,7 +267,10 @@ impl<'a> Request<'_, 'a> {
                 When::Tools => true,
                 When::StreamWithTools => self.chat.stream,
             };
-            if holds && self.chat.object().get(name).is_none() {
+            if holds && self.chat.field(name).is_none() {
+                if let Some(place) = self.place(name) {
+                    self.cut(place);
+                }
                 self.add(name, value);
             }
         }

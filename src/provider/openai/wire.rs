@@ -121,7 +121,7 @@ impl<'a> WireMessage<'a> {
         let lists = [self.reasoning_details, self.images, self.annotations];
         self.audio.is_some()
             || self.function_call.is_some()
-            || lists.into_iter().flatten().any(|list| list.get() != "[]")
+            || lists.into_iter().flatten().any(|list| list.elements().next().is_some())
     }
 
     /// Reasoning where it is one string: the first of its names that has one. Who sends two names says
