@@ -113,20 +113,18 @@ pub fn is_blank(text: Str<'_>) -> bool {
 }
 
 /// The arguments of a call as the JSON object that these APIs have in place of OpenAI's string: as the
-/// model wrote it, key order and numbers included. `at` is the call's place in the request.
-pub fn arguments<'a>(call: &ToolCall<'a>, at: &str) -> Result<Cow<'a, str>, Rejection> {
+/// model wrote it, key order and numbers included. What is no object is told in one: the conversation goes on with a
+/// call that was cut off or is wrong, as its result says, and would be refused for good.
+pub fn arguments<'a>(call: &ToolCall<'a>) -> Cow<'a, str> {
     let text = match call.arguments.decode() {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     };
-    if text.is_empty() {
-        return Ok("{}".into());
+    match text.as_ref() {
+        "" | "null" => "{}".into(),
+        object if object.starts_with('{') && json::is_valid(object.as_bytes()) => text,
+        other => format!(r#"{{"_raw":{}}}"#, json::escape(other)).into(),
     }
-    if !text.starts_with('{') || !json::is_valid(text.as_bytes()) {
-        let at = format!("{at}.function.arguments");
-        return Err(Rejection::invalid(at, "The arguments of a tool call must be a JSON object."));
-    }
-    Ok(text)
 }
 
 /// An id that fits an API and is no other call's, without the state that it carries (see [`state`]).

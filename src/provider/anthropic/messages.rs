@@ -89,10 +89,9 @@ impl Conversation<'_> {
                 {
                     w.raw(&blocks);
                 }
-                let at = format!("messages[{}].tool_calls[{index}]", message.index);
                 let id = turns::call_id(ids, call.id);
-                self.write_call(w, call, &id, &at, index == last, message.index)?;
-                calls.add(call, id, at)?;
+                self.write_call(w, call, &id, index == last, message.index)?;
+                calls.add(call, id, format!("messages[{}].tool_calls[{index}]", message.index))?;
             }
         }
         Ok(())
@@ -103,11 +102,10 @@ impl Conversation<'_> {
         w: &mut Writer,
         call: &ToolCall<'_>,
         id: &str,
-        at: &str,
         is_last: bool,
         message: usize,
     ) -> Result<(), Rejection> {
-        let input = turns::arguments(call, at)?;
+        let input = turns::arguments(call);
         w.begin_object().key("type").string("tool_use").key("id").string(id);
         w.key("name").raw(&self.names.sent(call.name)).key("input").raw(&input);
         cache::write(w, self.marks.message(message).filter(|_| is_last));
@@ -147,6 +145,7 @@ impl Conversation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json;
     use crate::provider::anthropic::request::tests::{field, refused};
 
     fn messages(messages: &str) -> Result<String, Rejection> {
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_an_object_or_refused() {
+    fn arguments_are_an_object_or_told_in_one() {
         let list = |arguments: &str| {
             messages(&format!(
                 r#"[{{"role":"user","content":"go"}},{{"role":"assistant","tool_calls":[{{"id":"a",
@@ -264,8 +263,15 @@ mod tests {
         for empty in [r#""""#, r#"" ""#, "null"] {
             assert!(list(empty).unwrap().contains(r#""input":{}"#));
         }
-        for bad in [r#""{""#, r#""[]""#, r#""1""#, r#""{} {}""#, r#""{\"a\":\"\ud83d""#] {
-            assert_eq!(refused(list(bad)), "messages[1].tool_calls[0].function.arguments");
+        for (other, told) in [
+            (r#""{""#, r#""{""#),
+            (r#""[]""#, r#""[]""#),
+            (r#""{} {}""#, r#""{} {}""#),
+            (r#""{\"a\":\"\ud83d""#, r#""{\"a\":\"\ufffd""#),
+        ] {
+            let told: String = serde_json::from_str(told).unwrap();
+            let told = format!(r#""input":{{"_raw":{}}}"#, json::escape(&told));
+            assert!(list(other).unwrap().contains(&told), "{told}");
         }
     }
 

@@ -123,7 +123,7 @@ impl<'w, 'c> Conversation<'w, 'c> {
                 self.thoughts(call.id);
             }
             let id = turns::call_id(ids, call.id);
-            let input = turns::arguments(call, &at)?;
+            let input = turns::arguments(call);
             self.w.begin_object().key("toolUse").begin_object().key("toolUseId").string(&id);
             self.w.key("name").raw(&self.names.sent(call.name)).key("input").raw(&input).end_object().end_object();
             calls.add(call, id, at)?;

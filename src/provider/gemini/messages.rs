@@ -216,7 +216,7 @@ fn write_call(
     if call.name.is_empty() {
         return Err(Rejection::invalid(format!("{at}.function.name"), "The name of a tool is empty."));
     }
-    let args = turns::arguments(call, at)?;
+    let args = turns::arguments(call);
     w.begin_object().key("functionCall").begin_object();
     write_id(w, &own.id);
     w.key("name").raw(&setting.names.sent(call.name)).key("args").raw(&args).end_object();
@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_an_object_or_refused() {
+    fn arguments_are_an_object_or_told_in_one() {
         let list = |arguments: &str| {
             contents(&format!(
                 r#"[{{"role":"user","content":"go"}},{{"role":"assistant","tool_calls":[{{"id":"a",
@@ -472,8 +472,15 @@ mod tests {
         for empty in [r#""""#, r#"" ""#, "null"] {
             assert!(list(empty).unwrap().contains(r#""args":{}"#));
         }
-        for bad in [r#""{""#, r#""[]""#, r#""1""#, r#""{} {}""#, r#""{\"a\":\"\ud83d""#] {
-            assert_eq!(refused(list(bad)), "messages[1].tool_calls[0].function.arguments");
+        for (other, told) in [
+            (r#""{""#, r#""{""#),
+            (r#""[]""#, r#""[]""#),
+            (r#""{} {}""#, r#""{} {}""#),
+            (r#""{\"a\":\"\ud83d""#, r#""{\"a\":\"\ufffd""#),
+        ] {
+            let told: String = serde_json::from_str(told).unwrap();
+            let told = format!(r#""args":{{"_raw":{}}}"#, json::escape(&told));
+            assert!(list(other).unwrap().contains(&told), "{told}");
         }
     }
 
