@@ -14,13 +14,15 @@ use serde::de::IgnoredAny;
 use crate::places::Places;
 
 mod edit;
+mod float;
 mod scan;
 mod utf8;
 mod write;
 
 pub use edit::{Edits, pair_span, span};
+pub use float::{decimal, float};
 pub use scan::{escape_into, hexadecimal, plain_end, quote_end};
-pub use write::{Digits, Writer, decimal, escape, float};
+pub use write::{Digits, Writer, escape};
 
 /// A value as it was written: valid JSON, without space around it.
 #[derive(Debug)]

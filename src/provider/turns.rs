@@ -241,6 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn arguments_are_an_object_or_told_in_one() {
+        for (written, told) in [
+            (r#""{\"b\":1.10,\"a\":\"\\u00e9\"}""#, r#"{"b":1.10,"a":"\u00e9"}"#),
+            (r#""""#, "{}"),
+            (r#"" ""#, "{}"),
+            (r#""null""#, "{}"),
+            ("null", "{}"),
+            (r#""{""#, r#"{"_raw":"{"}"#),
+            (r#""[]""#, r#"{"_raw":"[]"}"#),
+            (r#""1""#, r#"{"_raw":"1"}"#),
+            (r#""{} {}""#, r#"{"_raw":"{} {}"}"#),
+            (r#""{\"a\":\"\ud83d""#, "{\"_raw\":\"{\\\"a\\\":\\\"\u{fffd}\"}"),
+        ] {
+            let call = format!(r#"{{"id":"a","type":"function","function":{{"name":"f","arguments":{written}}}}}"#);
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"assistant","tool_calls":[{call}]}}]}}"#);
+            let chat = ChatRequest::parse(body.as_bytes()).unwrap();
+            assert_eq!(arguments(&chat.messages().unwrap()[0].tool_calls[0]), told);
+        }
+    }
+
+    #[test]
     fn a_result_follows_the_last_call_of_its_id() {
         let id = |text: &'static str| Str::new(json::parse_str(text).unwrap()).unwrap();
         let mut ids = CallIds::new(Rule { punctuation: "_", any_first: true, longest: usize::MAX });

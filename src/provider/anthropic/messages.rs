@@ -145,7 +145,6 @@ impl Conversation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json;
     use crate::provider::anthropic::request::tests::{field, refused};
 
     fn messages(messages: &str) -> Result<String, Rejection> {
@@ -260,19 +259,7 @@ mod tests {
         };
         let long = r#""{\"b\":12345678901234567890.10,\"a\":\"\\u00e9\"}""#;
         assert!(list(long).unwrap().contains(r#""input":{"b":12345678901234567890.10,"a":"\u00e9"}"#));
-        for empty in [r#""""#, r#"" ""#, "null"] {
-            assert!(list(empty).unwrap().contains(r#""input":{}"#));
-        }
-        for (other, told) in [
-            (r#""{""#, r#""{""#),
-            (r#""[]""#, r#""[]""#),
-            (r#""{} {}""#, r#""{} {}""#),
-            (r#""{\"a\":\"\ud83d""#, r#""{\"a\":\"\ufffd""#),
-        ] {
-            let told: String = serde_json::from_str(told).unwrap();
-            let told = format!(r#""input":{{"_raw":{}}}"#, json::escape(&told));
-            assert!(list(other).unwrap().contains(&told), "{told}");
-        }
+        assert!(list(r#""{""#).unwrap().contains(r#""input":{"_raw":"{"}"#));
     }
 
     #[test]
